@@ -1,0 +1,22 @@
+"""All steps of a workspace, and the Dagster definitions made of them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dcgan_assets.assets import mnist
+from dcgan_assets.steps import Catalogue, dagster_asset
+from dcgan_assets.workspace import Workspace
+
+
+def open_catalogue(workspace: Workspace) -> Catalogue:
+    """Collect the steps of every domain."""
+    return Catalogue(workspace, mnist.STEPS)
+
+
+def build_definitions(catalogue: Catalogue) -> dg.Definitions:
+    """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
+    return dg.Definitions(
+        assets=[dagster_asset(catalogue, step) for step in catalogue.steps],
+        executor=dg.in_process_executor,
+    )

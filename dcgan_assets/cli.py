@@ -1,0 +1,209 @@
+"""The `dcgan` command: everything that a user does outside the web UI."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+_INTERRUPTED = 130
+_LOOPBACK = "127.0.0.1"
+
+
+class _Commands(click.Group):
+    """Prints a `UserError` as one line and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(_INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", type=click.Path(path_type=Path), help="The workspace; found by default.")
+@click.version_option(package_name="dcgan-assets")
+@click.pass_context
+def main(ctx: click.Context, root: Path | None) -> None:
+    """Reproduce the DCGAN paper: every table and figure as a Dagster asset, stored with DVC."""
+    ctx.obj = root
+
+
+# --- Workspaces -----------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--profile", default="sample", show_default=True, help="sample, small or paper.")
+def init(folder: Path, profile: str) -> None:
+    """Make a workspace in FOLDER: params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
+    from dcgan_assets.scaffold import create_workspace
+
+    workspace = create_workspace(folder, profile)
+    click.echo(f"{workspace.root}: a workspace with the {profile} profile")
+    click.echo(f"next: cd {folder} && dcgan materialize")
+
+
+@main.command()
+@click.pass_obj
+def doctor(root: Path | None) -> None:
+    """Say whether this machine is ready: Python, torch, GPU, disk, data paths, DVC."""
+    from dcgan_assets.doctor import examine
+
+    try:
+        workspace = Workspace.find(root)
+    except UserError as error:
+        click.echo(f"note  workspace    {error}")
+        workspace = None
+    failed = False
+    for finding in examine(workspace):
+        failed |= finding.state == "FAIL"
+        click.echo(f"{finding.state:5} {finding.what:12} {finding.detail}")
+    sys.exit(1 if failed else 0)
+
+
+@main.command("dvc-sync")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if dvc.yaml is behind.")
+@click.pass_obj
+def dvc_sync(root: Path | None, check: bool) -> None:
+    """Write dvc.yaml from the asset graph."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.dvc_bridge import DVC_FILE, dvc_yaml, write_dvc_yaml
+
+    catalogue = open_catalogue(Workspace.find(root))
+    if check:
+        current = (catalogue.workspace.root / DVC_FILE).read_text(encoding="utf-8")
+        if current != dvc_yaml(catalogue):
+            raise UserError(f"{DVC_FILE} is behind the asset graph; run `dcgan dvc-sync`")
+        click.echo(f"{DVC_FILE} is up to date")
+    else:
+        changed = write_dvc_yaml(catalogue)
+        click.echo(f"{DVC_FILE} {'written' if changed else 'is up to date'}")
+
+
+# --- Making things --------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+@click.option("--partition", help="Only this shard of sharded assets.")
+@click.option("--only", is_flag=True, help="No ancestors: fail where an input is missing.")
+@click.option("--force", is_flag=True, help="Make again what is up to date (not its ancestors).")
+@click.option("--seed", type=int, help="For a new training; else the stored seed is kept.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.pass_obj
+def materialize(
+    root: Path | None,
+    names: tuple[str, ...],
+    partition: str | None,
+    only: bool,
+    force: bool,
+    seed: int | None,
+    dry_run: bool,
+) -> None:
+    """Bring assets up to date, by key or group; everything without a name.
+
+    Missing or stale ancestors come along. What failed blocks only what needs it, and the next
+    call makes only that.
+    """
+    from dcgan_assets.materialize_command import Request, materialise
+
+    request = Request(names, partition, only, force, seed, dry_run)
+    sys.exit(materialise(Workspace.find(root), request))
+
+
+@main.command()
+@click.argument("group")
+@click.option("-n", "count", default=64, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--label", type=int, help="Only this class, for a conditional network.")
+@click.option(
+    "-o", "out", default="samples.png", show_default=True, type=click.Path(path_type=Path)
+)
+@click.pass_obj
+def sample(
+    root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
+) -> None:
+    """Draw pictures from GROUP's published generator into one PNG."""
+    from dcgan_models import load_generator
+    from dcgan_models.grids import tile, write_png
+
+    folder = Workspace.find(root).root / "models" / group / "generator"
+    if not folder.is_dir():
+        raise UserError(f"{group}: no generator is published; run `dcgan materialize {group}`")
+    generator = load_generator(folder)
+    labels = None if label is None else [label] * count
+    pictures = generator.sample(count, seed, labels)
+    columns = generator.preset.classes or round(count**0.5)
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+    write_png(out, tile(pictures, min(columns, count)))
+    click.echo(f"{out}: {count} pictures, seed {seed}")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def presets(names: tuple[str, ...]) -> None:
+    """List the networks, or print the layer tables of those named."""
+    from dcgan_assets.preset_tables import list_presets, show_preset
+
+    if names:
+        for name in names:
+            click.echo(show_preset(name))
+    else:
+        click.echo(list_presets())
+
+
+# --- The web UI -----------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--read-only", is_flag=True, help="Only look: no runs, no schedules.")
+@click.pass_obj
+def ui(root: Path | None, port: int, read_only: bool) -> None:
+    """Open the Dagster web UI of this workspace on this machine."""
+    from dcgan_assets.instance import prepare_home
+
+    workspace = Workspace.find(root)
+    workspace.params  # noqa: B018  (an error in params.yaml is one line here, a page in the UI)
+    prepare_home(workspace)
+    _require_free_port(port)
+    place = ["-w", str(workspace.root / "workspace.yaml"), "-h", _LOOPBACK, "-p", str(port)]
+    click.echo(f"http://{_LOOPBACK}:{port} (Ctrl-C stops)")
+    if read_only:
+        _become("dagster_webserver", *place, "--read-only")
+    _become("dagster", "dev", *place)
+
+
+def _require_free_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError:
+            raise UserError(f"port {port} is in use; choose another with --port") from None
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Replace this process, so that signals reach Dagster itself."""
+    # A shell starts background jobs with SIGINT ignored, and Dagster would then ignore SIGTERM.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""`dcgan doctor`: is this machine ready, and if not, what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+State = Literal["ok", "note", "FAIL"]
+_LEAST_FREE_GB = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    state: State
+    what: str
+    detail: str
+
+
+def examine(workspace: Workspace | None) -> Iterator[Finding]:
+    """Look at everything that a run needs; a finding each, `FAIL` where it would not work.
+
+    Args:
+        workspace: None looks at the installation alone.
+    """
+    looks: list[Callable[[], Finding]] = [_python, _antlr, _torch, _device, _dvc]
+    for look in looks:
+        yield look()
+    if workspace is not None:
+        yield _disk(workspace.root)
+        yield _params(workspace)
+        yield from _data(workspace)
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("ok" if good else "FAIL", "python", f"{version} (3.11 to 3.13 are supported)")
+
+
+def _antlr() -> Finding:
+    version = importlib.metadata.version("antlr4-python3-runtime")
+    if version == "4.13.2":
+        return Finding("ok", "antlr", version)
+    return Finding(
+        "FAIL",
+        "antlr",
+        f"{version}: Dagster's asset selections crash; "
+        "pip install --no-deps antlr4-python3-runtime==4.13.2",
+    )
+
+
+def _torch() -> Finding:
+    import torch
+
+    versions = f"torch {torch.__version__}"
+    try:
+        import torchvision
+
+        versions += f", torchvision {torchvision.__version__}"
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        torchvision.ops.nms(boxes, torch.ones(1), 0.5)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        cause = str(error).splitlines()[0]
+        return Finding(
+            "FAIL", "torch", f"{versions}: not from one build family ({cause}); install both anew"
+        )
+    return Finding("ok", "torch", f"{versions}, one build family")
+
+
+def _device() -> Finding:
+    import torch
+
+    from dcgan_models.training.config import choose_device, choose_precision
+
+    device = choose_device("auto")
+    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return Finding(
+            "ok", "gpu", f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, {precision}"
+        )
+    return Finding(
+        "note", "gpu", f"none: training runs on {torch.get_num_threads()} CPU threads, {precision}"
+    )
+
+
+def _dvc() -> Finding:
+    version = importlib.metadata.version("dvc")
+    if shutil.which("git") is None:
+        return Finding("FAIL", "dvc", f"{version}, but git is not installed")
+    return Finding("ok", "dvc", version)
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / 1e9
+    state: State = "ok" if free > _LEAST_FREE_GB else "FAIL"
+    return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
+
+
+def _params(workspace: Workspace) -> Finding:
+    try:
+        return Finding("ok", "params.yaml", f"profile {workspace.params.profile}")
+    except UserError as error:
+        return Finding("FAIL", "params.yaml", str(error))
+
+
+def _data(workspace: Workspace) -> Iterator[Finding]:
+    """The places of the user's own data, as params.yaml names them."""
+    try:
+        section = workspace.params.mnist.images
+    except UserError:
+        return
+    if section.path is not None:
+        folder = workspace.root / section.path
+        state: State = "ok" if folder.is_dir() else "FAIL"
+        yield Finding(state, "mnist", f"mnist.images.path: {folder}")
+    else:
+        yield Finding("ok", "mnist", f"source: {section.source}")

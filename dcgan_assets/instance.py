@@ -1,0 +1,70 @@
+"""The Dagster instance of a workspace: its home, and what killed processes left in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from importlib import resources
+from pathlib import Path
+
+import dagster as dg
+import psutil
+
+from dcgan_assets.workspace import ROOT_VARIABLE, Workspace
+from dcgan_models.errors import UserError
+
+PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
+
+
+def prepare_home(workspace: Workspace) -> Path:
+    """Make `.dagster_home` with our dagster.yaml, and point this process and its children to it.
+
+    Raises:
+        UserError: The root cannot be written.
+    """
+    home = workspace.dagster_home
+    settings = (resources.files("dcgan_assets") / "deploy" / "dagster.yaml").read_text("utf-8")
+    try:
+        home.mkdir(exist_ok=True)
+        path = home / "dagster.yaml"
+        if not path.exists() or path.read_text(encoding="utf-8") != settings:
+            path.write_text(settings, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{home}: cannot be written ({error.strerror})") from None
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ[ROOT_VARIABLE] = str(workspace.root)
+    return home
+
+
+def process_tags() -> dict[str, str]:
+    """Tags by which a later process sees whether the one that began a run is still alive."""
+    return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """End runs whose process died, and free their pool slots; return their ids.
+
+    A process that was killed cannot say so: its run would count as started, and the next one
+    would wait for its slot for ever.
+    """
+    filters = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
+        tags={HOST_TAG: socket.gethostname()},
+    )
+    closed = []
+    for run in instance.get_runs(filters):
+        pid = int(run.tags.get(PID_TAG, "0"))
+        if pid and not psutil.pid_exists(pid):
+            instance.report_run_failed(run, f"process {pid} died; closed by a later one")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            closed.append(run.run_id)
+    return closed
+
+
+def pool_holder(instance: dg.DagsterInstance, pool: str) -> str | None:
+    """The run that holds the last free slot of a pool, or None while one is free."""
+    info = instance.event_log_storage.get_concurrency_info(pool)
+    claimed = list(info.claimed_slots)
+    if not claimed or len(claimed) < (info.slot_count or 1):
+        return None
+    return claimed[0].run_id

@@ -1,0 +1,306 @@
+"""`dcgan materialize`: bring assets up to date, in order, in this process.
+
+Work is cut into waves of runs of Dagster's one implicit asset job: steps with the same shards
+form a batch; a batch in one piece is one run, a sharded batch one run a shard. (A run over a
+range of shards would give them all one data version.) Runs, checks and metadata are the same as
+those that the web UI starts. What failed blocks only what needs it.
+"""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dcgan_assets.instance import pool_holder, process_tags
+from dcgan_assets.steps import Catalogue, Step, place_order, standing
+from dcgan_models.errors import UserError
+
+Say = Callable[[str], None]
+Item = tuple[Step, str | None]
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run, in order.
+
+    Attributes:
+        items: Steps and shards, each with the reason why.
+        current: How many others are up to date.
+    """
+
+    items: dict[tuple[str, str | None], str]
+    current: int
+
+
+@dataclass
+class Report:
+    """How a materialisation went.
+
+    Attributes:
+        made: Labels that ran.
+        failed: Labels with the one line that says why.
+        blocked: Labels that were not run because of them.
+    """
+
+    made: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def choose_steps(catalogue: Catalogue, names: Sequence[str]) -> list[Step]:
+    """The steps that keys or groups name, all of them where there are no names.
+
+    Raises:
+        UserError: A name is neither; the line says what there is.
+    """
+    groups = sorted({step.group for step in catalogue.steps})
+    chosen: list[Step] = []
+    for name in names:
+        found = [s for s in catalogue.steps if name == s.group or name in s.outputs]
+        if not found:
+            raise UserError(
+                f"unknown asset or group {name!r}; groups: {', '.join(groups)}; "
+                f"assets: {', '.join(catalogue.by_key)}"
+            )
+        chosen += found
+    return in_order(catalogue, chosen or catalogue.steps)
+
+
+def with_ancestors(catalogue: Catalogue, steps: Iterable[Step]) -> list[Step]:
+    """Steps and everything that they are made from, in order."""
+    wanted: dict[str, Step] = {}
+    waiting = list(steps)
+    while waiting:
+        step = waiting.pop()
+        if step.key not in wanted:
+            wanted[step.key] = step
+            waiting += [catalogue.by_key[key] for key in step.inputs]
+    return in_order(catalogue, wanted.values())
+
+
+def in_order(catalogue: Catalogue, steps: Iterable[Step]) -> list[Step]:
+    """Steps in topological order, without repetition."""
+    wanted = {step.key: step for step in steps}
+    graph = {s.key: {catalogue.by_key[key].key for key in s.inputs} for s in catalogue.steps}
+    order = graphlib.TopologicalSorter(graph).static_order()
+    return [wanted[key] for key in order if key in wanted]
+
+
+def make_plan(
+    catalogue: Catalogue,
+    instance: dg.DagsterInstance,
+    steps: Sequence[Step],
+    *,
+    named: Collection[str] = (),
+    shard: str | None = None,
+    forced: Collection[str] = (),
+) -> Plan:
+    """Say which steps and shards need a run, and why.
+
+    Args:
+        steps: In order, ancestors included where they are to come along.
+        named: Keys that the user wrote out: these run even where a published descendant makes
+            an absent transient asset unnecessary.
+        shard: Only this shard of sharded steps.
+        forced: Keys of steps to run in any case.
+    """
+    items: dict[tuple[str, str | None], str] = {}
+    current = 0
+    for step in steps:
+        for name in catalogue.shards(step):
+            if shard is not None and name not in {shard, None}:
+                continue
+            reason = _reason(catalogue, instance, (step, name), items)
+            if step.key in forced:
+                reason = "asked for"
+            if reason == _ABSENT and step.key not in named and _stood_in(catalogue, step, items):
+                reason = None
+            if reason is None:
+                current += 1
+            else:
+                items[step.key, name] = reason
+    return Plan(items, current)
+
+
+_ABSENT = "not there yet"
+
+
+def _reason(
+    catalogue: Catalogue,
+    instance: dg.DagsterInstance,
+    item: Item,
+    planned: dict[tuple[str, str | None], str],
+) -> str | None:
+    """Why a step must run, given what runs before it; None where it need not."""
+    step, shard = item
+    read = [a for artefacts in catalogue.read_by(step, shard).values() for a in artefacts]
+    upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
+    if upstream & set(planned):
+        return "its inputs are made anew"
+    try:
+        order = place_order(catalogue, step, shard)
+    except UserError as error:
+        return str(error)
+    metas = standing(catalogue, order)
+    if metas is None:
+        there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
+        return "code, parameters, seed or inputs changed" if there else _ABSENT
+    for meta in metas:
+        if recorded_version(instance, meta.key, shard) != meta.data_version:
+            return "Dagster has no record of it"
+    return None
+
+
+def _stood_in(catalogue: Catalogue, step: Step, planned: dict[tuple[str, str | None], str]) -> bool:
+    """Whether an absent transient asset is not needed: all that is made of it is current."""
+    consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
+    if not step.transient or not consumers:
+        return False
+    try:
+        orders = [place_order(catalogue, consumer) for consumer in consumers]
+    except UserError:
+        return False
+    return all(standing(catalogue, order) for order in orders)
+
+
+def recorded_version(instance: dg.DagsterInstance, key: str, shard: str | None) -> str | None:
+    """The data version of an asset's latest materialisation in Dagster's records."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey.from_user_string(key),
+            asset_partitions=[shard] if shard is not None else None,
+        ),
+        limit=1,
+    ).records
+    if not records or records[0].asset_materialization is None:
+        return None
+    return (records[0].asset_materialization.tags or {}).get("dagster/data_version")
+
+
+def run_plan(
+    catalogue: Catalogue,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    plan: Plan,
+    say: Say,
+    *,
+    seed: int | None = None,
+    force: bool = False,
+) -> Report:
+    """Run a plan's batches in order; go on past failures with what does not need them."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    report = Report()
+    stopped: set[tuple[str, str | None]] = set()
+    for batch, shard in _batches(catalogue, plan):
+        ready = []
+        for step in batch:
+            if _needs(catalogue, step, shard) & stopped:
+                stopped.add((step.key, shard))
+                report.blocked.append(catalogue.artefact(step.key, shard).label)
+            else:
+                ready.append(step)
+        if not ready:
+            continue
+        _say_who_holds_the_pool(instance, ready, say)
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey.from_user_string(k) for s in ready for k in s.outputs],
+            partition_key=shard,
+            raise_on_error=False,
+            tags=process_tags(),
+            run_config={**_QUIET, "ops": _launch_config(ready, seed, force)},
+        )
+        _read_result(catalogue, result, (ready, shard), stopped, report)
+        if report.interrupted:
+            break
+    return report
+
+
+def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | None]]:
+    """Neighbours in the plan with the same shards, as one run each (one a shard)."""
+    batches: list[tuple[list[Step], list[str | None]]] = []
+    keys = list(dict.fromkeys(key for key, _ in plan.items))
+    for key in keys:
+        step = catalogue.by_key[key]
+        shards = [shard for other, shard in plan.items if other == key]
+        if batches and batches[-1][1] == shards:
+            batches[-1][0].append(step)
+        else:
+            batches.append(([step], shards))
+    return [(steps, shard) for steps, shards in batches for shard in shards]
+
+
+def _needs(catalogue: Catalogue, step: Step, shard: str | None) -> set[tuple[str, str | None]]:
+    return {
+        (catalogue.by_key[artefact.key].key, artefact.shard)
+        for artefacts in catalogue.read_by(step, shard).values()
+        for artefact in artefacts
+    }
+
+
+def _launch_config(steps: Iterable[Step], seed: int | None, force: bool) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for step in steps:
+        launch: dict[str, Any] = {"force": force}
+        if step.seeded and seed is not None:
+            launch["seed"] = seed
+        config[step.key.replace("/", "__")] = {"config": launch}
+    return config
+
+
+def _say_who_holds_the_pool(instance: dg.DagsterInstance, steps: Iterable[Step], say: Say) -> None:
+    for pool in sorted({step.pool for step in steps if step.pool}):
+        holder = pool_holder(instance, pool)
+        if holder:
+            say(f"waiting for the {pool} pool: run {holder[:8]} holds it")
+
+
+def _read_result(
+    catalogue: Catalogue,
+    result: Any,
+    batch: tuple[list[Step], str | None],
+    stopped: set[tuple[str, str | None]],
+    report: Report,
+) -> None:
+    """Sort a finished run's steps into made, failed and blocked."""
+    steps, shard = batch
+    succeeded = {event.step_key for event in result.all_events if event.is_step_success}
+    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
+    for step in steps:
+        name = step.key.replace("/", "__")
+        label = catalogue.artefact(step.key, shard).label
+        if name in succeeded:
+            report.made.append(label)
+            continue
+        stopped.add((step.key, shard))
+        if name not in failures:
+            report.blocked.append(label)
+            continue
+        data = failures[name].step_failure_data
+        if _was_interrupted(data.error):
+            report.interrupted = True
+        else:
+            report.failed[label] = _failure_line(data)
+    report.interrupted |= result.dagster_run.status == dg.DagsterRunStatus.CANCELED
+
+
+def _was_interrupted(error: Any) -> bool:
+    while error is not None:
+        if error.cls_name == "DagsterExecutionInterruptedError":
+            return True
+        error = error.cause
+    return False
+
+
+def _failure_line(data: Any) -> str:
+    """The message of a `UserError`; the whole traceback of anything else, which is our bug."""
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    return str(data.error_display_string)

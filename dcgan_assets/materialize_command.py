@@ -1,0 +1,112 @@
+"""What `dcgan materialize` prints and returns around materialize.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dcgan_assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.instance import close_dead_runs, prepare_home
+from dcgan_assets.materialize import Plan, Report, choose_steps, make_plan, run_plan, with_ancestors
+from dcgan_assets.steps import Catalogue, Step, say
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `dcgan materialize`."""
+
+    names: tuple[str, ...] = ()
+    partition: str | None = None
+    only: bool = False
+    force: bool = False
+    seed: int | None = None
+    dry_run: bool = False
+
+
+def materialise(workspace: Workspace, request: Request) -> int:
+    """Plan, run, report. Returns the exit code: 0, 1 on a failure, 130 when interrupted."""
+    catalogue = open_catalogue(workspace)
+    return materialise_catalogue(catalogue, request)
+
+
+def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
+    """`materialise` for any catalogue of steps."""
+    chosen = choose_steps(catalogue, request.names)
+    _check_partition(catalogue, chosen, request.partition)
+    definitions = build_definitions(catalogue)
+    prepare_home(catalogue.workspace)
+    with dg.DagsterInstance.get() as instance:
+        for run_id in close_dead_runs(instance):
+            say(f"closed run {run_id[:8]}: its process had died")
+        plan = _plan(catalogue, instance, chosen, request)
+        _print_plan(catalogue, plan)
+        if request.dry_run or not plan.items:
+            return 0
+        report = run_plan(
+            catalogue,
+            definitions,
+            instance,
+            plan,
+            say,
+            seed=request.seed,
+            force=request.force,
+        )
+    return _conclude(catalogue, report)
+
+
+def _plan(
+    catalogue: Catalogue,
+    instance: dg.DagsterInstance,
+    chosen: Sequence[Step],
+    request: Request,
+) -> Plan:
+    """The chosen steps, and their ancestors as far as they are missing or stale."""
+    seeded = request.seed is not None
+    forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
+    steps = chosen if request.only else with_ancestors(catalogue, chosen)
+    return make_plan(
+        catalogue,
+        instance,
+        steps,
+        named=request.names,
+        shard=request.partition,
+        forced=forced,
+    )
+
+
+def _check_partition(catalogue: Catalogue, steps: Sequence[Step], partition: str | None) -> None:
+    if partition is None:
+        return
+    known = sorted({s for step in steps for s in catalogue.shards(step) if s is not None})
+    if partition not in known:
+        raise UserError(f"unknown partition {partition!r}; allowed: {', '.join(known) or 'none'}")
+
+
+def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
+    if plan.items:
+        say(f"plan: {len(plan.items)} to make, {plan.current} up to date")
+        for (key, shard), reason in plan.items.items():
+            say(f"  {catalogue.artefact(key, shard).label}: {reason}")
+    else:
+        say(f"up to date: {plan.current}")
+
+
+def _conclude(catalogue: Catalogue, report: Report) -> int:
+    for label, line in report.failed.items():
+        say(f"FAILED {label}: {line}")
+    for label in report.blocked:
+        say(f"blocked {label}: something that it needs failed")
+    if report.interrupted:
+        say("interrupted; what was being trained is saved, the same command goes on")
+        return _INTERRUPTED
+    if report.failed or report.blocked:
+        return 1
+    say(f"done: {len(report.made)} made; look at {catalogue.workspace.root / 'results'}")
+    say("open the graph with `dcgan ui` (in the checkout: `make ui`)")
+    return 0

@@ -1,0 +1,101 @@
+"""The one form of a result: what was measured, beside what the paper says.
+
+A result lies in `results/GROUP/ASSET/result.json`; figures and tables lie beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dcgan_assets.versions import digest_json
+from dcgan_models.files import read_json, write_json
+
+RESULT_FILE = "result.json"
+# Of a result, what says how it came about rather than what was found.
+_CIRCUMSTANCES = ("data_version", "code_version", "hardware", "duration_s")
+
+
+class Row(BaseModel):
+    """One number.
+
+    Attributes:
+        name: What was measured, on what.
+        value: Ours; None where only the paper has one.
+        unit: `%`, `nats`, `s`, ...
+        n: Observations behind the value.
+        low, high, interval: Bounds and what they are, such as `95% Wilson`.
+        paper: The paper's value, where it gives one.
+        source: Where in the paper, or how ours was obtained.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    value: float | None = None
+    unit: str = ""
+    n: int | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    paper: float | None = None
+    source: str = ""
+
+
+class Result(BaseModel):
+    """The content of result.json.
+
+    Attributes:
+        paper_ref: The table or figure that the asset reproduces.
+        stand_in: True where the data are not those of the paper.
+        data_version: Of the artefact that the file belongs to, filled in when published.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    asset: str
+    paper_ref: str
+    profile: str
+    data_version: str = ""
+    code_version: str = ""
+    hardware: str = ""
+    duration_s: float = 0.0
+    stand_in: bool
+    rows: list[Row]
+    notes: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Write `result.json` into a folder."""
+        write_json(folder / RESULT_FILE, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> Result:
+        """Read `result.json` from a folder."""
+        return cls.model_validate(read_json(folder / RESULT_FILE))
+
+
+def stable_digest(path: Path) -> str:
+    """Hash what a result found: the same again from another machine or a slower run."""
+    content = read_json(path)
+    return digest_json({key: value for key, value in content.items() if key not in _CIRCUMSTANCES})
+
+
+def hardware() -> str:
+    """This machine in words: processor, cores, and the GPU where torch is loaded and sees one."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    words = f"{name}, {os.cpu_count()} cores"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        words += f", {torch.cuda.get_device_name()}"
+    return words

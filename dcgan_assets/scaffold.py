@@ -1,0 +1,61 @@
+"""`dcgan init`: a new workspace with params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.dvc_bridge import write_dvc_yaml
+from dcgan_assets.params import PARAMS_FILE, profile_text
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+_TEMPLATES = {
+    "workspace.yaml": "workspace.yaml",
+    "gitignore": ".gitignore",
+    "dvcignore": ".dvcignore",
+}
+_DVC_CONFIG = (
+    ("core.analytics", "false"),
+    ("cache.type", "reflink,hardlink,copy"),
+)
+
+
+def create_workspace(folder: Path, profile: str) -> Workspace:
+    """Make a workspace in a folder that is new or empty.
+
+    Raises:
+        UserError: The profile is unknown, the folder is not empty or cannot be written, git is
+            not installed, or git or DVC failed.
+    """
+    text = profile_text(profile)
+    if shutil.which("git") is None:
+        raise UserError("git is not installed; a workspace is a git repository")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"{folder}: not empty; a workspace needs a folder of its own")
+        (folder / PARAMS_FILE).write_text(text, encoding="utf-8")
+        for source, target in _TEMPLATES.items():
+            template = resources.files("dcgan_assets") / "deploy" / source
+            (folder / target).write_text(template.read_text("utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    workspace = Workspace(folder.resolve())
+    write_dvc_yaml(open_catalogue(workspace))
+    _run(folder, "git", "init", "--quiet")
+    _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
+    for name, value in _DVC_CONFIG:
+        _run(folder, sys.executable, "-m", "dvc", "config", name, value)
+    return workspace
+
+
+def _run(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise UserError(f"{folder}: `{' '.join(command[-3:])}` failed: {''.join(last)}")

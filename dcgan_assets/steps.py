@@ -1,0 +1,520 @@
+"""Steps: what an asset is made from and how, declared once and bound to Dagster here.
+
+A step is a plain function from inputs to a folder, with its name, its section of params.yaml and
+its checks. Everything that all assets share is in this module and happens in one order: require
+the inputs; skip when nothing changed; build beside the place; judge the checks; publish or fail.
+
+A check that must stop what follows is judged before publishing and fails the step: Dagster's
+blocking checks block only inside one run, and the shards of one graph are many runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from tqdm import tqdm
+
+from dcgan_assets import metadata as shown
+from dcgan_assets.interrupts import StopFlag
+from dcgan_assets.params import Section
+from dcgan_assets.results import RESULT_FILE, Result, hardware
+from dcgan_assets.store import Artefact, Input, Kind, Meta, Store
+from dcgan_assets.versions import code_version, digest_json
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+OWNER = "team:dcgan"
+_PROGRESS_SECONDS = {True: 0.2, False: 15.0}  # on a terminal, in a log file
+
+
+@dataclass(frozen=True)
+class Check:
+    """A property that an asset is held to.
+
+    Attributes:
+        required: Whether a failure keeps the asset from being published.
+    """
+
+    name: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a check came out, with the numbers that it looked at."""
+
+    check: str
+    passed: bool
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step's function returns.
+
+    Attributes:
+        metadata: What the UI shows: plain values or Dagster's metadata values.
+        verdicts: One for each of the step's checks.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One execution in the asset graph: a function and the asset or assets that it makes.
+
+    Attributes:
+        outputs: Keys of the assets; more than one where they can only be made together.
+        inputs: Keys of the assets that it reads.
+        section: Dotted path of its section in params.yaml.
+        description: Markdown; names the paper's section or figure.
+        checks: Declared on the first output.
+        pool: Dagster pool that limits how many run at once.
+        seeded: Whether chance enters; the Launchpad then takes a seed.
+        transient: Whether the asset is only a way to the next one and is not kept under DVC.
+        shards: Names of the partitions, from the section; None for an asset in one piece.
+        source_version: Version of what the step reads from outside the graph.
+        shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
+    """
+
+    outputs: tuple[str, ...]
+    kind: Kind
+    compute: Callable[[Work], Outcome]
+    description: str
+    section: str
+    inputs: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    pool: str | None = None
+    seeded: bool = False
+    transient: bool = False
+    shards: Callable[[Any], tuple[str, ...]] | None = None
+    source_version: Callable[[Any, Path], str] | None = None
+    shows: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The first output: the name under which a step is spoken of."""
+        return self.outputs[0]
+
+    @property
+    def group(self) -> str:
+        """The first half of the key."""
+        return self.key.split("/")[0]
+
+
+class Catalogue:
+    """The steps of a workspace, by the keys of what they make."""
+
+    def __init__(self, workspace: Workspace, steps: tuple[Step, ...]) -> None:
+        self.workspace = workspace
+        self.steps = steps
+        self.store = Store(workspace.root)
+        self.by_key = {key: step for step in steps for key in step.outputs}
+
+    def section(self, step: Step) -> Section:
+        """The step's part of params.yaml."""
+        return self.workspace.params.section(step.section)
+
+    def shards(self, step: Step) -> tuple[str | None, ...]:
+        """The step's shards; a single None for an asset in one piece."""
+        return step.shards(self.section(step)) if step.shards else (None,)
+
+    def code_version(self, step: Step) -> str:
+        """The step's code version, its resolved section included."""
+        return code_version(step.compute, self.section(step).identity())
+
+    def artefact(self, key: str, shard: str | None = None) -> Artefact:
+        """The address of an asset, or of one shard of it."""
+        return Artefact(key, self.by_key[key].kind, shard)
+
+    def read_by(self, step: Step, shard: str | None) -> dict[str, list[Artefact]]:
+        """The artefacts that a step reads, by key: the same shard where both are sharded."""
+        own = self.shards(step)
+        read: dict[str, list[Artefact]] = {}
+        for key in step.inputs:
+            theirs = self.shards(self.by_key[key])
+            same = shard is not None and theirs == own
+            read[key] = [self.artefact(key, s) for s in ((shard,) if same else theirs)]
+        return read
+
+
+# --- What is to be made, and whether it is there already ------------------------------------
+
+
+@dataclass(frozen=True)
+class Order:
+    """One making of a step, with all that decides its content.
+
+    Attributes:
+        inputs: What is read, by label.
+        fingerprint: Hash of code version, inputs and seed.
+    """
+
+    step: Step
+    shard: str | None
+    outputs: tuple[Artefact, ...]
+    inputs: Mapping[str, Input]
+    code_version: str
+    seed: int | None
+    fingerprint: str
+
+    @property
+    def label(self) -> str:
+        """The first output's label."""
+        return self.outputs[0].label
+
+
+def place_order(
+    catalogue: Catalogue, step: Step, shard: str | None = None, seed: int | None = None
+) -> Order:
+    """Work out what making a step now would be.
+
+    Args:
+        seed: An explicit one; else the stored one is kept until the seed in params.yaml changes.
+
+    Raises:
+        UserError: Inputs are missing; the line names them.
+    """
+    store = catalogue.store
+    outputs = tuple(catalogue.artefact(key, shard) for key in step.outputs)
+    standing = store.meta(outputs[0])
+    artefacts = [a for read in catalogue.read_by(step, shard).values() for a in read]
+    inputs = _stand_ins(catalogue, step, standing)
+    metas = store.require([a for a in artefacts if a.label not in inputs])
+    inputs |= {label: as_input(meta) for label, meta in metas.items()}
+    if step.seeded and seed is None:
+        seed = _kept_seed(standing, catalogue.workspace.params.seed)
+    version = catalogue.code_version(step)
+    versions = {label: made.data_version for label, made in inputs.items()}
+    if step.source_version:
+        versions["source"] = step.source_version(catalogue.section(step), store.root)
+    fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
+    return Order(step, shard, outputs, inputs, version, seed, fingerprint)
+
+
+def as_input(meta: Meta) -> Input:
+    """How a published artefact is recorded in what is made from it."""
+    return Input(meta.data_version, meta.fingerprint, meta.seed, meta.params_seed)
+
+
+def _kept_seed(standing: Meta | Input | None, params_seed: int) -> int:
+    """The seed that stands, unless params.yaml names another one since."""
+    if standing is not None and standing.seed is not None and standing.params_seed == params_seed:
+        return standing.seed
+    return params_seed
+
+
+def _stand_ins(catalogue: Catalogue, step: Step, standing: Meta | None) -> dict[str, Input]:
+    """Absent transient inputs of which the standing output says that they would come out the same.
+
+    After `dvc pull` the candidates are not there. Where the champion was made from a candidate
+    whose making would have the same fingerprint today, nothing needs training.
+    """
+    found: dict[str, Input] = {}
+    for key in step.inputs:
+        upstream = catalogue.by_key[key]
+        recorded = standing.inputs.get(key) if standing else None
+        if not upstream.transient or recorded is None:
+            continue
+        if catalogue.store.meta(catalogue.artefact(key)) is not None:
+            continue
+        try:
+            seed = _kept_seed(recorded, catalogue.workspace.params.seed)
+            order = place_order(catalogue, upstream, seed=seed if upstream.seeded else None)
+        except UserError:
+            continue
+        if order.fingerprint == recorded.fingerprint:
+            found[key] = recorded
+    return found
+
+
+def standing(catalogue: Catalogue, order: Order) -> list[Meta] | None:
+    """The records of an order's outputs where all are published and current, else None."""
+    metas = [catalogue.store.meta(artefact) for artefact in order.outputs]
+    current = [m for m in metas if m is not None and m.fingerprint == order.fingerprint]
+    return current if len(current) == len(metas) else None
+
+
+# --- Making ---------------------------------------------------------------------------------
+
+
+class Work:
+    """What a step's function is given: its section, inputs, a folder to fill, and a voice."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        order: Order,
+        folders: Mapping[str, Path],
+        context: dg.AssetExecutionContext,
+        stop: StopFlag,
+    ) -> None:
+        self.params = catalogue.workspace.params
+        self.root = catalogue.workspace.root
+        self.section: Any = catalogue.section(order.step)
+        self.step, self.shard = order.step, order.shard
+        self.inputs = order.inputs
+        self.stop = stop
+        self._catalogue, self._order, self._folders = catalogue, order, folders
+        self._context = context
+
+    @property
+    def seed(self) -> int:
+        """The seed of this making; only a seeded step has one."""
+        assert self._order.seed is not None  # noqa: S101  (a step without `seeded` is our bug)
+        return self._order.seed
+
+    def out(self, key: str | None = None) -> Path:
+        """The folder to fill for an output, the first one by default."""
+        return self._folders[key or self.step.key]
+
+    def input(self, key: str) -> Path:
+        """The published folder of an input."""
+        return self._catalogue.store.folder(self._catalogue.artefact(key))
+
+    def input_shards(self, key: str) -> list[Path]:
+        """The published folders of a sharded input, in order."""
+        read = self._catalogue.read_by(self.step, self.shard)[key]
+        return [self._catalogue.store.folder(artefact) for artefact in read]
+
+    def input_meta(self, key: str) -> Meta:
+        """The record of an input."""
+        return self._catalogue.store.require([self._catalogue.artefact(key)])[key]
+
+    def published(self, key: str) -> Path | None:
+        """What stands in an output's place now, or None."""
+        artefact = self._catalogue.artefact(key)
+        store = self._catalogue.store
+        return store.folder(artefact) if store.meta(artefact) else None
+
+    def keep_published(self) -> None:
+        """Publish again what stands: same content, same data version."""
+        for key in self.step.outputs:
+            self._catalogue.store.keep(self._catalogue.artefact(key), self.out(key))
+
+    def run_dir(self, function: Callable[..., Any], content: Mapping[str, Any]) -> Path:
+        """Where resumable work lies: one folder for the same code on the same content.
+
+        It does not hang on the rest of the step: judging a finished run by other bounds finds
+        the run where it was.
+        """
+        return self._catalogue.store.run_dir(self.step.key, code_version(function, content))
+
+    def progress(self, total: int | None, unit: str) -> tqdm[Any]:
+        """A bar with rate and time left, on the terminal or in the run's log."""
+        bar = tqdm(total=total, unit=f" {unit}", desc=self._order.label, dynamic_ncols=True)
+        bar.mininterval = _PROGRESS_SECONDS[bar.fp.isatty()]
+        return bar
+
+    def observe(self, values: Mapping[str, float | int]) -> None:
+        """Report numbers while at work; the UI plots them at once."""
+        self._context.log_event(
+            dg.AssetObservation(dg.AssetKey.from_user_string(self.step.key), metadata=dict(values))
+        )
+
+    def log(self, message: str) -> None:
+        """Write a line to the run's log."""
+        self._context.log.info(message)
+
+    def result(self, **content: Any) -> Result:
+        """A result file with what every result says of itself filled in."""
+        return Result(
+            asset=self.step.key,
+            profile=self.params.profile,
+            code_version=self._order.code_version,
+            **content,
+        )
+
+
+def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) -> list[Meta]:
+    """Run a step's function, judge its checks and publish what it built."""
+    began = time.monotonic()
+    store, step = catalogue.store, order.step
+    with ExitStack() as stack:
+        folders = {a.key: stack.enter_context(store.writing(a)) for a in order.outputs}
+        stop = stack.enter_context(StopFlag())
+        work = Work(catalogue, order, folders, context, stop)
+        outcome = step.compute(work)
+        _refuse_failed(step, outcome, context)
+        metas = []
+        for artefact in order.outputs:
+            staging = folders[artefact.key]
+            meta = Meta(
+                key=artefact.key,
+                shard=artefact.shard,
+                data_version=store.content_version(staging),
+                code_version=order.code_version,
+                fingerprint=order.fingerprint,
+                inputs=dict(order.inputs),
+                seed=order.seed,
+                params_seed=catalogue.workspace.params.seed,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                duration_s=round(time.monotonic() - began, 3),
+                hardware=hardware(),
+                checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
+                metadata=shown.encode(dict(outcome.metadata)),
+            )
+            _complete_result(staging, meta)
+            metas.append(store.publish(staging, artefact, meta))
+    return metas
+
+
+def _refuse_failed(step: Step, outcome: Outcome, context: dg.AssetExecutionContext) -> None:
+    """Fail the step, unpublished, when a required check did not pass."""
+    required = {check.name for check in step.checks if check.required}
+    failed = [v for v in outcome.verdicts if v.check in required and not v.passed]
+    for verdict in failed:
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey.from_user_string(step.key),
+                check_name=verdict.check,
+                passed=False,
+                metadata={key: dg.MetadataValue.text(str(v)) for key, v in verdict.facts.items()},
+            )
+        )
+    if failed:
+        facts = "; ".join(
+            f"{v.check} ({', '.join(f'{k}: {x}' for k, x in v.facts.items())})" for v in failed
+        )
+        raise UserError(f"{step.key}: not published, check failed: {facts}")
+
+
+def _complete_result(staging: Path, meta: Meta) -> None:
+    """Fill in what a result file says of its own making."""
+    if (staging / RESULT_FILE).exists():
+        result = Result.read(staging)
+        result.data_version = meta.data_version
+        result.hardware, result.duration_s = meta.hardware, meta.duration_s
+        result.write(staging)
+
+
+# --- Dagster --------------------------------------------------------------------------------
+
+
+class Launch(dg.Config):
+    """What the Launchpad takes: everything else is in params.yaml."""
+
+    force: bool = False
+
+
+class SeededLaunch(Launch):
+    """The Launchpad of a step that uses chance."""
+
+    seed: int | None = None
+
+
+def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
+    """Bind a step to Dagster."""
+    specs = [_asset_spec(catalogue, step, key) for key in step.outputs]
+    check_specs = [
+        dg.AssetCheckSpec(check.name, asset=specs[0].key, description=check.description)
+        for check in step.checks
+    ]
+    names = [shard for shard in catalogue.shards(step) if shard is not None]
+
+    def materialise(context: dg.AssetExecutionContext, config: Launch) -> Iterator[Any]:
+        shard = context.partition_key if names else None
+        seed = config.seed if isinstance(config, SeededLaunch) else None
+        try:
+            yield from _materialise(catalogue, step, context, shard, seed, config.force)
+        except dg.DagsterExecutionInterruptedError:
+            _report_canceling(context)
+            raise
+        except (UserError, OSError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+
+    launch_type = SeededLaunch if step.seeded else Launch
+    materialise.__annotations__ = {"context": dg.AssetExecutionContext, "config": launch_type}
+    return dg.multi_asset(
+        name=step.key.replace("/", "__"),
+        specs=specs,
+        check_specs=check_specs,
+        partitions_def=dg.StaticPartitionsDefinition(names) if names else None,
+        pool=step.pool,
+        can_subset=False,
+    )(materialise)
+
+
+def _asset_spec(catalogue: Catalogue, step: Step, key: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        dg.AssetKey.from_user_string(key),
+        deps=[dg.AssetKey.from_user_string(upstream) for upstream in step.inputs],
+        description=step.description,
+        group_name=step.group,
+        kinds=set(step.kinds),
+        owners=[OWNER],
+        code_version=catalogue.code_version(step),
+        metadata={"section": f"params.yaml: {step.section}", "place": f"{step.kind}/{key}"},
+    )
+
+
+def _materialise(
+    catalogue: Catalogue,
+    step: Step,
+    context: dg.AssetExecutionContext,
+    shard: str | None,
+    seed: int | None,
+    force: bool,
+) -> Iterator[Any]:
+    order = place_order(catalogue, step, shard, seed)
+    metas = None if force else standing(catalogue, order)
+    memoised = metas is not None
+    if metas is None:
+        if step.shards:
+            names = tuple(s for s in catalogue.shards(step) if s is not None)
+            for key in step.outputs:
+                catalogue.store.clear_foreign_shards(key, step.kind, names)
+        say(f"{order.label}: making")
+        metas = make(catalogue, order, context)
+        say(f"{order.label}: made in {metas[0].duration_s:.1f} s")
+    else:
+        say(f"{order.label}: memoised, nothing that it depends on has changed")
+    for meta in metas:
+        yield _materialize_result(step, meta, memoised)
+
+
+def say(message: str) -> None:
+    """Tell the terminal, or the run's captured output."""
+    print(message, flush=True)
+
+
+def _report_canceling(context: dg.AssetExecutionContext) -> None:
+    """Let the run end as canceled, not failed, where nobody has said so yet (Ctrl-C)."""
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.status is not dg.DagsterRunStatus.CANCELING:
+        context.instance.report_run_canceling(run)
+
+
+def _materialize_result(step: Step, meta: Meta, memoised: bool) -> Any:
+    key = dg.AssetKey.from_user_string(meta.key)
+    facts = {
+        "memoised": memoised,
+        "seconds": meta.duration_s,
+        "files": len(meta.files),
+        "bytes": sum(facts["size"] for facts in meta.files.values()),
+    }
+    if meta.seed is not None:
+        facts["seed"] = meta.seed
+    verdicts = meta.checks if meta.key == step.key else []
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata={**shown.decode(meta.metadata), **facts},
+        data_version=dg.DataVersion(meta.data_version),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=verdict["check"], passed=verdict["passed"], metadata=verdict["facts"]
+            )
+            for verdict in verdicts
+        ],
+    )

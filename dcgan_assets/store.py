@@ -1,0 +1,241 @@
+"""Where every artefact lies, and how it gets there: whole, versioned, and never written into.
+
+    data/GROUP/ASSET/       pictures and tables        (a folder SHARD/ each where sharded)
+    models/GROUP/ASSET/     networks
+    results/GROUP/ASSET/    result.json, figures, tables
+    runs/GROUP/FINGERPRINT/ work in progress, never under DVC
+
+An artefact is a folder. It is built beside its place, flushed, made read-only and swapped in as
+a whole, so a reader sees the old one or the new one, and files that DVC has hard-linked into its
+cache are never changed. `_meta.json` in it says what it is made of: its data version (a content
+hash), the versions of its inputs, the code version, the seed, and the fingerprint of all these,
+by which a step that would make the same thing again is skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from dcgan_assets.results import RESULT_FILE, stable_digest
+from dcgan_models.errors import UserError
+from dcgan_models.files import flush_tree, read_json, sha256_file, swap_folder, write_json
+
+META_FILE = "_meta.json"
+Kind = Literal["data", "models", "results"]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The name and place of what an asset publishes.
+
+    Attributes:
+        key: `group/name`, the asset's key.
+        kind: The top folder.
+        shard: Of a sharded asset, which one.
+    """
+
+    key: str
+    kind: Kind
+    shard: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The key, and the shard in brackets: `lsun/images[03]`."""
+        return self.key if self.shard is None else f"{self.key}[{self.shard}]"
+
+    @property
+    def path(self) -> Path:
+        """The folder, relative to the root."""
+        folder = Path(self.kind) / self.key
+        return folder if self.shard is None else folder / self.shard
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an artefact was made from: the content, and how that had been made."""
+
+    data_version: str
+    fingerprint: str
+    seed: int | None
+    params_seed: int
+
+
+@dataclass(frozen=True)
+class Meta:
+    """`_meta.json`: what an artefact is and how it came about.
+
+    Attributes:
+        data_version: Hash of the content.
+        fingerprint: Hash of code version, inputs and seed.
+        seed, params_seed: The seed used, and the one in params.yaml at that time.
+        files: Sizes and SHA-256 by relative name.
+        checks: Results of the asset's checks, replayed when the artefact is found again.
+        metadata: What the UI shows of it, each value as Dagster serialises it.
+    """
+
+    key: str
+    shard: str | None
+    data_version: str
+    code_version: str
+    fingerprint: str
+    inputs: dict[str, Input]
+    seed: int | None
+    params_seed: int
+    created: str
+    duration_s: float
+    hardware: str
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Meta | None:
+        """Read a published folder's `_meta.json`; None where there is no whole one."""
+        try:
+            content = read_json(folder / META_FILE)
+            inputs = {key: Input(**value) for key, value in content["inputs"].items()}
+            return cls(**{**content, "inputs": inputs})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+class Store:
+    """The artefacts below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, artefact: Artefact) -> Path:
+        """Where an artefact lies, whether it is there or not."""
+        return self.root / artefact.path
+
+    def run_dir(self, key: str, fingerprint: str) -> Path:
+        """Where an asset keeps the resumable work that has this fingerprint."""
+        return self.root / "runs" / key.split("/", maxsplit=1)[0] / fingerprint[:12]
+
+    def meta(self, artefact: Artefact) -> Meta | None:
+        """What is published, or None where nothing whole is.
+
+        The files are compared with the record by name and size; `verify` reads every byte.
+        """
+        folder = self.folder(artefact)
+        meta = Meta.read(folder)
+        if meta is None:
+            return None
+        sizes = {name: facts["size"] for name, facts in meta.files.items()}
+        return meta if sizes == {name: size for name, size, _ in _files(folder)} else None
+
+    def require(self, artefacts: list[Artefact]) -> dict[str, Meta]:
+        """The records of inputs, by label; raise `UserError` naming those that are missing."""
+        metas = {artefact.label: self.meta(artefact) for artefact in artefacts}
+        missing = [label for label, meta in metas.items() if meta is None]
+        if missing:
+            raise UserError(
+                f"missing: {', '.join(missing)}; run `dcgan materialize {missing[0].split('[')[0]}`"
+            )
+        return {label: meta for label, meta in metas.items() if meta is not None}
+
+    def verify(self, artefact: Artefact) -> str | None:
+        """Hash a published artefact again; the name of the first file that differs, or None."""
+        meta = self.meta(artefact)
+        if meta is None:
+            return META_FILE
+        folder = self.folder(artefact)
+        for name, facts in meta.files.items():
+            if sha256_file(folder / name) != facts["sha256"]:
+                return name
+        return None
+
+    @contextmanager
+    def writing(self, artefact: Artefact) -> Iterator[Path]:
+        """An empty folder beside the artefact's place, to build it in, held by one process.
+
+        Raises:
+            UserError: Another process is making the same artefact.
+        """
+        folder = self.folder(artefact)
+        locks = self.root / "runs" / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{artefact.label.replace('/', '__')}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{artefact.label}: another process is making it") from None
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # What a killed process left: it cannot be at work, its lock is free.
+            for left in folder.parent.glob(f".{folder.name}.*.part"):
+                shutil.rmtree(left)
+            staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+            staging.mkdir()
+            try:
+                yield staging
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+        finally:
+            lock.release()
+
+    def content_version(self, staging: Path) -> str:
+        """The data version of a built folder: a hash over its files' names and contents.
+
+        A result counts by what was found, not by how long it took or on what machine.
+        """
+        digest = hashlib.sha256()
+        for name, _, path in sorted(_files(staging)):
+            content = stable_digest(path) if name == RESULT_FILE else sha256_file(path)
+            digest.update(f"{name}\0{content}\n".encode())
+        return digest.hexdigest()[:32]
+
+    def publish(self, staging: Path, artefact: Artefact, meta: Meta) -> Meta:
+        """Swap a built folder into its place together with its record.
+
+        Args:
+            staging: From `writing`.
+            meta: The record; `files` is filled in here.
+        """
+        files = {
+            name: {"size": size, "sha256": sha256_file(path)}
+            for name, size, path in _files(staging)
+        }
+        meta = Meta(**{**vars(meta), "files": files})
+        write_json(staging / META_FILE, asdict(meta))
+        for path in staging.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        flush_tree(staging)
+        swap_folder(staging, self.folder(artefact))
+        return meta
+
+    def keep(self, artefact: Artefact, staging: Path) -> None:
+        """Fill `staging` with what is published now, by hard links where the disk allows."""
+        folder = self.folder(artefact)
+        for name, _, path in _files(folder):
+            target = staging / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.hardlink_to(path)
+            except OSError:
+                shutil.copy2(path, target)
+
+    def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
+        """Remove shards that another shard count left behind."""
+        folder = self.root / kind / key
+        for child in folder.glob("[!.]*"):
+            if child.is_dir() and child.name not in shards:
+                shutil.rmtree(child)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:
+    """The content files of an artefact: relative name, size, path."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != META_FILE:
+            yield path.relative_to(folder).as_posix(), path.stat().st_size, path

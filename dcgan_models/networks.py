@@ -1,0 +1,460 @@
+"""Generator and discriminator, built from a preset's layer tables (sections 3 and 4 of the paper).
+
+Batch norm here is the authors': the biased variance of the minibatch, no running averages. In
+`train()` mode it uses the minibatch's own statistics; in `eval()` mode fixed ones, estimated once
+by `estimate_statistics`, so that a picture depends on its z alone and not on its neighbours.
+
+A network on disk is a folder: `network.json` (role and preset) and `weights.safetensors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
+
+from dcgan_models.errors import UserError
+from dcgan_models.files import open_atomic, read_json, write_json
+from dcgan_models.presets import Layer, Preset
+
+WEIGHTS_FILE = "weights.safetensors"
+NETWORK_FILE = "network.json"
+_STATISTICS = (".norm.mean", ".norm.var")
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over the batch (and the picture's plane), section 3.
+
+    In `train()` mode it normalises by the minibatch's mean and biased variance, in `eval()` mode
+    by `mean` and `var`, which are NaN until `estimate_statistics` has filled them.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, features: int, *, affine: bool, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(features)) if affine else None
+        self.register_buffer("mean", torch.full((features,), torch.nan))
+        self.register_buffer("var", torch.full((features,), torch.nan))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (n, features) or (n, features, height, width)."""
+        if self.training:
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        return F.batch_norm(x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+class Block(nn.Module):
+    """One row of a layer table: weight, batch norm, activation, reshape."""
+
+    def __init__(self, layer: Layer, inputs: int, preset: Preset) -> None:
+        super().__init__()
+        self.layer = layer
+        self.leak = preset.leak
+        self.weight = _weight(layer, inputs)
+        self.norm = (
+            BatchNorm(layer.out, affine=preset.affine, eps=preset.norm_eps) if layer.norm else None
+        )
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Apply the row to (n, ...) inputs; `condition` is (n, classes), one-hot."""
+        if self.layer.op == "dense":
+            x = x.flatten(1)
+        elif x.ndim == 2:
+            x = x[:, :, None, None]
+        if condition is not None:
+            x = concatenate_condition(x, condition)
+        x = self.weight(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        x = _activate(x, self.layer.act, self.leak)
+        return x if self.layer.reshape is None else x.reshape(-1, *self.layer.reshape)
+
+
+def _weight(layer: Layer, inputs: int) -> nn.Module:
+    """The row's linear map, with no bias: the authors' code has none anywhere."""
+    if layer.op == "dense":
+        return nn.Linear(inputs, layer.out, bias=False)
+    place = {"kernel_size": layer.kernel, "stride": layer.stride, "padding": layer.padding}
+    if layer.op == "conv":
+        return nn.Conv2d(inputs, layer.out, bias=False, **place)  # type: ignore[arg-type]
+    return nn.ConvTranspose2d(
+        inputs,
+        layer.out,
+        bias=False,
+        output_padding=layer.output_padding,
+        **place,  # type: ignore[arg-type]
+    )
+
+
+def _activate(x: Tensor, act: str, leak: float) -> Tensor:
+    match act:
+        case "relu":
+            return F.relu(x)
+        case "lrelu":
+            return F.leaky_relu(x, leak)
+        case "tanh":
+            return torch.tanh(x)
+        case "sigmoid":
+            return torch.sigmoid(x)
+        case _:
+            return x
+
+
+def concatenate_condition(x: Tensor, condition: Tensor) -> Tensor:
+    """Append a one-hot label to a vector, or as constant planes to a stack of maps.
+
+    Args:
+        x: (n, features) or (n, channels, height, width).
+        condition: (n, classes), one-hot.
+    """
+    if x.ndim == 4:
+        condition = condition[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, condition.to(x.dtype)], dim=1)
+
+
+class Network(nn.Module):
+    """What G and D share: a stack of blocks, each seeing the label where there is one."""
+
+    role: Literal["generator", "discriminator"]
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        preset.check()
+        self.preset = preset
+        shapes = getattr(preset, f"{self.role}_shapes")()
+        self.blocks = nn.ModuleList()
+        for layer, shape in zip(getattr(preset, self.role), shapes, strict=False):
+            inputs = int(np.prod(shape)) if layer.op == "dense" else shape[0]
+            self.blocks.append(Block(layer, inputs + preset.classes, preset))
+
+    def _stack(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        condition = None
+        if self.preset.classes:
+            if labels is None:
+                raise ValueError(f"{self.preset.name} is conditional: labels are needed")
+            condition = F.one_hot(labels, self.preset.classes).to(x.dtype)
+        for block in self.blocks:
+            x = block(x, condition)
+        return x
+
+    def norms(self) -> Iterator[tuple[str, BatchNorm]]:
+        """Every batch norm layer with its name, in order."""
+        for name, module in self.named_modules():
+            if isinstance(module, BatchNorm):
+                yield name, module
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether `eval()` mode can be used: every batch norm has fixed statistics."""
+        return all(bool(norm.var.isfinite().all()) for _, norm in self.norms())
+
+
+class Generator(Network):
+    """G: from a latent z to a picture (Figure 1).
+
+    Attributes:
+        fixed_z: (n, z_dim) float32 latents that go with the weights, and `fixed_labels`, their
+            int64 labels where the preset is conditional; None for a network built in memory.
+    """
+
+    role = "generator"
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.fixed_z: Tensor | None = None
+        self.fixed_labels: Tensor | None = None
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Draw pictures.
+
+        Args:
+            z: (n, z_dim) latents.
+            labels: (n,) int64, for a conditional preset.
+
+        Returns:
+            (n, channels, height, width) in [-1, 1], or [0, 1] where the preset ends in a sigmoid.
+        """
+        return self._stack(z, labels)
+
+    def sample(
+        self, n: int, seed: int, labels: npt.ArrayLike | None = None, *, batch: int = 256
+    ) -> npt.NDArray[np.uint8]:
+        """Draw `n` pictures, the same ones for the same seed whatever the batch.
+
+        Args:
+            n: How many.
+            seed: Of the latents.
+            labels: (n,) integers for a conditional preset; by default they go round the classes.
+            batch: Pictures computed at once.
+
+        Returns:
+            uint8 (n, height, width, channels).
+
+        Raises:
+            UserError: The labels do not fit, or the network carries no sampling statistics.
+        """
+        z = draw_latents(self.preset, n, torch.Generator().manual_seed(seed))
+        return self.draw(z, self._sample_labels(n, labels), batch=batch)
+
+    @torch.inference_mode()
+    def draw(
+        self, z: Tensor, labels: Tensor | None = None, *, batch: int = 256
+    ) -> npt.NDArray[np.uint8]:
+        """Pictures of given latents in `eval()` mode: uint8 (n, height, width, channels)."""
+        if not self.has_statistics:
+            raise UserError("this generator has no sampling statistics: it cannot draw single z")
+        self.eval()
+        device = next(self.parameters()).device
+        pictures = [
+            to_pixels(self(*(None if t is None else t.to(device) for t in pair)), self.preset)
+            for pair in _pairs(z, labels, batch)
+        ]
+        return torch.cat(pictures).cpu().numpy()
+
+    def _sample_labels(self, n: int, labels: npt.ArrayLike | None) -> Tensor | None:
+        classes = self.preset.classes
+        if not classes:
+            if labels is not None:
+                raise UserError(f"preset {self.preset.name} has no labels")
+            return None
+        if labels is None:
+            return torch.arange(n) % classes
+        given = torch.as_tensor(np.asarray(labels), dtype=torch.int64)
+        if given.shape != (n,) or not bool(((given >= 0) & (given < classes)).all()):
+            raise UserError(f"labels: {n} integers from 0 to {classes - 1} are needed")
+        return given
+
+
+class Discriminator(Network):
+    """D: from a picture to one logit, positive for "real"."""
+
+    role = "discriminator"
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Judge pictures (n, channels, height, width), scaled as G draws: logits (n,)."""
+        return self._stack(images, labels).flatten()
+
+
+def _pairs(z: Tensor, labels: Tensor | None, batch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    for first in range(0, len(z), batch):
+        part = slice(first, first + batch)
+        yield z[part], None if labels is None else labels[part]
+
+
+# --- Latents, pixels, initial weights -------------------------------------------------------
+
+
+def draw_latents(preset: Preset, n: int, rng: torch.Generator) -> Tensor:
+    """(n, z_dim) float32 latents on the generator's device, from the preset's distribution."""
+    size = (n, preset.z_dim)
+    if preset.z_distribution == "normal":
+        return torch.randn(size, generator=rng, device=rng.device)
+    return torch.rand(size, generator=rng, device=rng.device) * 2 - 1
+
+
+def to_pixels(images: Tensor, preset: Preset) -> Tensor:
+    """From G's scale, (n, c, h, w), to uint8 (n, h, w, c)."""
+    scaled = (images + 1) * 127.5 if preset.signed else images * 255
+    return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def from_pixels(pixels: Tensor, preset: Preset) -> Tensor:
+    """From uint8 (n, h, w, c) to G's scale, float32 (n, c, h, w)."""
+    images = pixels.permute(0, 3, 1, 2).float()
+    return images / 127.5 - 1 if preset.signed else images / 255
+
+
+@torch.no_grad()
+def initialise(network: Network, rng: torch.Generator) -> None:
+    """Draw the initial weights: N(0, init_std), batch norm scales N(1, init_std), shifts 0."""
+    std = network.preset.init_std
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            if module.weight is not None and module.bias is not None:
+                module.weight.normal_(1.0, std, generator=rng)
+                module.bias.zero_()
+        elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.normal_(0.0, std, generator=rng)
+
+
+# --- Fixed statistics -----------------------------------------------------------------------
+
+
+@torch.no_grad()
+def estimate_statistics(
+    network: Network, minibatches: Iterable[tuple[Tensor, Tensor | None]]
+) -> None:
+    """Fix every batch norm's statistics: the plain average over minibatches of their own.
+
+    This is the authors' inference mode (svhn_semisup_analysis.py): all layers use the
+    minibatch's statistics while the averages are taken, and the averages are plugged in after.
+
+    Args:
+        network: Left in `eval()` mode.
+        minibatches: Inputs and labels, as the network's `forward` takes them.
+    """
+    sums: dict[BatchNorm, list[Tensor]] = {}
+
+    def accumulate(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+        assert isinstance(norm, BatchNorm)  # noqa: S101  (narrows the hook's type)
+        x = inputs[0].double()
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        var, mean = torch.var_mean(x, dim=axes, correction=0)
+        seen = sums.setdefault(norm, [torch.zeros_like(mean), torch.zeros_like(var)])
+        seen[0] += mean
+        seen[1] += var
+
+    handles = [norm.register_forward_pre_hook(accumulate) for _, norm in network.norms()]
+    count = 0
+    network.train()
+    try:
+        for inputs, labels in minibatches:
+            network(inputs, labels)
+            count += 1
+    finally:
+        for handle in handles:
+            handle.remove()
+    for norm, (mean, var) in sums.items():
+        norm.mean.copy_(mean / count)
+        norm.var.copy_(var / count)
+    network.eval()
+
+
+def estimate_sampling_statistics(generator: Generator, seed: int, minibatches: int = 100) -> None:
+    """Fix G's statistics over `minibatches` batches of fresh latents (and uniform labels)."""
+    preset, device = generator.preset, next(generator.parameters()).device
+    rng = torch.Generator().manual_seed(seed)
+
+    def draw() -> Iterator[tuple[Tensor, Tensor | None]]:
+        for _ in range(minibatches):
+            z = draw_latents(preset, preset.batch, rng)
+            labels = None
+            if preset.classes:
+                labels = torch.randint(preset.classes, (preset.batch,), generator=rng).to(device)
+            yield z.to(device), labels
+
+    estimate_statistics(generator, draw())
+
+
+# --- On disk --------------------------------------------------------------------------------
+
+
+def network_state(network: Network) -> dict[str, Tensor]:
+    """Weights and, where they were estimated, statistics: CPU tensors by name."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in network.state_dict().items()
+        if not (name.endswith(_STATISTICS) and bool(tensor.isnan().any()))
+    }
+
+
+def save_network(network: Network, folder: Path) -> None:
+    """Write `network.json` and `weights.safetensors` (and G's `fixed_z.npy`) into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / NETWORK_FILE,
+        {"format": 1, "role": network.role, "preset": network.preset.to_dict()},
+    )
+    save_weights(network, folder / WEIGHTS_FILE)
+    if isinstance(network, Generator) and network.fixed_z is not None:
+        np.save(folder / "fixed_z.npy", network.fixed_z.cpu().numpy())
+        if network.fixed_labels is not None:
+            np.save(folder / "fixed_y.npy", network.fixed_labels.cpu().numpy())
+
+
+def save_weights(network: Network, path: Path) -> None:
+    """Write the weights as one safetensors file, atomically."""
+    with open_atomic(path) as stream:
+        stream.write(save(network_state(network), metadata={"role": network.role}))
+
+
+def load_generator(folder: str | Path, *, weights: str = WEIGHTS_FILE) -> Generator:
+    """Open a published generator.
+
+    Args:
+        folder: Holds `network.json`, the weights and `fixed_z.npy`.
+        weights: Another file of the folder, such as `snapshots/epoch_0001.safetensors`.
+
+    Raises:
+        UserError: A file is missing, cut short, of another role, or does not fit the preset.
+    """
+    generator = Generator(read_preset(Path(folder), "generator"))
+    load_weights(generator, Path(folder) / weights)
+    if (Path(folder) / "fixed_z.npy").exists():
+        generator.fixed_z = _load_array(Path(folder) / "fixed_z.npy")
+    if (Path(folder) / "fixed_y.npy").exists():
+        generator.fixed_labels = _load_array(Path(folder) / "fixed_y.npy")
+    return generator.eval()
+
+
+def load_discriminator(folder: str | Path) -> Discriminator:
+    """Open a published discriminator; raises as `load_generator` does."""
+    discriminator = Discriminator(read_preset(Path(folder), "discriminator"))
+    load_weights(discriminator, Path(folder) / WEIGHTS_FILE)
+    return discriminator
+
+
+def read_preset(folder: Path, role: str) -> Preset:
+    """The preset in a network folder; raise `UserError` if there is none or of another role."""
+    path = folder / NETWORK_FILE
+    try:
+        content = read_json(path)
+        found = content["role"]
+        preset = Preset.from_dict(content["preset"])
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no network here ({NETWORK_FILE} is missing)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a network description ({error})") from None
+    if found != role:
+        raise UserError(f"{path}: this is a {found}, a {role} is needed")
+    return preset
+
+
+def load_weights(network: Network, path: Path) -> None:
+    """Fill a network from a safetensors file, every tensor checked by name, shape and value.
+
+    Raises:
+        UserError: The file is missing or cut short, or a tensor is foreign, missing, of another
+            shape or not finite. Statistics may be absent; weights may not.
+    """
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such weights file") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
+    expected = network.state_dict()
+    where = f"{path}: not the weights of preset {network.preset.name}"
+    for name in sorted(set(tensors) ^ set(expected)):
+        if name in tensors:
+            raise UserError(f"{where}: unknown tensor {name}")
+        if not name.endswith(_STATISTICS):
+            raise UserError(f"{where}: tensor {name} is missing")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise UserError(
+                f"{where}: {name} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(expected[name].shape)}"
+            )
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{path}: tensor {name} holds values that are not finite")
+    network.load_state_dict(tensors, strict=False)
+
+
+def _load_array(path: Path) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        raise UserError(f"{path}: not a plain array ({error})") from None

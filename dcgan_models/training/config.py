@@ -1,0 +1,119 @@
+"""What a training run is: the resolved configuration, written beside the run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json, write_json
+from dcgan_models.presets import Preset, preset
+
+CONFIG_FILE = "config.json"
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+# How a run is computed, not what it computes: these may differ when a run goes on elsewhere.
+_MACHINE_SETTINGS = ("data", "device", "precision", "save_seconds")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        preset: Networks, optimiser and schedule, every override applied.
+        data: Folder of the data set; `split` of it is trained on.
+        data_version: Content hash of that data: a run never goes on with other pictures.
+        seed: Of weights, order of the pictures and latents.
+        snapshots: Epochs after which G is kept (the paper shows epochs 1 and 5).
+        tick_steps: Minibatches between two lines of the log.
+        device, precision: `auto` takes CUDA where there is one, bf16 where it is native.
+        save_seconds: Least time between two saves of the state; also saved when stopped.
+    """
+
+    preset: Preset
+    data: str
+    seed: int
+    data_version: str = ""
+    split: str = "train"
+    snapshots: tuple[int, ...] = ()
+    tick_steps: int = 50
+    device: Device = "auto"
+    precision: Precision = "auto"
+    save_seconds: float = 30.0
+
+    @property
+    def epochs(self) -> int:
+        """Passes of the loader, those of the falling learning rate included."""
+        return self.preset.epochs + self.preset.decay_epochs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values."""
+        return {**dataclasses.asdict(self), "preset": self.preset.to_dict()}
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a saved state to belong to this run."""
+        content = self.to_dict()
+        return {name: value for name, value in content.items() if name not in _MACHINE_SETTINGS}
+
+    def write(self, run_dir: Path) -> None:
+        """Write `config.json` into the run's folder."""
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_json(run_dir / CONFIG_FILE, self.to_dict())
+
+    @classmethod
+    def read(cls, run_dir: Path) -> TrainConfig:
+        """Read `config.json`; raise `UserError` on anything but a complete configuration."""
+        path = run_dir / CONFIG_FILE
+        try:
+            content = read_json(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: it holds preset, data and seed") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: not readable JSON ({error})") from None
+        return cls.from_dict(content, str(path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> TrainConfig:
+        """Build from plain values; `preset` may be a name or a whole preset."""
+        allowed = [field.name for field in dataclasses.fields(cls)]
+        for name in content:
+            if name not in allowed:
+                raise UserError(f"{where}: unknown key {name!r}; allowed: {', '.join(allowed)}")
+        for name in ("preset", "data", "seed"):
+            if name not in content:
+                raise UserError(f"{where}: `{name}` is missing")
+        given = content["preset"]
+        resolved = preset(given) if isinstance(given, str) else Preset.from_dict(given)
+        resolved.check()
+        snapshots = tuple(content.get("snapshots", ()))
+        return cls(**{**content, "preset": resolved, "snapshots": snapshots})
+
+
+def choose_device(requested: Device) -> torch.device:
+    """Resolve `auto`; raise `UserError` where CUDA is asked for and absent."""
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for and torch sees none; allowed: auto, cpu")
+    if requested == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def choose_precision(requested: Precision, device: torch.device) -> torch.dtype:
+    """Resolve `auto` to bfloat16 where the processor multiplies it natively, else float32."""
+    if requested == "auto":
+        requested = "bf16" if _has_native_bf16(device) else "fp32"
+    return torch.bfloat16 if requested == "bf16" else torch.float32
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
