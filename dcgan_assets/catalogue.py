@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dcgan_assets.assets import mnist
+from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
 
 
 def open_catalogue(workspace: Workspace) -> Catalogue:
     """Collect the steps of every domain."""
-    return Catalogue(workspace, mnist.STEPS)
+    domains = (mnist, sampling_statistics, ablations, architecture)
+    return Catalogue(workspace, tuple(step for domain in domains for step in domain.STEPS))
 
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:

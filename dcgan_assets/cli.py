@@ -39,6 +39,10 @@ class _Commands(click.Group):
 def main(ctx: click.Context, root: Path | None) -> None:
     """Reproduce the DCGAN paper: every table and figure as a Dagster asset, stored with DVC."""
     ctx.obj = root
+    # torch's threads spin while they wait for one another. Beside any other busy process that
+    # costs several times the work; sleeping costs a quarter on an idle machine. To choose
+    # otherwise, set it to ACTIVE. It counts from the moment that torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 # --- Workspaces -----------------------------------------------------------------------------
@@ -80,12 +84,11 @@ def doctor(root: Path | None) -> None:
 def dvc_sync(root: Path | None, check: bool) -> None:
     """Write dvc.yaml from the asset graph."""
     from dcgan_assets.catalogue import open_catalogue
-    from dcgan_assets.dvc_bridge import DVC_FILE, dvc_yaml, write_dvc_yaml
+    from dcgan_assets.dvc_bridge import DVC_FILE, is_current, write_dvc_yaml
 
     catalogue = open_catalogue(Workspace.find(root))
     if check:
-        current = (catalogue.workspace.root / DVC_FILE).read_text(encoding="utf-8")
-        if current != dvc_yaml(catalogue):
+        if not is_current(catalogue):
             raise UserError(f"{DVC_FILE} is behind the asset graph; run `dcgan dvc-sync`")
         click.echo(f"{DVC_FILE} is up to date")
     else:
@@ -154,16 +157,20 @@ def sample(
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME [OTHER]]")
 def presets(names: tuple[str, ...]) -> None:
-    """List the networks, or print the layer tables of those named."""
-    from dcgan_assets.preset_tables import list_presets, show_preset
+    """List the networks, print one's layer tables, or what differs between two, and why."""
+    from dcgan_assets.preset_tables import compare_presets, list_presets, show_preset
 
-    if names:
-        for name in names:
+    match names:
+        case ():
+            click.echo(list_presets())
+        case (name,):
             click.echo(show_preset(name))
-    else:
-        click.echo(list_presets())
+        case (name, other):
+            click.echo(compare_presets(name, other))
+        case _:
+            raise UserError(f"presets: at most two names, not {len(names)}")
 
 
 # --- The web UI -----------------------------------------------------------------------------
@@ -175,7 +182,9 @@ def presets(names: tuple[str, ...]) -> None:
 @click.pass_obj
 def ui(root: Path | None, port: int, read_only: bool) -> None:
     """Open the Dagster web UI of this workspace on this machine."""
-    from dcgan_assets.instance import prepare_home
+    import dagster as dg
+
+    from dcgan_assets.instance import close_dead_runs, prepare_home
 
     workspace = Workspace.find(root)
     workspace.params  # noqa: B018  (an error in params.yaml is one line here, a page in the UI)
@@ -185,6 +194,9 @@ def ui(root: Path | None, port: int, read_only: bool) -> None:
     click.echo(f"http://{_LOOPBACK}:{port} (Ctrl-C stops)")
     if read_only:
         _become("dagster_webserver", *place, "--read-only")
+    with dg.DagsterInstance.get() as instance:
+        for run_id in close_dead_runs(instance):
+            click.echo(f"closed run {run_id[:8]}: its process had died")
     _become("dagster", "dev", *place)
 
 

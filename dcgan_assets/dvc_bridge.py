@@ -7,7 +7,6 @@ that a clone which pulled the published networks has nothing to train.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,7 +20,7 @@ _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps in
 
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
-    kept = [step for step in catalogue.steps if not step.transient]
+    kept = [step for step in catalogue.steps if not (step.transient or step.optional)]
     shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
     content: dict[str, Any] = {
         "stages": {step.key.replace("/", "-"): _stage(catalogue, step) for step in kept},
@@ -67,22 +66,23 @@ def _transient_inputs(catalogue: Catalogue, step: Step) -> list[Step]:
     return found
 
 
+def is_current(catalogue: Catalogue) -> bool:
+    """Whether the root's dvc.yaml is there and says what the steps say."""
+    path = catalogue.workspace.root / DVC_FILE
+    return path.exists() and path.read_text(encoding="utf-8") == dvc_yaml(catalogue)
+
+
 def write_dvc_yaml(catalogue: Catalogue) -> bool:
     """Write dvc.yaml into the root; True when it changed.
 
     Raises:
         UserError: The root cannot be written.
     """
-    path = catalogue.workspace.root / DVC_FILE
-    text = dvc_yaml(catalogue)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if is_current(catalogue):
         return False
-    _write(path, text)
-    return True
-
-
-def _write(path: Path, text: str) -> None:
+    path = catalogue.workspace.root / DVC_FILE
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(dvc_yaml(catalogue), encoding="utf-8")
+        return True
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -52,13 +53,26 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         tags={HOST_TAG: socket.gethostname()},
     )
     closed = []
-    for run in instance.get_runs(filters):
+    for record in instance.get_run_records(filters):
+        run = record.dagster_run
         pid = int(run.tags.get(PID_TAG, "0"))
-        if pid and not psutil.pid_exists(pid):
+        if pid and not _is_alive(pid, record.start_time or time.time()):
             instance.report_run_failed(run, f"process {pid} died; closed by a later one")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
     return closed
+
+
+def _is_alive(pid: int, began: float) -> bool:
+    """Whether the process that began a run at that time (Unix seconds) still works on it.
+
+    A younger process has got the number of the dead one, as in a restarted container.
+    """
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= began
+    except psutil.NoSuchProcess:
+        return False
 
 
 def pool_holder(instance: dg.DagsterInstance, pool: str) -> str | None:

@@ -17,6 +17,7 @@ import dagster as dg
 
 from dcgan_assets.instance import pool_holder, process_tags
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
+from dcgan_assets.store import Meta
 from dcgan_models.errors import UserError
 
 Say = Callable[[str], None]
@@ -57,20 +58,23 @@ class Report:
 def choose_steps(catalogue: Catalogue, names: Sequence[str]) -> list[Step]:
     """The steps that keys or groups name, all of them where there are no names.
 
+    Optional steps are chosen by their key alone.
+
     Raises:
         UserError: A name is neither; the line says what there is.
     """
     groups = sorted({step.group for step in catalogue.steps})
     chosen: list[Step] = []
     for name in names:
-        found = [s for s in catalogue.steps if name == s.group or name in s.outputs]
+        members = [s for s in catalogue.steps if name == s.group and not s.optional]
+        found = members or [s for s in catalogue.steps if name in s.outputs]
         if not found:
             raise UserError(
                 f"unknown asset or group {name!r}; groups: {', '.join(groups)}; "
                 f"assets: {', '.join(catalogue.by_key)}"
             )
         chosen += found
-    return in_order(catalogue, chosen or catalogue.steps)
+    return in_order(catalogue, chosen or [s for s in catalogue.steps if not s.optional])
 
 
 def with_ancestors(catalogue: Catalogue, steps: Iterable[Step]) -> list[Step]:
@@ -120,7 +124,7 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            if reason == _ABSENT and step.key not in named and _stood_in(catalogue, step, items):
+            if reason == _ABSENT and step.key not in named and _stood_in(catalogue, step):
                 reason = None
             if reason is None:
                 current += 1
@@ -130,6 +134,7 @@ def make_plan(
 
 
 _ABSENT = "not there yet"
+_UNRECORDED = "Dagster has no record of it"
 
 
 def _reason(
@@ -142,7 +147,8 @@ def _reason(
     step, shard = item
     read = [a for artefacts in catalogue.read_by(step, shard).values() for a in artefacts]
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
-    if upstream & set(planned):
+    # What is only to be recorded, as after `dvc pull`, stays as it is.
+    if upstream & {other for other, reason in planned.items() if reason != _UNRECORDED}:
         return "its inputs are made anew"
     try:
         order = place_order(catalogue, step, shard)
@@ -154,11 +160,26 @@ def _reason(
         return "code, parameters, seed or inputs changed" if there else _ABSENT
     for meta in metas:
         if recorded_version(instance, meta.key, shard) != meta.data_version:
-            return "Dagster has no record of it"
+            return _UNRECORDED
+    # Shards share their asset's checks: the latest result may be another one's.
+    if shard is None and not _shows_checks(instance, metas[0]):
+        return _UNRECORDED
     return None
 
 
-def _stood_in(catalogue: Catalogue, step: Step, planned: dict[tuple[str, str | None], str]) -> bool:
+def _shows_checks(instance: dg.DagsterInstance, meta: Meta) -> bool:
+    """Whether Dagster's latest checks are those of what is published, and not of a refused one."""
+    asset = dg.AssetKey.from_user_string(meta.key)
+    for verdict in meta.checks:
+        key = dg.AssetCheckKey(asset, verdict["check"])
+        record = instance.get_latest_asset_check_evaluation_record(key)
+        status = "SUCCEEDED" if verdict["passed"] else "FAILED"
+        if record is None or record.status.value != status:
+            return False
+    return True
+
+
+def _stood_in(catalogue: Catalogue, step: Step) -> bool:
     """Whether an absent transient asset is not needed: all that is made of it is current."""
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
     if not step.transient or not consumers:
@@ -192,9 +213,14 @@ def run_plan(
     say: Say,
     *,
     seed: int | None = None,
-    force: bool = False,
+    forced: Collection[str] = (),
 ) -> Report:
-    """Run a plan's batches in order; go on past failures with what does not need them."""
+    """Run a plan's batches in order; go on past failures with what does not need them.
+
+    Args:
+        seed: For every seeded step of the plan.
+        forced: Keys of steps to make again even where nothing has changed.
+    """
     job = definitions.resolve_implicit_global_asset_job_def()
     report = Report()
     stopped: set[tuple[str, str | None]] = set()
@@ -215,7 +241,7 @@ def run_plan(
             partition_key=shard,
             raise_on_error=False,
             tags=process_tags(),
-            run_config={**_QUIET, "ops": _launch_config(ready, seed, force)},
+            run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
         )
         _read_result(catalogue, result, (ready, shard), stopped, report)
         if report.interrupted:
@@ -230,8 +256,10 @@ def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | N
     for key in keys:
         step = catalogue.by_key[key]
         shards = [shard for other, shard in plan.items if other == key]
-        if batches and batches[-1][1] == shards:
-            batches[-1][0].append(step)
+        last = batches[-1] if batches else None
+        # The same partitions, and the same ones of them to make.
+        if last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step):
+            last[0].append(step)
         else:
             batches.append(([step], shards))
     return [(steps, shard) for steps, shards in batches for shard in shards]
@@ -245,10 +273,12 @@ def _needs(catalogue: Catalogue, step: Step, shard: str | None) -> set[tuple[str
     }
 
 
-def _launch_config(steps: Iterable[Step], seed: int | None, force: bool) -> dict[str, Any]:
+def _launch_config(
+    steps: Iterable[Step], seed: int | None, forced: Collection[str]
+) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for step in steps:
-        launch: dict[str, Any] = {"force": force}
+        launch: dict[str, Any] = {"force": step.key in forced}
         if step.seeded and seed is not None:
             launch["seed"] = seed
         config[step.key.replace("/", "__")] = {"config": launch}

@@ -55,7 +55,7 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
             plan,
             say,
             seed=request.seed,
-            force=request.force,
+            forced={step.key for step in chosen if request.force},
         )
     return _conclude(catalogue, report)
 
@@ -100,11 +100,11 @@ def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
 def _conclude(catalogue: Catalogue, report: Report) -> int:
     for label, line in report.failed.items():
         say(f"FAILED {label}: {line}")
-    for label in report.blocked:
-        say(f"blocked {label}: something that it needs failed")
     if report.interrupted:
         say("interrupted; what was being trained is saved, the same command goes on")
         return _INTERRUPTED
+    for label in report.blocked:
+        say(f"blocked {label}: something that it needs failed")
     if report.failed or report.blocked:
         return 1
     say(f"done: {len(report.made)} made; look at {catalogue.workspace.root / 'results'}")

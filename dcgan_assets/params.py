@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
@@ -22,6 +22,7 @@ PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
 
 Count = Annotated[int, Field(gt=0)]
+PresetName = Annotated[str, AfterValidator(lambda name: preset(name).name)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -70,8 +71,8 @@ class Health(Section):
     label_agreement: Fraction
 
 
-class Candidate(Section):
-    """A training run: a preset and what is overridden of it. Budgets are in epochs."""
+class Training(Section):
+    """A preset and what is overridden of it. Budgets are in epochs."""
 
     preset: str
     width: Annotated[float, Field(gt=0)] = 1.0
@@ -79,12 +80,9 @@ class Candidate(Section):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     epochs: Annotated[int, Field(ge=0)]
     decay_epochs: Annotated[int, Field(ge=0)]
-    snapshots: tuple[Count, ...] = ()
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    health: Health
 
     @model_validator(mode="after")
-    def _preset_exists(self) -> Candidate:
+    def _preset_exists(self) -> Self:
         try:
             self.resolved()
         except UserError as error:
@@ -102,6 +100,21 @@ class Candidate(Section):
         return {**super().identity(), "preset": self.resolved().to_dict()}
 
 
+class Candidate(Training):
+    """A training run whose networks may be published."""
+
+    snapshots: tuple[Count, ...] = ()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    health: Health
+
+
+class Ablations(Training):
+    """What every change is trained on, how often, and by how many samples it is measured."""
+
+    seeds: Count
+    samples: Count
+
+
 class Publish(Section):
     """How a candidate is scored against the champion on the validation digits."""
 
@@ -113,6 +126,13 @@ class NearestNeighbourScores(Section):
 
     references: tuple[Count, ...] = Field(min_length=1)
     max_error: Fraction
+
+
+class SamplingStatistics(Section):
+    """How many latents are drawn each way, and in what minibatches."""
+
+    samples: Annotated[int, Field(ge=20, multiple_of=10)]
+    batch: Annotated[int, Field(ge=2)]
 
 
 class SamplePanels(Section):
@@ -129,7 +149,25 @@ class Mnist(Section):
     fc_candidate: Candidate
     publish: Publish
     sample_panels: SamplePanels
+    sampling_statistics: SamplingStatistics
     nearest_neighbour_scores: NearestNeighbourScores
+    ablations: Ablations
+
+
+class Architecture(Section):
+    """Figure 1: the presets to draw."""
+
+    presets: tuple[PresetName, ...]
+
+    def identity(self) -> dict[str, Any]:
+        """The presets themselves: presets.py is in no code version."""
+        return {name: preset(name).to_dict() for name in self.presets}
+
+
+class Report(Section):
+    """What belongs to no group."""
+
+    architecture: Architecture
 
 
 class Params(Section):
@@ -139,6 +177,7 @@ class Params(Section):
     seed: int = 42
     machine: Machine = Machine()
     mnist: Mnist
+    report: Report
 
     def section(self, path: str) -> Section:
         """The section at a dotted path, such as `mnist.images`."""

@@ -22,6 +22,7 @@ import dagster as dg
 from tqdm import tqdm
 
 from dcgan_assets import metadata as shown
+from dcgan_assets.instance import process_tags
 from dcgan_assets.interrupts import StopFlag
 from dcgan_assets.params import Section
 from dcgan_assets.results import RESULT_FILE, Result, hardware
@@ -82,6 +83,7 @@ class Step:
         pool: Dagster pool that limits how many run at once.
         seeded: Whether chance enters; the Launchpad then takes a seed.
         transient: Whether the asset is only a way to the next one and is not kept under DVC.
+        optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
         shards: Names of the partitions, from the section; None for an asset in one piece.
         source_version: Version of what the step reads from outside the graph.
         shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
@@ -98,6 +100,7 @@ class Step:
     pool: str | None = None
     seeded: bool = False
     transient: bool = False
+    optional: bool = False
     shards: Callable[[Any], tuple[str, ...]] | None = None
     source_version: Callable[[Any, Path], str] | None = None
     shows: tuple[str, ...] = ()
@@ -467,6 +470,8 @@ def _materialise(
     seed: int | None,
     force: bool,
 ) -> Iterator[Any]:
+    # The UI's runs too: after a power cut the next command sees whose process is gone.
+    context.instance.add_run_tags(context.run.run_id, process_tags())
     order = place_order(catalogue, step, shard, seed)
     metas = None if force else standing(catalogue, order)
     memoised = metas is not None
@@ -491,7 +496,7 @@ def say(message: str) -> None:
 
 def _report_canceling(context: dg.AssetExecutionContext) -> None:
     """Let the run end as canceled, not failed, where nobody has said so yet (Ctrl-C)."""
-    run = context.instance.get_run_by_id(context.run_id)
+    run = context.instance.get_run_by_id(context.run.run_id)
     if run is not None and run.status is not dg.DagsterRunStatus.CANCELING:
         context.instance.report_run_canceling(run)
 

@@ -173,7 +173,7 @@ class Store:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # What a killed process left: it cannot be at work, its lock is free.
-            for left in folder.parent.glob(f".{folder.name}.*.part"):
+            for left in _leftovers(folder):
                 shutil.rmtree(left)
             staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
             staging.mkdir()
@@ -232,6 +232,12 @@ class Store:
         for child in folder.glob("[!.]*"):
             if child.is_dir() and child.name not in shards:
                 shutil.rmtree(child)
+
+
+def _leftovers(folder: Path) -> Iterator[Path]:
+    """Hidden neighbours: half-built folders, and old ones that a swap had not deleted yet."""
+    for ending in ("part", "old"):
+        yield from folder.parent.glob(f".{folder.name}.*.{ending}")
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:

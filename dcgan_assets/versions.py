@@ -64,24 +64,38 @@ def _tokens(node: Any) -> Iterator[str]:
     """A tree as a flat stream of node names, field names and constants."""
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
+        for name, field in ast.iter_fields(node):
+            value = _meaning(node, name, field)
             if name in _SILENT or value is None or value == []:
                 continue
             yield f".{name}"
-            yield from _tokens(_without_docstring(node, value) if name == "body" else value)
+            yield from _tokens(value)
         yield ")"
     elif isinstance(node, list):
         for item in node:
             yield from _tokens(item)
     else:
-        yield f"{type(node).__name__}:{node!r}"
+        # Not `repr`: which characters it escapes hangs on Python's Unicode tables.
+        yield f"{type(node).__name__}:{node!a}"
 
 
-def _without_docstring(node: ast.AST, body: Any) -> Any:
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-        return body[1:]
-    return body
+def _meaning(node: ast.AST, name: str, value: Any) -> Any:
+    """A field's value without docstrings, and without what some versions of Python add."""
+    if name == "body" and _is_documented(node):
+        return value[1:]
+    if isinstance(node, ast.JoinedStr):
+        # Python 3.12.1 puts empty strings into f"{x:{width}}".
+        return [part for part in value if not _is_empty_string(part)]
+    return value
+
+
+def _is_documented(node: ast.AST) -> bool:
+    may_be = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return isinstance(node, may_be) and ast.get_docstring(node, clean=False) is not None
+
+
+def _is_empty_string(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 @cache
@@ -103,16 +117,16 @@ def _reachable(module: str, start: str) -> tuple[dict[str, str], set[str]]:
         module, name = waiting.pop()
         definitions, origins = _outline(_module_path(module) or Path())
         if name in origins:
-            waiting.append(origins[name])
-            continue
+            waiting += _taken(*origins[name])
         label = f"{module}.{name}"
         if label in digests or name not in definitions:
             continue
-        node = definitions[name]
-        digests[label] = tree_digest(node)
-        used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        nodes = definitions[name]
+        digests[label] = "".join(map(tree_digest, nodes))
+        parts = [part for node in nodes for part in ast.walk(node)]
+        used = {part.id for part in parts if isinstance(part, ast.Name)}
         waiting += [(module, other) for other in used]
-        for part in ast.walk(node):
+        for part in parts:
             imported |= _imports(part)
         for statement in _parse(_module_path(module) or Path()).body:
             if isinstance(statement, ast.Import | ast.ImportFrom) and used & _bound(statement):
@@ -120,14 +134,25 @@ def _reachable(module: str, start: str) -> tuple[dict[str, str], set[str]]:
     return digests, imported
 
 
+def _taken(module: str, name: str) -> list[tuple[str, str]]:
+    """What an import from an asset module reaches: one definition, or all of a whole module."""
+    path = _module_path(f"{module}.{name}")
+    if path is None:
+        return [(module, name)]
+    return [(f"{module}.{name}", each) for each in _outline(path)[0]]
+
+
 @cache
-def _outline(path: Path) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]]:
+def _outline(path: Path) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
     """A module's definitions by name, and the names that it takes from other asset modules."""
-    body = _parse(path).body
-    definitions = {name: node for node in body for name in _defined(node)}
+    tree = _parse(path)
+    definitions: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for name in _defined(statement):
+            definitions.setdefault(name, []).append(statement)
     origins = {
         alias.asname or alias.name: (node.module, alias.name)
-        for node in body
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_BY_DEFINITION)
         for alias in node.names
         if node.module
@@ -141,11 +166,19 @@ def _bound(statement: ast.Import | ast.ImportFrom) -> set[str]:
 
 
 def _defined(node: ast.stmt) -> list[str]:
-    """The names that a top-level statement defines."""
+    """The names that a top-level statement defines or changes."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign):
+        targets = [node.target]
+    else:
+        return []
+    # In `A, B = ...` and `TABLE["key"] = ...` the names lie inside the target.
+    return [
+        part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
+    ]
 
 
 def _imports(node: ast.AST) -> set[str]:

@@ -10,20 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
+if TYPE_CHECKING:
+    import torch
+
+if TYPE_CHECKING:
+    import torch
+
 DATASET_FILE = "dataset.json"
-_COLUMNS = ("key", "shard", "row", "label", "split")
+_COLUMNS = pa.schema(
+    {"key": "string", "shard": "int64", "row": "int64", "label": "int64", "split": "string"}
+)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -98,8 +105,11 @@ class PixelStore:
             pixels[here] = shard[self.row[rows[here]]]
         return pixels
 
-    def to_device(self, device: torch.device) -> Tensor:
+    def to_device(self, device: torch.device) -> torch.Tensor:
         """All pictures of the split as one uint8 tensor (n, height, width, channels)."""
+        # Here: the code location reads this module, and each of Dagster's processes would pay.
+        import torch
+
         return torch.from_numpy(self.gather(np.arange(len(self)))).to(device)
 
 
@@ -117,14 +127,17 @@ def _describe(folder: Path) -> Any:
         raise UserError(f"{folder}: no data set here ({DATASET_FILE} is missing)") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / DATASET_FILE}: not readable ({error})") from None
-    if not isinstance(content, dict) or not {"index", "shards"} <= set(content):
-        raise UserError(f"{folder / DATASET_FILE}: `index` and `shards` are needed")
-    return content
+    match content:
+        case {"index": str(), "shards": [_, *_] as shards} if all(type(s) is str for s in shards):
+            return content
+    raise UserError(
+        f"{folder / DATASET_FILE}: `index` (a path) and `shards` (a list of paths) are needed"
+    )
 
 
 def _map_shard(path: Path) -> Pixels:
     try:
-        shard: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        shard: Pixels = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}: not a whole .npy shard ({error})") from None
     if shard.dtype != np.uint8 or shard.ndim != 4:
@@ -134,12 +147,13 @@ def _map_shard(path: Path) -> Pixels:
 
 def _read_index(path: Path, split: str | None) -> pa.Table:
     try:
-        index = pq.read_table(path, columns=list(_COLUMNS))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: not a readable index ({error})") from None
-    kept = pa.compute.is_valid(index.column("row"))
+        index = pq.read_table(path, columns=_COLUMNS.names).cast(_COLUMNS)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())  # Arrow's own texts run over many lines
+        raise UserError(f"{path}: not a readable index ({reason})") from None
+    kept = pc.is_valid(index.column("row"))
     if split is not None:
-        kept = pa.compute.and_(kept, pa.compute.equal(index.column("split"), split))
+        kept = pc.and_(kept, pc.equal(index.column("split"), split))
     return index.filter(kept)
 
 

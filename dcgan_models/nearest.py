@@ -32,22 +32,22 @@ class _Sizes(NamedTuple):
     pairs: int
 
 
-# On a CPU the 8 MiB of scores stay in the cache for the search that follows, and so few pairs stay
+# On a CPU the 16 MiB of scores stay in the cache for the search that follows, and so few pairs stay
 # on one thread, where waking a second costs more than it brings. A GPU wants large steps.
-_SIZES = {"cpu": _Sizes(1024, 2048, 40), "cuda": _Sizes(16384, 4096, 16384)}
+_SIZES = {"cpu": _Sizes(2048, 2048, 40), "cuda": _Sizes(16384, 4096, 16384)}
 
 # References after which the near-ties are measured: most of them are beaten by then.
 _SPAN = 65536
 
 # Scores are searched in two steps, the lowest of each stretch first: only stretches that hold a
-# near-tie are looked at score by score. Divides the references of a product.
+# near-tie are looked at score by score. Divides `_Sizes.references`.
 _STRETCH = 128
 
 # From this many near-ties per query on, a float64 product is cheaper than measuring them all.
 _CROWD = 4
 
-# Up to this norm no product can overflow: 3 |r|^2 stays below float32's 3.4e38.
-_LARGEST_NORM = 1e19
+# Up to this norm no score can overflow: |r|^2 + 2 |q| |r| stays far below float32's 3.4e38.
+_LARGEST_NORM = 1e18
 
 
 @dataclass(frozen=True)
@@ -188,9 +188,8 @@ class _Search:
         self._label = torch.zeros(count, dtype=torch.int64, device=device)
         self._distance = torch.full((count,), torch.inf, dtype=torch.float64, device=device)
         self._sizes = _SIZES[device.type]
-        self._space = torch.empty(
-            min(self._sizes.queries, count), self._sizes.references, device=device
-        )
+        tile = min(self._sizes.queries, count), self._sizes.references
+        self._space = torch.empty(tile, dtype=torch.float32, device=device)
 
     def check(self, pixels: Tensor, labels: Tensor) -> None:
         """Refuse a block of the wrong shape or dtype."""
@@ -332,14 +331,16 @@ def _rounding_bound(query_norms: Tensor, norms: Tensor, d: int) -> Tensor:
     With u the unit roundoff and g = k u / (1 - k u), a sum of k products, added in any order and
     with or without fused multiply-adds, is off by at most g times the sum of their magnitudes
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); for q.r that sum is at
-    most |q| |r|. The norms, their squares and the product together are then off by less than
-    g (2 |r|^2 + 2 |q| |r|) with k = d + 8. The bound is 4 k u (|q| + |r|)^2 with the largest |r|:
-    the rest covers second-order terms up to a million pixels, the rounding of `query_norms` and
-    of the distances in float64, and the last term what underflow may lose.
+    most |q| |r|. The norms, their squares and the product are then off by less than
+    2 k u |r| (|r| + |q|) with k = d + 8, but for terms in u^2: the factor 2.5 covers those up to a
+    million pixels. The last term covers |q|^2 and the distances, which are rounded in float64,
+    and the small addend to |r| what underflow may lose.
     """
-    unit = torch.finfo(norms.dtype).eps / 2
-    reach = query_norms + norms.max().double() + math.sqrt(d) * 2.0**-50
-    return 4 * (d + 8) * unit * reach.square()
+    k = d + 8
+    unit, unit_64 = (torch.finfo(dtype).eps / 2 for dtype in (norms.dtype, torch.float64))
+    longest = norms.max().double() + math.sqrt(d) * 2.0**-50
+    reach = query_norms + longest
+    return 2.5 * k * unit * longest * reach + 4 * k * unit_64 * reach.square()
 
 
 def _squared_distances(
@@ -352,10 +353,13 @@ def _squared_distances(
     device, and the copies of a reference could then differ in the last bit.
     """
     distances = torch.empty(len(rows), dtype=torch.float64, device=queries.device)
+    space = distances.new_empty(2, step, queries.shape[1])
     for start in range(0, len(rows), step):
         piece = slice(start, start + step)
-        terms = queries.index_select(0, rows[piece]).double()
-        terms.sub_(block.index_select(0, columns[piece])).square_()
+        terms, others = space[:, : len(rows[piece])]
+        terms.copy_(queries.index_select(0, rows[piece]))
+        others.copy_(block.index_select(0, columns[piece]))
+        terms.sub_(others).square_()
         while terms.shape[1] > 1:
             half = terms.shape[1] // 2
             terms[:, :half] += terms[:, -half:]

@@ -69,6 +69,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Apply the row to (n, ...) inputs; `condition` is (n, classes), one-hot."""
+        if self.layer.op == "pool":
+            return x.mean(dim=(2, 3))
         if self.layer.op == "dense":
             x = x.flatten(1)
         elif x.ndim == 2:
@@ -84,6 +86,8 @@ class Block(nn.Module):
 
 def _weight(layer: Layer, inputs: int) -> nn.Module:
     """The row's linear map, with no bias: the authors' code has none anywhere."""
+    if layer.op == "pool":
+        return nn.Identity()
     if layer.op == "dense":
         return nn.Linear(inputs, layer.out, bias=False)
     place = {"kernel_size": layer.kernel, "stride": layer.stride, "padding": layer.padding}
@@ -393,9 +397,10 @@ def load_generator(folder: str | Path, *, weights: str = WEIGHTS_FILE) -> Genera
     generator = Generator(read_preset(Path(folder), "generator"))
     load_weights(generator, Path(folder) / weights)
     if (Path(folder) / "fixed_z.npy").exists():
-        generator.fixed_z = _load_array(Path(folder) / "fixed_z.npy")
+        width = (generator.preset.z_dim,)
+        generator.fixed_z = _load_array(Path(folder) / "fixed_z.npy", np.float32, width)
     if (Path(folder) / "fixed_y.npy").exists():
-        generator.fixed_labels = _load_array(Path(folder) / "fixed_y.npy")
+        generator.fixed_labels = _load_array(Path(folder) / "fixed_y.npy", np.int64, ())
     return generator.eval()
 
 
@@ -413,10 +418,13 @@ def read_preset(folder: Path, role: str) -> Preset:
         content = read_json(path)
         found = content["role"]
         preset = Preset.from_dict(content["preset"])
+        preset.check()
     except FileNotFoundError:
         raise UserError(f"{folder}: no network here ({NETWORK_FILE} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a network description ({error})") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     if found != role:
         raise UserError(f"{path}: this is a {found}, a {role} is needed")
     return preset
@@ -453,8 +461,16 @@ def load_weights(network: Network, path: Path) -> None:
     network.load_state_dict(tensors, strict=False)
 
 
-def _load_array(path: Path) -> Tensor:
+def _load_array(path: Path, dtype: npt.DTypeLike, row: tuple[int, ...]) -> Tensor:
+    """Read a plain array of shape (n, *row); nothing is unpickled."""
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError, TypeError) as error:
+        with path.open("rb") as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a plain array ({error})") from None
+    if array.dtype != dtype or array.ndim == 0 or array.shape[1:] != row:
+        expected = ", ".join(map(str, ("n", *row)))
+        raise UserError(
+            f"{path}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} ({expected})"
+        )
+    return torch.from_numpy(array)

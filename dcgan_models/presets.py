@@ -9,12 +9,12 @@ own choice is listed in docs/deviations.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dcgan_models.errors import UserError
 
-Operation = Literal["dense", "conv", "deconv"]
+Operation = Literal["dense", "conv", "deconv", "pool"]
 Activation = Literal["relu", "lrelu", "tanh", "sigmoid", "linear"]
 Shape = tuple[int, ...]
 
@@ -24,8 +24,9 @@ class Layer:
     """One row of a layer table: a weight without bias, then batch norm, then an activation.
 
     Attributes:
-        op: `dense` (a matrix product; a picture is flattened first), `conv` (strided), or
-            `deconv` (fractionally strided, the gradient of a strided convolution).
+        op: `dense` (a matrix product; a picture is flattened first), `conv` (strided), `deconv`
+            (fractionally strided, the gradient of a strided convolution), or `pool` (the average
+            over a map, which has no weight; section 3 weighs it against flattening).
         out: Units of a dense layer, channels of the other two.
         kernel, stride, padding, output_padding: As in torch; zero or one where they do not apply.
         norm: Whether batch norm follows. After a dense layer it works on each unit, after a
@@ -96,23 +97,24 @@ class Preset:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Preset:
-        """Build a preset from `to_dict`'s form; raise `UserError` on a key that is not one."""
-        unknown = sorted(set(content) - {field.name for field in fields(cls)})
-        if unknown:
-            raise UserError(f"preset: unknown key {unknown[0]!r}")
-        tables = {
-            side: tuple(map(_layer, content[side])) for side in ("generator", "discriminator")
-        }
+        """Build a preset from `to_dict`'s form; raise `UserError` where it is not of that form."""
+        check_fields(cls, content, "preset")
+        tables = {side: _table(content[side], side) for side in ("generator", "discriminator")}
         return cls(**{**content, **tables, "image": tuple(content["image"])})
 
-    def with_overrides(self, *, width: float = 1.0, **changes: Any) -> Preset:
+    def with_overrides(
+        self, *, width: float = 1.0, size: int | None = None, **changes: Any
+    ) -> Preset:
         """The same preset with other settings, checked.
 
         Args:
+            size: Another side of the picture, for the presets built as Figure 1 is.
             width: Factor on the channels and units of every hidden layer, the outputs excepted.
             changes: Any scalar field: `batch`, `learning_rate`, `epochs`, ...
         """
         preset = replace(self, **changes)
+        if size is not None:
+            preset = _resized(preset, size)
         if width != 1.0:
             preset = replace(
                 preset,
@@ -123,7 +125,16 @@ class Preset:
         return preset
 
     def check(self) -> None:
-        """Raise `UserError` if the layers do not lead from z to a picture and on to one logit."""
+        """Raise `UserError` if the layers do not lead from z to a picture and on to one logit.
+
+        The same for a count that is too small: batch norm needs two pictures to have a variance.
+        """
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"preset {self.name}: {name} is {getattr(self, name)}, "
+                    f"allowed are whole numbers from {least}"
+                )
         drawn = self.generator_shapes()[-1]
         if drawn != self.image:
             raise UserError(
@@ -140,6 +151,49 @@ class Preset:
     def discriminator_shapes(self) -> list[Shape]:
         """Shapes (without the batch axis) from the picture through every layer of D."""
         return trace(self.discriminator, self.image, f"preset {self.name}: discriminator")
+
+
+_LEAST = {"batch": 2, "epochs": 0, "decay_epochs": 0, "z_dim": 1, "classes": 0}
+
+
+def check_fields(kind: type, content: Any, where: str) -> None:
+    """Check plain values against the fields of a dataclass, before one is built from them.
+
+    Raises:
+        UserError: `content` is no mapping, a key is unknown or missing, or a value is not of its
+            field's type; the line names `where`, the key and what is allowed.
+    """
+    if not isinstance(content, Mapping):
+        raise UserError(f"{where}: a mapping is needed, found {content!r:.60}")
+    types = get_type_hints(kind)
+    for name, value in content.items():
+        if name not in types:
+            raise UserError(f"{where}: unknown key {name!r}; allowed: {', '.join(types)}")
+        allowed = _describe_allowed(types[name], value)
+        if allowed:
+            raise UserError(f"{where}: {name} is {value!r:.60}; allowed: {allowed}")
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in content:
+            raise UserError(f"{where}: `{field.name}` is missing")
+
+
+def _describe_allowed(kind: Any, value: Any) -> str:
+    """What a field of this type allows, or nothing where `value` is allowed."""
+    if get_origin(kind) is Literal:
+        return "" if value in get_args(kind) else ", ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return "" if isinstance(value, list | tuple) else "a list"
+    plain, words = _PLAIN.get(kind, (object, ""))
+    fits = isinstance(value, plain) and (kind is bool or not isinstance(value, bool))
+    return "" if fits else words
+
+
+_PLAIN: Mapping[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    bool: (bool, "true, false"),
+    str: (str, "text"),
+}
 
 
 def trace(layers: Iterable[Layer], start: Shape, where: str) -> list[Shape]:
@@ -168,6 +222,8 @@ def _after(layer: Layer, shape: Shape) -> Shape | None:
         if layer.reshape is None:
             return (layer.out,)
         return layer.reshape if _size(layer.reshape) == layer.out else None
+    if layer.op == "pool":
+        return (layer.out,) if shape[0] == layer.out and len(shape) == 3 else None
     if len(shape) == 1:
         shape = (shape[0], 1, 1)
     side = shape[1:]
@@ -186,11 +242,13 @@ def _size(shape: Shape) -> int:
     return size
 
 
-def _layer(row: Layer | Mapping[str, Any]) -> Layer:
-    if isinstance(row, Layer):
-        return row
-    reshape = row.get("reshape")
-    return Layer(**{**row, "reshape": tuple(reshape) if reshape else None})
+def _table(rows: Iterable[Mapping[str, Any]], side: str) -> tuple[Layer, ...]:
+    layers = []
+    for number, row in enumerate(rows, 1):
+        check_fields(Layer, row, f"preset: {side} layer {number}")
+        reshape = row.get("reshape")
+        layers.append(Layer(**{**row, "reshape": tuple(reshape) if reshape else None}))
+    return tuple(layers)
 
 
 def _scaled(layers: tuple[Layer, ...], width: float) -> tuple[Layer, ...]:
@@ -204,6 +262,81 @@ def _scaled(layers: tuple[Layer, ...], width: float) -> tuple[Layer, ...]:
         return replace(layer, out=channels * height * wide, reshape=(channels, height, wide))
 
     return (*map(scale, layers[:-1]), layers[-1])
+
+
+# --- What follows from a table -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What a unit of a convolutional layer sees of the picture, in pixels.
+
+    Attributes:
+        size: Side of the square.
+        stride: Distance of neighbouring units' squares.
+        start: First pixel of the first unit's square; negative where it begins in the padding.
+    """
+
+    size: int
+    stride: int
+    start: int
+
+
+def receptive_fields(layers: Iterable[Layer]) -> list[ReceptiveField]:
+    """The receptive field after each leading convolution of a discriminator."""
+    fields_: list[ReceptiveField] = []
+    seen = ReceptiveField(size=1, stride=1, start=0)
+    for layer in layers:
+        if layer.op != "conv":
+            break
+        seen = ReceptiveField(
+            size=seen.size + (layer.kernel - 1) * seen.stride,
+            stride=seen.stride * layer.stride,
+            start=seen.start - layer.padding * seen.stride,
+        )
+        fields_.append(seen)
+    return fields_
+
+
+def broken_guidelines(preset: Preset) -> list[str]:
+    """Hold a preset against the five guidelines of section 3.
+
+    Returns:
+        A line for each layer that breaks one, naming both. The paper's own MNIST networks break
+        two; a broken guideline is a warning.
+    """
+    found: list[str] = []
+
+    def note(side: str, number: int, guideline: str) -> None:
+        found.append(f"{preset.name}: {side} layer {number}: {guideline}")
+
+    for side, layers in (("generator", preset.generator), ("discriminator", preset.discriminator)):
+        last = len(layers)
+        for number, layer in enumerate(layers, 1):
+            if layer.op == "pool":
+                note(side, number, "strided convolutions instead of pooling")
+            if layer.op == "dense" and number != (1 if side == "generator" else last):
+                note(side, number, "no fully connected hidden layers")
+            # G's output and D's input go without; so does D's output, and pooling has no weight.
+            bare = {last} if side == "generator" else {1, last}
+            if layer.op != "pool" and layer.norm == (number in bare):
+                note(side, number, _NORM_GUIDELINE)
+            if layer.op != "pool" and layer.act != _proper_activation(side, number == last):
+                note(side, number, _ACTIVATION_GUIDELINES[side])
+    return found
+
+
+_NORM_GUIDELINE = "batch norm in both networks, but not on G's output and D's input"
+_ACTIVATION_GUIDELINES = {
+    "generator": "ReLU in the generator, tanh at its output",
+    "discriminator": "LeakyReLU in the discriminator",
+}
+
+
+def _proper_activation(side: str, last: bool) -> Activation:
+    if side == "generator":
+        return "tanh" if last else "relu"
+    return "linear" if last else "lrelu"
 
 
 # --- Rows that repeat -----------------------------------------------------------------------
@@ -229,6 +362,15 @@ def _down5(channels: int, *, norm: bool = True) -> Layer:
     return Layer("conv", channels, 5, 2, 2, norm=norm, act="lrelu")
 
 
+def _up3(channels: int, stride: int, *, act: Activation = "relu") -> Layer:
+    """3x3 fractionally strided convolution: the same size, or exactly twice."""
+    return Layer("deconv", channels, 3, stride, 1, stride - 1, norm=act == "relu", act=act)
+
+
+def _down3(channels: int, stride: int, *, norm: bool = True) -> Layer:
+    return Layer("conv", channels, 3, stride, 1, norm=norm, act="lrelu")
+
+
 def _up4(channels: int, *, act: Activation = "relu") -> Layer:
     return Layer("deconv", channels, 4, 2, 1, norm=act == "relu", act=act)
 
@@ -238,6 +380,40 @@ def _down4(channels: int, *, norm: bool = True) -> Layer:
 
 
 _LOGIT = Layer("dense", 1)
+
+
+# Most channels in a layer, and those of the layer next to a picture of up to 64 pixels (Fig. 1).
+_WIDEST, _NARROWEST = 1024, 128
+SIZES = (16, 32, 64, 128)
+
+
+def _paper_stack(size: int) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+    """G of Figure 1 and the D that mirrors it, for square colour pictures of `size` pixels.
+
+    5x5 stages of stride 2 between 4x4 maps and the picture, channels halved at each. The paper
+    has 64 pixels; fewer stages make smaller pictures, one more, of 64 channels, makes 128.
+    """
+    stages = size.bit_length() - 3
+    widest = min(_WIDEST, _NARROWEST << (stages - 1))
+    channels = [widest >> stage for stage in range(stages)]
+    generator = (
+        _project(channels[0], 4),
+        *map(_up5, channels[1:]),
+        _up5(3, act="tanh"),
+    )
+    outermost, *inner = reversed(channels)
+    discriminator = (_down5(outermost, norm=False), *map(_down5, inner), _LOGIT)
+    return generator, discriminator
+
+
+def _resized(preset: Preset, size: int) -> Preset:
+    """The preset for pictures of another size, stages added or taken away."""
+    if (preset.generator, preset.discriminator) != _paper_stack(preset.image[1]):
+        raise UserError(f"preset {preset.name}: its size is fixed; lsun64 and faces64 take others")
+    if size not in SIZES:
+        raise UserError(f"size {size}; allowed: {', '.join(map(str, SIZES))}")
+    generator, discriminator = _paper_stack(size)
+    return replace(preset, image=(3, size, size), generator=generator, discriminator=discriminator)
 
 
 # --- The presets ----------------------------------------------------------------------------
@@ -282,6 +458,76 @@ _ALL = (
         discriminator=(
             _hidden(1024, "lrelu", norm=False),
             _hidden(1024, "lrelu"),
+            _LOGIT,
+        ),
+    ),
+    Preset(
+        name="lsun64",
+        source="section 4.1, Fig. 1; D mirrors G; l2 as in the authors' faces script",
+        image=(3, 64, 64),
+        epochs=5,
+        generator=_paper_stack(64)[0],
+        discriminator=_paper_stack(64)[1],
+    ),
+    Preset(
+        name="faces64",
+        source="section 4.2; authors' faces/train_uncond_dcgan.py",
+        image=(3, 64, 64),
+        epochs=25,
+        generator=_paper_stack(64)[0],
+        discriminator=_paper_stack(64)[1],
+    ),
+    Preset(
+        name="albums128",
+        source="the README's album covers; one more 5x5 stage is our choice",
+        image=(3, 128, 128),
+        epochs=25,
+        generator=_paper_stack(128)[0],
+        discriminator=_paper_stack(128)[1],
+    ),
+    Preset(
+        name="imagenet32",
+        source="section 4.3; authors' imagenet/load_pretrained.py and weights",
+        image=(3, 32, 32),
+        z_dim=256,
+        epochs=30,
+        generator=(
+            _project(512, 4),
+            _up3(512, 2),
+            _up3(256, 1),
+            _up3(256, 2),
+            _up3(128, 1),
+            _up3(128, 2),
+            _up3(3, 1, act="tanh"),
+        ),
+        discriminator=(
+            _down3(128, 1, norm=False),
+            _down3(128, 2),
+            _down3(256, 1),
+            _down3(256, 2),
+            _down3(512, 1),
+            _down3(512, 2),
+            _LOGIT,
+        ),
+    ),
+    Preset(
+        name="svhn32",
+        source="section 5.2 (v2); the name and weights of the authors' SVHN model",
+        image=(3, 32, 32),
+        z_distribution="normal",
+        learning_rate=5e-4,
+        batch=64,
+        epochs=200,
+        generator=(
+            _project(256, 4),
+            _up5(128),
+            _up5(64),
+            _up5(3, act="tanh"),
+        ),
+        discriminator=(
+            _down5(64, norm=False),
+            _down5(128),
+            _down5(256),
             _LOGIT,
         ),
     ),

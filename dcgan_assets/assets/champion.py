@@ -197,10 +197,10 @@ def publish_champion(work: Work, candidate: str, images: str, samples: int) -> O
     wins = not failed
     reason = f"candidate failed {', '.join(failed)}" if failed else "first healthy candidate"
     if wins:
-        error = _validation_error(work, work.input(candidate) / "generator", images, samples)
+        error, _ = generator_quality(work, work.input(candidate) / "generator", images, samples)
         facts["validation_error"] = error
         if champion is not None:
-            standing = _validation_error(work, champion, images, samples)
+            standing, _ = generator_quality(work, champion, images, samples)
             facts["champion_validation_error"] = standing
             wins = error <= standing
             reason = f"validation error {error:.4f} against the champion's {standing:.4f}"
@@ -221,17 +221,31 @@ def publish_champion(work: Work, candidate: str, images: str, samples: int) -> O
     )
 
 
-def _validation_error(work: Work, generator: Path, images: str, samples: int) -> float:
-    """1-NN error of samples as references on the validation pictures."""
+def generator_quality(
+    work: Work, generator: Path, images: str, samples: int
+) -> tuple[float, float]:
+    """How good a conditional generator is, by the validation pictures.
+
+    Returns:
+        The 1-NN error on them with samples as references, and the least spread of samples within
+        a class as a share of theirs.
+    """
     import torch
 
     from dcgan_models import load_generator
     from dcgan_models.data import PixelStore
     from dcgan_models.generated import labelled_blocks
+    from dcgan_models.metrics import class_spread
     from dcgan_models.nearest import nearest_neighbour_errors
 
     store = PixelStore.open(work.input(images), "validation")
-    queries = _flat(store.gather(np.arange(len(store))))
-    blocks = labelled_blocks(load_generator(generator), samples, _JUDGE_SEED)
+    real = store.gather(np.arange(len(store)))
+    network = load_generator(generator)
+    blocks = labelled_blocks(network, samples, _JUDGE_SEED)
     labels = torch.from_numpy(store.labels)
-    return nearest_neighbour_errors(queries, labels, blocks)[-1].error
+    error = nearest_neighbour_errors(_flat(real), labels, blocks)[-1].error
+    classes = network.preset.classes
+    drawn_labels = np.arange(_JUDGED_SAMPLES, dtype=np.int64) % classes
+    drawn = network.sample(_JUDGED_SAMPLES, _JUDGE_SEED, drawn_labels)
+    spread = class_spread(drawn, drawn_labels, classes)
+    return error, float((spread / class_spread(real, store.labels, classes)).min())

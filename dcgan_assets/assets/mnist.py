@@ -26,6 +26,7 @@ from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 
 _DIGITS = 10
+_GRID_COLUMNS = 20
 _REFERENCE_SEED = 50_000
 
 
@@ -58,7 +59,7 @@ def _images(work: Work) -> Outcome:
             "dagster/row_count": manifest.num_rows,
             "dagster/column_schema": shown.table_schema(MANIFEST_SCHEMA),
             "kept": len(pictures.pixels),
-            "digits": shown.picture(_digit_grid(pictures.pixels, splits), "training digits"),
+            "digits": shown.picture(_digit_grid(work.out()), "training digits"),
             **{f"{name}_pictures": size for name, size in sizes.items()},
         },
         verdicts=judge_pictures(pictures, manifest, sizes),
@@ -75,10 +76,12 @@ def _is_stand_in(work: Work) -> bool:
     return section.source == "packaged"
 
 
-def _digit_grid(pixels: npt.NDArray[np.uint8], splits: npt.NDArray[np.object_]) -> Any:
+def _digit_grid(folder: Path) -> npt.NDArray[np.uint8]:
+    """Training digits of a data set, ten rows: a digit each."""
+    from dcgan_models.data import PixelStore
     from dcgan_models.grids import tile
 
-    return tile(pixels[np.flatnonzero(splits == "train")[:200:2]], 20)
+    return tile(_real_rows(PixelStore.open(folder, "train"), _GRID_COLUMNS), _GRID_COLUMNS)
 
 
 def _candidate(work: Work) -> Outcome:
@@ -312,8 +315,8 @@ STEPS = (
         compute=_publish,
         kinds=_TORCH,
         description=(
-            "The published networks: the candidate if it is healthy and no worse than the "
-            "champion by 1-NN error on the validation digits, else the champion as it was."
+            "The published networks of section 8.1: the candidate if it is healthy and no worse "
+            "than the champion by 1-NN error on the validation digits, else the champion as it was."
         ),
     ),
     Step(
@@ -323,7 +326,10 @@ STEPS = (
         section="mnist.publish",
         compute=_publish_fc,
         kinds=_TORCH,
-        description="The published fully connected generator, chosen as `mnist/generator` is.",
+        description=(
+            "The published permutation-invariant generator (section 8.1), chosen as "
+            "`mnist/generator` is."
+        ),
     ),
     Step(
         outputs=("mnist/sample_panels",),

@@ -48,9 +48,10 @@ def run_lock(run_dir: Path) -> Iterator[None]:
 
 
 def save_state(run_dir: Path, tensors: State, facts: Mapping[str, Any]) -> None:
-    """Write `state.safetensors` atomically, with a checksum over every tensor."""
+    """Write `state.safetensors` atomically, with a checksum over the facts and every tensor."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"facts": json.dumps(facts, sort_keys=True), "sha256": _checksum(tensors)}
+    text = json.dumps(facts, sort_keys=True)
+    header = {"facts": text, "sha256": _checksum(tensors, text)}
     with open_atomic(run_dir / STATE_FILE) as stream:
         stream.write(save(tensors, metadata=header))
 
@@ -74,13 +75,13 @@ def load_state(run_dir: Path) -> tuple[State, dict[str, Any]] | None:
         ) from None
     if not {"facts", "sha256"} <= set(header):
         raise UserError(f"{path}: not a training state; delete it to start anew")
-    if header["sha256"] != _checksum(tensors):
+    if header["sha256"] != _checksum(tensors, header["facts"]):
         raise UserError(f"{path}: its checksum does not fit; delete it to start anew")
     return tensors, json.loads(header["facts"])
 
 
-def _checksum(tensors: State) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: State, facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

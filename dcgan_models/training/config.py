@@ -12,7 +12,7 @@ import torch
 
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
-from dcgan_models.presets import Preset, preset
+from dcgan_models.presets import Preset, check_fields, preset
 
 CONFIG_FILE = "config.json"
 Precision = Literal["auto", "fp32", "bf16"]
@@ -82,16 +82,15 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str) -> TrainConfig:
         """Build from plain values; `preset` may be a name or a whole preset."""
-        allowed = [field.name for field in dataclasses.fields(cls)]
-        for name in content:
-            if name not in allowed:
-                raise UserError(f"{where}: unknown key {name!r}; allowed: {', '.join(allowed)}")
-        for name in ("preset", "data", "seed"):
-            if name not in content:
-                raise UserError(f"{where}: `{name}` is missing")
+        check_fields(cls, content, where)
+        if content.get("tick_steps", cls.tick_steps) < 1:
+            raise UserError(f"{where}: tick_steps is {content['tick_steps']}; allowed: from 1")
         given = content["preset"]
-        resolved = preset(given) if isinstance(given, str) else Preset.from_dict(given)
-        resolved.check()
+        try:
+            resolved = preset(given) if isinstance(given, str) else Preset.from_dict(given)
+            resolved.check()
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         snapshots = tuple(content.get("snapshots", ()))
         return cls(**{**content, "preset": resolved, "snapshots": snapshots})
 

@@ -76,7 +76,7 @@ class Tick:
 
 
 class DivergedError(UserError):
-    """A loss became NaN or infinite; the state of the last save is on disk."""
+    """A loss or a weight became NaN or infinite; the state of the last save is on disk."""
 
 
 def train(
@@ -99,11 +99,12 @@ def train(
 
     Raises:
         UserError: Another process trains here, the saved state is damaged or of another
-            configuration, the data do not fit, or (`DivergedError`) a loss is not finite.
+            configuration, the data do not fit, or (`DivergedError`) a loss or a weight is not
+            finite.
     """
     with run_lock(run_dir):
-        config.write(run_dir)
         run = _Run.open(config, run_dir)
+        config.write(run_dir)  # not before: a run that is refused leaves the folder as it was
         saved_at = time.monotonic()
         while run.step < run.steps:
             if should_stop():
@@ -153,7 +154,7 @@ class _Run:
         self.latent_rng = random_stream(config.seed, "latents", device)
 
         self.losses: dict[str, list[Tensor]] = {"d_loss": [], "g_loss": []}
-        self.tick_began, self.tick_step = time.monotonic(), 0
+        self._restart_clock()
 
     @classmethod
     def open(cls, config: TrainConfig, run_dir: Path) -> _Run:
@@ -247,12 +248,13 @@ class _Run:
 
     def tick(self) -> Tick:
         """Read the losses, the one time that the host waits for the device, and log them."""
+        self._require_finite()
         means = {
             name: float(torch.stack(values).mean()) if values else None
             for name, values in self.losses.items()
         }
-        seconds = max(time.monotonic() - self.tick_began, 1e-9)
-        minibatches = self.step - self.tick_step
+        seconds = max(time.monotonic() - self.clock_began, 1e-9)
+        minibatches = self.step - self.clock_step
         shown = self.step if self.preset.schedule == "both" else self.step // 2
         tick = Tick(
             step=self.step,
@@ -262,23 +264,31 @@ class _Run:
             images_per_second=minibatches * self.preset.batch / seconds,
             **means,
         )
-        self._require_finite(tick)
         with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(tick)) + "\n")
         self.losses = {"d_loss": [], "g_loss": []}
-        self.tick_began, self.tick_step = time.monotonic(), self.step
+        self._restart_clock()
         return tick
 
-    def _require_finite(self, tick: Tick) -> None:
-        for name, values in self.losses.items():
-            if values and not bool(torch.stack(values).isfinite().all()):
+    def _restart_clock(self) -> None:
+        """Count minibatches and seconds from here on: the rate is that of training alone."""
+        self.clock_began, self.clock_step = time.monotonic(), self.step
+
+    def _require_finite(self) -> None:
+        """Stop before a loss or weight that is not finite is logged, saved or published."""
+        values = {name: torch.stack(losses) for name, losses in self.losses.items() if losses}
+        for prefix, network, _ in self._halves():
+            values |= {f"{prefix}.{name}": w for name, w in network.named_parameters()}
+        for name, value in values.items():
+            if not bool(value.isfinite().all()):
                 raise DivergedError(
-                    f"{self.run_dir}: {name} is not finite between steps {self.tick_step} "
-                    f"and {tick.step}; the last save is kept"
+                    f"{self.run_dir}: {name} is not finite by step {self.step}; "
+                    "the last save is kept"
                 )
 
     def snapshot(self) -> None:
         """Keep G as it is after this epoch, ready to sample, and a grid of its fixed z."""
+        self._require_finite()
         name = f"epoch_{self.step // self.steps_per_epoch:04d}"
         folder = self.run_dir / RESULT / "generator" / "snapshots"
         folder.mkdir(parents=True, exist_ok=True)
@@ -287,7 +297,7 @@ class _Run:
         (self.run_dir / "grids").mkdir(exist_ok=True)
         write_png(self.run_dir / "grids" / f"{name}.png", fixed_grid(self.generator))
         self.generator.train()
-        self.tick_began = time.monotonic()  # the rate is that of training
+        self._restart_clock()
 
     def finish(self) -> None:
         """Write both networks to result/, G with its sampling statistics and fixed latents."""
@@ -300,6 +310,7 @@ class _Run:
 
     def save(self) -> None:
         """Write the state atomically; a resume continues with the next minibatch."""
+        self._require_finite()
         tensors: State = {"latent_rng": self.latent_rng.get_state()}
         for prefix, network, optimiser in self._halves():
             tensors |= {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
@@ -309,7 +320,7 @@ class _Run:
         save_state(
             self.run_dir,
             tensors,
-            {"step": self.step, "tick_step": self.tick_step, "config": self.config.identity()},
+            {"step": self.step, "config": self.config.identity()},
         )
 
     def _restore(self, tensors: State, facts: dict[str, Any]) -> None:
@@ -324,10 +335,11 @@ class _Run:
             )
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
         self.latent_rng.set_state(tensors["latent_rng"])
-        self.step, self.tick_step = facts["step"], facts["tick_step"]
+        self.step = facts["step"]
         self.losses = {
             name: list(tensors[f"pending.{name}"].to(self.device)) for name in self.losses
         }
+        self._restart_clock()
 
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
         yield "generator", self.generator, self.g_optimiser

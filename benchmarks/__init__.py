@@ -1,0 +1,1 @@
+"""Speed measurements, each a module to run: `python -m benchmarks.nearest`."""

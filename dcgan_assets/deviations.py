@@ -1,0 +1,61 @@
+"""What this project does otherwise than the paper, as data: for the docs and `dcgan presets A B`.
+
+`python -m dcgan_assets.deviations` writes docs/deviations.md.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DOCUMENT = Path("docs/deviations.md")
+_INTRODUCTION = """\
+# Deviations
+
+Every choice that the paper leaves open, and every place where we do something else than the paper
+or the authors' code. "Code" is the authors' public repository, Newmu/dcgan_code; "Torch code" is
+soumith/dcgan.torch. This page is written from `dcgan_assets/deviations.yaml`.
+
+## Choices
+"""
+_PRESETS = """\
+
+## Why the presets differ from one another
+
+`dcgan presets A B` prints what differs between two of them, with these reasons.
+"""
+
+
+@cache
+def _content() -> dict[str, Any]:
+    text = (resources.files("dcgan_assets") / "deviations.yaml").read_text("utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def reasons() -> dict[str, str]:
+    """Why presets differ, by the name of the setting."""
+    found: dict[str, str] = _content()["presets"]
+    return found
+
+
+def document() -> str:
+    """The text of docs/deviations.md."""
+    columns = ("what", "paper", "here", "why")
+    rows = [[row[column] for column in columns] for row in _content()["choices"]]
+    choices = _table(("what", "paper or code", "here", "why"), rows)
+    settings = _table(("setting", "why"), [[f"`{name}`", why] for name, why in reasons().items()])
+    return f"{_INTRODUCTION}\n{choices}{_PRESETS}\n{settings}"
+
+
+def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document(), encoding="utf-8")

@@ -1,0 +1,74 @@
+"""What tests of both packages share: one thread for torch, small data sets, one-line errors."""
+
+from __future__ import annotations
+
+import os
+
+# Read when torch is first imported, which no conftest does. Results are compared bit for bit,
+# here and with subprocesses, and sums depend on the number of threads.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fixture_types import Refused, WritePictures
+
+from dcgan_models.errors import UserError
+
+
+@pytest.fixture(scope="session")
+def refused() -> Refused:
+    """`with refused("state.safetensors", "batch"):` a `UserError` of one line with these words."""
+
+    @contextmanager
+    def check(*words: str) -> Iterator[None]:
+        with pytest.raises(UserError) as caught:
+            yield
+        line = str(caught.value)
+        assert "\n" not in line
+        for word in words:
+            assert word in line
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def write_pictures() -> WritePictures:
+    """Write pictures (n, h, w, c) as a data set folder; keywords replace columns of the index."""
+
+    def write(
+        folder: Path,
+        pixels: npt.NDArray[Any],
+        *,
+        shards: int = 1,
+        split: str | list[str] = "train",
+        **columns: Any,
+    ) -> Path:
+        from dcgan_models.data import write_dataset
+
+        folder.mkdir(parents=True, exist_ok=True)
+        names, places = [], []
+        for number, rows in enumerate(np.array_split(np.arange(len(pixels)), shards)):
+            names.append(f"shard_{number:03d}.npy")
+            np.save(folder / names[-1], pixels[rows])
+            places += [(number, row) for row in range(len(rows))]
+        n = len(places)
+        index = {
+            "key": [f"picture_{i}" for i in range(n)],
+            "shard": [shard for shard, _ in places],
+            "row": [row for _, row in places],
+            "label": [i % 10 for i in range(n)],
+            "split": [split] * n if isinstance(split, str) else split,
+        }
+        pq.write_table(pa.table({**index, **columns}), folder / "index.parquet")
+        write_dataset(folder, index="index.parquet", shards=names)
+        return folder
+
+    return write

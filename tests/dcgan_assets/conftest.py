@@ -1,0 +1,70 @@
+"""Workspaces below tmp_path, and the small graph in one of them, with its own Dagster home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import small_graph
+from small_graph import SmallGraph
+
+from dcgan_assets.instance import prepare_home
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the checkout's workspace: commands find a root only where a test made one."""
+    for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
+        # Set first, so that what `prepare_home` sets is undone as well.
+        monkeypatch.setenv(name, "unset")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty Dagster home with its tables made, to be copied: making one takes seconds."""
+    root = tmp_path_factory.mktemp("home")
+    names = ("DCGAN_ROOT", "DAGSTER_HOME")
+    before = {name: os.environ.get(name) for name in names}
+    home = prepare_home(small_graph.SmallWorkspace(root))
+    with dg.DagsterInstance.get() as instance:
+        # Each of the three stores makes its tables at the first question.
+        instance.get_runs(limit=1)
+        instance.event_log_storage.get_concurrency_keys()
+        instance.all_instigator_state()
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update({name: value for name, value in before.items() if value is not None})
+    return home
+
+
+@pytest.fixture
+def fast_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where the system has one: there, flushing costs nothing."""
+    memory = Path("/dev/shm")  # noqa: S108
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def small(fast_disk: Path, dagster_home: Path) -> SmallGraph:
+    """The small graph with two shards, nothing made yet."""
+    root = fast_disk / "small"
+    root.mkdir()
+    shutil.copytree(dagster_home, root / ".dagster_home")
+    graph = SmallGraph(root)
+    graph.change(images={"shards": 2}, boxes={"shards": 2})
+    for number, shard in enumerate(("00", "01")):
+        graph.write_source(shard, number + 1.0)
+    small_graph.STARTED.clear()
+    small_graph.RELEASED.clear()
+    return graph

@@ -1,0 +1,375 @@
+"""A small asset graph of our own: numbers for pictures, and every path of steps.py in it.
+
+    toy/images [shards] ─┬─ toy/boxes [same shards] ─┐
+                         └─ toy/mean ─┬──────────────┴─ toy/summary
+                                      └─ toy/candidate ─ toy/generator, /discriminator ─ toy/samples
+    toy/constant, toy/patient: on their own
+
+As a script it materialises `toy/patient` below ROOT, so that a test can kill it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+import yaml
+from pydantic import Field
+
+from dcgan_assets.instance import prepare_home
+from dcgan_assets.materialize_command import Request, materialise_catalogue
+from dcgan_assets.params import Machine, Section
+from dcgan_assets.results import Row
+from dcgan_assets.sources.listing import listing_version
+from dcgan_assets.steps import Catalogue, Check, Outcome, Step, Verdict, Work
+from dcgan_assets.store import Meta
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json, write_json
+
+DEFAULTS: dict[str, Any] = {
+    "profile": "sample",
+    "seed": 42,
+    "images": {"shards": 3},
+    "boxes": {"shards": 3, "factor": 10},
+    "mean": {"limit": 100.0},
+    "summary": {"digits": 3},
+    "candidate": {"healthy": True},
+    "publish": {"margin": 0.0},
+    "samples": {"count": 4},
+    "constant": {"value": 7},
+    "patient": {"note": "none"},
+}
+
+# How a test and `toy/patient`, which runs in the same process, wait for each other.
+STARTED = threading.Event()
+RELEASED = threading.Event()
+
+
+class Images(Section):
+    shards: int
+
+
+class Boxes(Section):
+    shards: int
+    factor: int
+
+
+class Mean(Section):
+    limit: float
+
+
+class Summary(Section):
+    digits: int
+
+
+class Candidate(Section):
+    healthy: bool
+
+
+class Publish(Section):
+    margin: float
+
+
+class Samples(Section):
+    count: int
+
+
+class Constant(Section):
+    value: int
+
+
+class Patient(Section):
+    note: str
+
+
+class SmallParams(Section):
+    profile: Literal["sample"]
+    seed: int
+    machine: Machine = Field(default_factory=Machine)
+    images: Images
+    boxes: Boxes
+    mean: Mean
+    summary: Summary
+    candidate: Candidate
+    publish: Publish
+    samples: Samples
+    constant: Constant
+    patient: Patient
+
+    def section(self, path: str) -> Section:
+        found: Section = getattr(self, path)
+        return found
+
+
+@dataclass(frozen=True)
+class SmallWorkspace(Workspace):
+    @cached_property
+    def params(self) -> Any:
+        text = (self.root / "params.yaml").read_text(encoding="utf-8")
+        return SmallParams.model_validate(yaml.safe_load(text))
+
+
+# --- The steps' functions -------------------------------------------------------------------
+
+
+def _shard_names(section: Images | Boxes) -> tuple[str, ...]:
+    return tuple(f"{number:02d}" for number in range(section.shards))
+
+
+def _listing(section: Any, root: Path) -> str:
+    return listing_version(root / "source")
+
+
+def _images(work: Work) -> Outcome:
+    if (work.root / f"fail-{work.shard}").exists():
+        raise UserError(f"shard {work.shard} is told to fail")
+    value = float((work.root / "source" / f"{work.shard}.txt").read_text(encoding="utf-8"))
+    write_json(work.out() / "value.json", value)
+    return Outcome(metadata={"value": value})
+
+
+def _boxes(work: Work) -> Outcome:
+    (folder,) = work.input_shards("toy/images")
+    write_json(work.out() / "value.json", read_json(folder / "value.json") * work.section.factor)
+    return Outcome()
+
+
+def _mean(work: Work) -> Outcome:
+    values = [read_json(folder / "value.json") for folder in work.input_shards("toy/images")]
+    mean = sum(values) / len(values)
+    write_json(work.out() / "mean.json", mean)
+    bounded = mean <= work.section.limit
+    return Outcome(
+        metadata={"mean": mean, "shards": len(values)},
+        verdicts=(
+            Verdict("bounded", bounded, {"mean": mean, "limit": work.section.limit}),
+            Verdict("positive", mean > 0, {"mean": mean}),
+        ),
+    )
+
+
+def _summary(work: Work) -> Outcome:
+    boxes = [read_json(folder / "value.json") for folder in work.input_shards("toy/boxes")]
+    mean = read_json(work.input("toy/mean") / "mean.json")
+    rows = [
+        Row(name="boxes", value=round(sum(boxes), work.section.digits)),
+        Row(name="mean", value=mean),
+    ]
+    work.result(paper_ref="Figure 0", stand_in=True, rows=rows).write(work.out())
+    return Outcome()
+
+
+def _candidate(work: Work) -> Outcome:
+    work.observe({"step": 1, "d_loss": 0.5})
+    weights = random.Random(work.seed).random()  # noqa: S311
+    for role in ("generator", "discriminator"):
+        (work.out() / role).mkdir()
+        write_json(work.out() / role / "weights.json", {role: weights})
+    return Outcome(verdicts=(Verdict("healthy", work.section.healthy, {"seed": work.seed}),))
+
+
+def _publish(work: Work) -> Outcome:
+    """Like `publish_champion`: an unhealthy candidate never replaces what is published."""
+    (check,) = work.input_meta("toy/candidate").checks
+    if not check["passed"] and work.published("toy/generator") is None:
+        raise UserError("toy/generator: the candidate is unhealthy and nothing is published yet")
+    if not check["passed"]:
+        work.keep_published()
+        return Outcome(metadata={"decision": "kept the champion"})
+    for key in work.step.outputs:
+        role = key.split("/")[1]
+        weights = read_json(work.input("toy/candidate") / role / "weights.json")
+        write_json(work.out(key) / "weights.json", weights)
+    return Outcome(metadata={"decision": "published the candidate"})
+
+
+def _samples(work: Work) -> Outcome:
+    weights = read_json(work.input("toy/generator") / "weights.json")["generator"]
+    rows = [Row(name=str(n), value=weights * n) for n in range(work.section.count)]
+    work.result(paper_ref="Figure 0", stand_in=True, rows=rows).write(work.out())
+    return Outcome()
+
+
+def _constant(work: Work) -> Outcome:
+    write_json(work.out() / "value.json", work.section.value)
+    return Outcome()
+
+
+def _patient(work: Work) -> Outcome:
+    """Wait until a test releases it, or until it is asked to stop; then stop as training does."""
+    print("patient: started", flush=True)
+    STARTED.set()
+    # A signal only raises the flag, and no event is set by it: look now and then.
+    while not RELEASED.wait(0.02):
+        if work.stop():
+            work.stop.stop_now()
+    write_json(work.out() / "value.json", "released")
+    return Outcome()
+
+
+# --- The steps ------------------------------------------------------------------------------
+
+
+def _step(name: str, kind: Any, compute: Any, **facts: Any) -> Step:
+    facts = {"outputs": (f"toy/{name}",), "description": "Figure 0", **facts}
+    return Step(kind=kind, compute=compute, section=facts.pop("section", name), **facts)
+
+
+STEPS = (
+    _step("images", "data", _images, shards=_shard_names, source_version=_listing),
+    _step("boxes", "data", _boxes, inputs=("toy/images",), shards=_shard_names),
+    _step(
+        "mean",
+        "data",
+        _mean,
+        inputs=("toy/images",),
+        checks=(
+            Check("bounded", "The mean is below the limit.", required=True),
+            Check("positive", "The mean is positive."),
+        ),
+    ),
+    _step("summary", "results", _summary, inputs=("toy/boxes", "toy/mean"), shows=("result.json",)),
+    _step(
+        "candidate",
+        "models",
+        _candidate,
+        inputs=("toy/mean",),
+        checks=(Check("healthy", "As params.yaml says."),),
+        seeded=True,
+        transient=True,
+        pool="gpu",
+    ),
+    _step(
+        "generator",
+        "models",
+        _publish,
+        outputs=("toy/generator", "toy/discriminator"),
+        inputs=("toy/candidate", "toy/mean"),
+        section="publish",
+    ),
+    _step("samples", "results", _samples, inputs=("toy/generator",)),
+    _step("constant", "data", _constant),
+    _step("patient", "data", _patient, pool="gpu"),
+)
+
+
+def write_workspace(root: Path, **sections: Any) -> None:
+    """Write params.yaml and one source file a shard below `root`."""
+    params = {key: dict(v) if isinstance(v, dict) else v for key, v in DEFAULTS.items()}
+    for name, change in sections.items():
+        params[name] = {**params[name], **change} if isinstance(change, dict) else change
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def open_graph(root: Path, names: tuple[str, ...] = ()) -> Catalogue:
+    """The catalogue of a workspace, of the named steps alone where there are names."""
+    steps = [step for step in STEPS if not names or step.key.split("/")[1] in names]
+    return Catalogue(SmallWorkspace(root), tuple(steps))
+
+
+# --- What tests do with it ------------------------------------------------------------------
+
+
+@dataclass
+class Ran:
+    """What one call of `dcgan materialize` on the small graph came to."""
+
+    code: int
+    lines: list[str]
+
+    def starting(self, word: str) -> list[str]:
+        """The lines that start with a word."""
+        return [line for line in self.lines if line.startswith(word)]
+
+    @property
+    def made(self) -> list[str]:
+        """Labels of what was made, in order; what was memoised is not among them."""
+        return [line.split(":")[0] for line in self.lines if line.endswith(": making")]
+
+    @property
+    def planned(self) -> list[str]:
+        """Labels in the plan."""
+        return [line.split(":")[0].strip() for line in self.lines if line.startswith("  ")]
+
+
+@dataclass
+class SmallGraph:
+    """A workspace of the small graph."""
+
+    root: Path
+    names: tuple[str, ...] = ()
+    sections: dict[str, Any] = field(default_factory=dict)
+
+    def only(self, *names: str) -> SmallGraph:
+        """The graph of these steps alone, to keep the runs few."""
+        self.names = names
+        return self
+
+    def change(self, **sections: Any) -> None:
+        """Change sections of params.yaml: `change(mean={"limit": 3.0}, seed=43)`."""
+        for name, change in sections.items():
+            old = self.sections.get(name, {})
+            self.sections[name] = {**old, **change} if isinstance(change, dict) else change
+        write_workspace(self.root, **self.sections)
+
+    def write_source(self, shard: str, value: float) -> None:
+        """Write the file outside the graph that a shard of `toy/images` is read from."""
+        (self.root / "source").mkdir(exist_ok=True)
+        (self.root / "source" / f"{shard}.txt").write_text(str(value), encoding="utf-8")
+
+    def catalogue(self) -> Catalogue:
+        """The steps with params.yaml as it is now."""
+        return open_graph(self.root, self.names)
+
+    def run(self, *keys: str, **request: Any) -> Ran:
+        """`dcgan materialize KEY... --...`, in this process."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = materialise_catalogue(self.catalogue(), Request(keys, **request))
+        return Ran(code, out.getvalue().splitlines())
+
+    @contextlib.contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """Dagster's records of this workspace."""
+        prepare_home(self.catalogue().workspace)
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+    def meta(self, key: str, shard: str | None = None) -> Meta:
+        """The record of a published artefact."""
+        catalogue = self.catalogue()
+        meta = catalogue.store.meta(catalogue.artefact(key, shard))
+        assert meta is not None, f"{key} is not published"
+        return meta
+
+    def recorded(self, key: str) -> dict[str | None, str]:
+        """Dagster's latest data version of each partition of an asset."""
+        with self.instance() as instance:
+            records = instance.fetch_materializations(
+                dg.AssetKey(key.split("/")), limit=100
+            ).records
+        latest: dict[str | None, str] = {}
+        for record in records:  # the newest first
+            event = record.asset_materialization
+            assert event is not None
+            assert event.tags is not None
+            latest.setdefault(event.partition, event.tags["dagster/data_version"])
+        return latest
+
+
+def main() -> int:
+    return materialise_catalogue(open_graph(Path(sys.argv[1]), ("patient",)), Request())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,411 @@
+"""`dcgan materialize` on the small graph: what runs, what does not, and what Dagster records."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from typing import Any
+
+import dagster as dg
+import pytest
+import small_graph
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+from small_graph import Ran, SmallGraph
+
+from dcgan_assets.catalogue import build_definitions
+from dcgan_assets.materialize import in_order, with_ancestors
+from dcgan_models.errors import UserError
+
+
+def checks_recorded(graph: SmallGraph, key: str) -> dict[str, str]:
+    """Dagster's latest result of each check of an asset: SUCCEEDED, FAILED or PLANNED."""
+    asset = dg.AssetKey.from_user_string(key)
+    found = {}
+    with graph.instance() as instance:
+        for check in graph.catalogue().by_key[key].checks:
+            check_key = dg.AssetCheckKey(asset, check.name)
+            record = instance.get_latest_asset_check_evaluation_record(check_key)
+            assert record is not None
+            found[check.name] = record.status.value
+    return found
+
+
+PASSED = {"bounded": "SUCCEEDED", "positive": "SUCCEEDED"}
+
+
+def statuses(graph: SmallGraph) -> list[dg.DagsterRunStatus]:
+    """How the workspace's runs ended, the oldest first."""
+    with graph.instance() as instance:
+        return [run.status for run in reversed(instance.get_runs())]
+
+
+def staleness(graph: SmallGraph) -> dict[str, StaleStatus]:
+    """What Dagster itself thinks of every asset and shard."""
+    catalogue = graph.catalogue()
+    assets = build_definitions(catalogue).resolve_asset_graph()
+    with graph.instance() as instance:
+        resolver = CachingStaleStatusResolver(instance, assets, LoadingContextForTest(instance))
+        return {
+            catalogue.artefact(key, shard).label: resolver.get_status(
+                dg.AssetKey.from_user_string(key), shard
+            )
+            for step in catalogue.steps
+            for key in step.outputs
+            for shard in catalogue.shards(step)
+        }
+
+
+def stale(graph: SmallGraph) -> set[str]:
+    return {label for label, status in staleness(graph).items() if status == StaleStatus.STALE}
+
+
+def run_well(graph: SmallGraph, *keys: str, **request: Any) -> Ran:
+    ran = graph.run(*keys, **request)
+    assert ran.code == 0, ran.lines
+    return ran
+
+
+# --- Once, and again ------------------------------------------------------------------------
+
+
+def test_everything_is_made_recorded_and_then_up_to_date(small: SmallGraph) -> None:
+    small.only(
+        *("images", "boxes", "mean", "summary", "candidate", "generator", "samples", "constant")
+    )
+    first = run_well(small)
+    labels = {
+        *("toy/images[00]", "toy/images[01]", "toy/boxes[00]", "toy/boxes[01]", "toy/mean"),
+        *("toy/summary", "toy/candidate", "toy/generator", "toy/samples", "toy/constant"),
+    }
+    assert set(first.made) == set(first.planned) == labels
+    assert first.lines[0] == "plan: 10 to make, 0 up to date"
+
+    # Runs, versions, checks, metadata and observations are where the web UI looks for them.
+    assert set(statuses(small)) == {dg.DagsterRunStatus.SUCCESS}
+    for key, shard in (("toy/images", "01"), ("toy/mean", None), ("toy/discriminator", None)):
+        assert small.recorded(key)[shard] == small.meta(key, shard).data_version
+    assert checks_recorded(small, "toy/mean") == PASSED
+    with small.instance() as instance:
+        (run, *_) = instance.get_runs()
+        assert run.tags["dcgan/pid"] == str(os.getpid())
+        mean = instance.fetch_materializations(dg.AssetKey(["toy", "mean"]), limit=1).records[0]
+        assert mean.asset_materialization is not None
+        metadata = {k: v.value for k, v in mean.asset_materialization.metadata.items()}
+        assert metadata["mean"] == 1.5
+        assert metadata["memoised"] is False
+        assert metadata["files"] == 1
+        observed = instance.fetch_observations(dg.AssetKey(["toy", "candidate"]), limit=1)
+        (observation,) = observed.records
+        assert observation.asset_observation is not None
+        assert observation.asset_observation.metadata["d_loss"].value == 0.5
+        runs = instance.get_runs_count()
+    assert stale(small) == set()
+
+    second = run_well(small)
+    assert second.lines == ["up to date: 10"]
+    with small.instance() as instance:
+        assert instance.get_runs_count() == runs
+
+
+# --- What changes, and how far it reaches ---------------------------------------------------
+
+
+def test_a_parameter_stales_its_own_asset_and_what_follows(small: SmallGraph) -> None:
+    small.only("images", "boxes", "mean", "summary", "constant")
+    run_well(small)
+
+    # The mean is made again and is the same: what follows is looked at, and not made.
+    small.change(mean={"limit": 99.0})
+    ran = run_well(small)
+    assert ran.planned == ["toy/mean", "toy/summary"]
+    assert ran.made == ["toy/mean"]
+    assert stale(small) == set()
+
+    small.change(boxes={"factor": 20})
+    ran = run_well(small)
+    assert ran.planned == ["toy/boxes[00]", "toy/boxes[01]", "toy/summary"]
+    assert ran.made == ran.planned
+
+
+def test_one_shard_that_changes_is_the_only_one_that_does(small: SmallGraph) -> None:
+    small.only("images", "boxes", "mean", "summary")
+    run_well(small)
+    before = small.recorded("toy/images")
+    small.write_source("01", 8.0)
+    run_well(small, "toy/images")
+    after = small.recorded("toy/images")
+    assert after["00"] == before["00"]
+    assert after["01"] != before["01"]
+    # Dagster looks one step down; the summary follows once its inputs are made.
+    assert stale(small) == {"toy/boxes[01]", "toy/mean"}
+
+    ran = run_well(small)
+    assert ran.made == ["toy/boxes[01]", "toy/mean", "toy/summary"]
+    assert stale(small) == set()
+    assert small.meta("toy/mean").metadata["mean"] != ""
+
+
+def test_force_makes_what_is_named_and_nothing_before_it(small: SmallGraph) -> None:
+    small.only("images", "mean")
+    run_well(small)
+    assert run_well(small, "toy/mean", force=True).made == ["toy/mean"]
+    # Ancestors that only Dagster has forgotten are shown again, not made again.
+    shutil.rmtree(small.root / ".dagster_home")
+    ran = run_well(small, "toy/mean", force=True)
+    assert ran.planned == ["toy/images[00]", "toy/images[01]", "toy/mean"]
+    assert ran.made == ["toy/mean"]
+
+
+def test_another_shard_count_clears_what_the_old_one_left(small: SmallGraph) -> None:
+    small.only("images", "mean")
+    run_well(small)
+    small.change(images={"shards": 1})
+    ran = run_well(small)
+    assert ran.made == ["toy/images[00]", "toy/mean"]
+    assert [path.name for path in (small.root / "data/toy/images").iterdir()] == ["00"]
+    assert set(small.meta("toy/mean").inputs) == {"toy/images[00]"}
+
+
+# --- Choosing -------------------------------------------------------------------------------
+
+
+def test_missing_ancestors_come_along(small: SmallGraph) -> None:
+    ran = small.run("toy/mean", dry_run=True)
+    assert ran.code == 0
+    assert ran.planned == ["toy/images[00]", "toy/images[01]", "toy/mean"]
+    assert ran.lines[1] == "  toy/images[00]: not there yet"
+    with small.instance() as instance:
+        assert instance.get_runs_count() == 0
+    assert not (small.root / "data").exists()
+
+
+def test_a_second_output_names_its_step(small: SmallGraph) -> None:
+    assert small.run("toy/discriminator", dry_run=True).planned[-1] == "toy/generator"
+
+
+def test_only_leaves_ancestors_out(small: SmallGraph) -> None:
+    small.only("images", "mean", "candidate")
+    ran = small.run("toy/mean", "toy/candidate", only=True)
+    assert ran.code == 1
+    assert ran.made == []
+    assert ran.starting("FAILED") == [
+        "FAILED toy/mean: missing: toy/images[00], toy/images[01]; "
+        "run `dcgan materialize toy/images`"
+    ]
+    assert ran.starting("blocked") == ["blocked toy/candidate: something that it needs failed"]
+
+
+def test_one_partition(small: SmallGraph) -> None:
+    small.only("images", "boxes")
+    assert run_well(small, "toy/boxes", partition="01").made == ["toy/images[01]", "toy/boxes[01]"]
+    assert run_well(small, "toy/images", only=True).made == ["toy/images[00]"]
+
+
+def test_a_consumer_alone_is_stopped_by_a_missing_shard(small: SmallGraph) -> None:
+    """As in the web UI, where Dagster itself lets it run."""
+    small.only("images", "mean")
+    run_well(small, "toy/images", partition="00")
+    job = build_definitions(small.catalogue()).resolve_implicit_global_asset_job_def()
+    with small.instance() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(["toy", "mean"])],
+            raise_on_error=False,
+        )
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.description == "missing: toy/images[01]; run `dcgan materialize toy/images`"
+
+
+@pytest.mark.parametrize(
+    ("keys", "request_", "words"),
+    [
+        (("toy/imags",), {}, ["unknown asset or group 'toy/imags'", "groups: toy", "toy/images"]),
+        (("toy/images",), {"partition": "07"}, ["unknown partition '07'", "allowed: 00, 01"]),
+        (("toy/mean",), {"partition": "00"}, ["unknown partition '00'", "allowed: none"]),
+    ],
+)
+def test_an_unknown_name_is_one_line(
+    small: SmallGraph, keys: tuple[str, ...], request_: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        small.run(*keys, **request_)
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+def test_steps_are_in_order_and_come_once(small: SmallGraph) -> None:
+    catalogue = small.catalogue()
+    summary = catalogue.by_key["toy/summary"]
+    keys = [step.key for step in with_ancestors(catalogue, [summary, summary])]
+    assert sorted(keys) == ["toy/boxes", "toy/images", "toy/mean", "toy/summary"]
+    assert (keys[0], keys[-1]) == ("toy/images", "toy/summary")
+    assert [step.key for step in in_order(catalogue, [summary, catalogue.by_key[keys[0]]])] == [
+        "toy/images",
+        "toy/summary",
+    ]
+
+
+# --- Failures -------------------------------------------------------------------------------
+
+
+def test_a_shard_that_fails_blocks_what_needs_it_and_nothing_else(small: SmallGraph) -> None:
+    small.only("images", "boxes", "mean", "constant")
+    (small.root / "fail-01").touch()
+    ran = small.run()
+    assert ran.code == 1
+    assert set(ran.made) == {"toy/images[00]", "toy/images[01]", "toy/boxes[00]", "toy/constant"}
+    assert ran.starting("FAILED") == ["FAILED toy/images[01]: shard 01 is told to fail"]
+    assert ran.starting("blocked") == [
+        "blocked toy/boxes[01]: something that it needs failed",
+        "blocked toy/mean: something that it needs failed",
+    ]
+    assert set(small.recorded("toy/images")) == {"00"}
+
+    (small.root / "fail-01").unlink()
+    again = run_well(small)
+    assert again.made == ["toy/images[01]", "toy/boxes[01]", "toy/mean"]
+
+
+def test_a_required_check_stops_what_follows_now_and_later(small: SmallGraph) -> None:
+    small.only("images", "mean", "candidate")
+    run_well(small)
+    before = small.meta("toy/mean")
+    small.change(mean={"limit": 1.0})
+    for _ in range(2):
+        ran = small.run()
+        assert ran.code == 1
+        (failed,) = ran.starting("FAILED")
+        assert failed.endswith("not published, check failed: bounded (mean: 1.5, limit: 1.0)")
+        assert ran.starting("blocked") == ["blocked toy/candidate: something that it needs failed"]
+    assert small.meta("toy/mean") == before
+    assert small.recorded("toy/mean") == {None: before.data_version}
+    assert checks_recorded(small, "toy/mean")["bounded"] == "FAILED"
+
+    # The old limit again: what stands is right, and its check is shown as passed again.
+    small.change(mean={"limit": 100.0})
+    assert run_well(small).made == []
+    assert checks_recorded(small, "toy/mean") == PASSED
+    assert run_well(small).lines == ["up to date: 4"]
+
+
+# --- Candidate and champion -----------------------------------------------------------------
+
+
+def test_a_clone_with_the_champion_alone_trains_nothing(small: SmallGraph) -> None:
+    small.only("images", "mean", "candidate", "generator")
+    small.change(images={"shards": 1})
+    run_well(small)
+    assert small.meta("toy/candidate").seed == 42
+    assert run_well(small, "toy/candidate", seed=7).made == ["toy/candidate"]
+    assert run_well(small).made == ["toy/generator"]
+    champion = small.meta("toy/generator")
+    assert champion.inputs["toy/candidate"].seed == 7, "the seed that was asked for is kept"
+    shutil.rmtree(small.root / "models/toy/candidate")
+    assert run_well(small).lines == ["up to date: 4"]
+
+    # Dagster has never seen it either: what is there is shown, nothing is made.
+    shutil.rmtree(small.root / ".dagster_home")
+    clone = run_well(small)
+    assert clone.made == []
+    assert len([line for line in clone.lines if ": memoised, " in line]) == 3
+    assert small.recorded("toy/generator") == {None: champion.data_version}
+    assert checks_recorded(small, "toy/mean") == PASSED
+    assert run_well(small).lines == ["up to date: 4"]
+    assert not (small.root / "models/toy/candidate").exists()
+
+    # Named, it is made, and comes out as the one that the champion was made from.
+    ran = run_well(small, "toy/candidate", seed=7)
+    assert ran.made == ["toy/candidate"]
+    recorded = champion.inputs["toy/candidate"].data_version
+    assert small.meta("toy/candidate").data_version == recorded
+
+
+def test_what_publishes_changes_and_needs_the_absent_candidate(small: SmallGraph) -> None:
+    small.only("images", "mean", "candidate", "generator")
+    small.change(images={"shards": 1})
+    run_well(small)
+    champion = small.meta("toy/generator")
+    shutil.rmtree(small.root / "models/toy/candidate")
+    small.change(publish={"margin": 0.1})
+    assert run_well(small).made == ["toy/candidate", "toy/generator"]
+    assert small.meta("toy/generator").data_version == champion.data_version
+
+
+def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> None:
+    small.only("images", "mean", "candidate", "generator", "samples")
+    small.change(images={"shards": 1}, candidate={"healthy": False})
+    ran = small.run()
+    assert ran.code == 1
+    assert "toy/candidate" in ran.made
+    assert ran.starting("FAILED") == [
+        "FAILED toy/generator: toy/generator: the candidate is unhealthy and nothing is "
+        "published yet"
+    ]
+    assert ran.starting("blocked") == ["blocked toy/samples: something that it needs failed"]
+    assert not (small.root / "models/toy/generator").exists()
+
+    small.change(candidate={"healthy": True})
+    assert run_well(small).made == ["toy/candidate", "toy/generator", "toy/samples"]
+    champion, samples = small.meta("toy/generator"), small.meta("toy/samples")
+
+    small.change(candidate={"healthy": False}, seed=43)
+    ran = run_well(small)
+    assert ran.made == ["toy/candidate", "toy/generator"]
+    assert small.meta("toy/candidate").seed == 43
+    assert checks_recorded(small, "toy/candidate") == {"healthy": "FAILED"}
+    assert small.meta("toy/generator").data_version == champion.data_version
+    assert small.meta("toy/samples") == samples
+    assert run_well(small).lines == ["up to date: 5"]
+
+
+# --- Interruptions --------------------------------------------------------------------------
+
+
+def interrupt_when_started() -> threading.Thread:
+    def interrupt() -> None:
+        small_graph.STARTED.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_stops_the_whole_and_the_next_call_goes_on(small: SmallGraph) -> None:
+    small.only("images", "boxes", "patient")
+    small.change(images={"shards": 1}, boxes={"shards": 1})
+    thread = interrupt_when_started()
+    ran = small.run()
+    thread.join()
+    assert ran.code == 130
+    assert ran.lines[-1].startswith("interrupted; ")
+    assert ran.made == ["toy/images[00]", "toy/patient"]
+    assert statuses(small) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
+    small_graph.RELEASED.set()
+    assert run_well(small).made == ["toy/patient", "toy/boxes[00]"]
+
+
+# --- Order of batches -----------------------------------------------------------------------
+
+
+def test_shards_of_two_counts_are_not_mixed_in_one_run(small: SmallGraph) -> None:
+    """One box for two images: the box reads both, and both are made before it."""
+    small.only("images", "boxes")
+    small.change(boxes={"shards": 1})
+    (small.root / "fail-01").touch()
+    ran = small.run()
+    assert ran.starting("blocked") == ["blocked toy/boxes[00]: something that it needs failed"]
+    assert ran.made == ["toy/images[00]", "toy/images[01]"]
+
+
+def test_this_process_and_its_children_use_the_workspaces_home(small: SmallGraph) -> None:
+    small.only("constant").run(dry_run=True)
+    assert os.environ["DAGSTER_HOME"] == str(small.root / ".dagster_home")
+    assert os.environ["DCGAN_ROOT"] == str(small.root)

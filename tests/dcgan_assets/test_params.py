@@ -1,0 +1,268 @@
+"""params.yaml: every template is valid, and every mistake is one line that says what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from dcgan_assets.params import (
+    PROFILES,
+    Candidate,
+    Params,
+    load_params,
+    profile_text,
+    validate_params,
+)
+from dcgan_models.errors import UserError
+from dcgan_models.presets import preset
+
+# What a template may leave out, and why its default is right in every profile.
+LEFT_OUT = {
+    "mnist.images.path",  # only with `source: folder`
+    "mnist.images.split_seed",  # one shuffle for all
+    "mnist.fc_candidate.snapshots",  # no figure shows them
+    *(f"mnist.ablations.{name}" for name in ("width", "batch", "learning_rate")),
+    *(  # the preset's own, which is the paper's
+        f"mnist.{candidate}.{name}"
+        for candidate in ("candidate", "fc_candidate")
+        for name in ("width", "batch", "learning_rate", "precision")
+    ),
+}
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def edited(edit: Edit) -> dict[str, Any]:
+    content = yaml.safe_load(profile_text("sample"))
+    edit(content)
+    return content
+
+
+def left_out(model: BaseModel, path: str = "") -> set[str]:
+    """Dotted names of the fields that were not given."""
+    missing = {f"{path}{name}" for name in set(type(model).model_fields) - model.model_fields_set}
+    for name in model.model_fields_set:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            missing |= left_out(value, f"{path}{name}.")
+    return missing
+
+
+def refusal(content: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        validate_params(content, "params.yaml")
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("params.yaml: ")
+    return line
+
+
+# --- Templates ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_template_is_valid_and_says_its_own_name(profile: str) -> None:
+    assert validate_params(yaml.safe_load(profile_text(profile)), profile).profile == profile
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_templates_leave_out_nothing_that_a_profile_decides(profile: str) -> None:
+    params = validate_params(yaml.safe_load(profile_text(profile)), profile)
+    assert left_out(params) <= LEFT_OUT
+
+
+def test_the_checkout_is_a_workspace_of_the_sample_profile() -> None:
+    checkout = Path(__file__).parents[2]
+    assert (checkout / "params.yaml").read_text(encoding="utf-8") == profile_text("sample")
+
+
+def test_the_paper_profile_is_the_papers() -> None:
+    params = validate_params(yaml.safe_load(profile_text("paper")), "paper")
+    images = params.mnist.images
+    assert (images.train, images.validation, images.test) == (50_000, 10_000, 10_000)
+    for section in (params.mnist.candidate, params.mnist.fc_candidate):
+        assert section.resolved() == preset(section.preset)
+    assert params.mnist.nearest_neighbour_scores.references[-1] == 10_000_000
+
+
+def test_the_sample_profile_needs_no_network() -> None:
+    params = validate_params(yaml.safe_load(profile_text("sample")), "sample")
+    assert params.mnist.images.source == "packaged"
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"^unknown profile 'huge'; allowed: sample, small, paper$"):
+        profile_text("huge")
+
+
+# --- Mistakes in the content ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(trian=3),
+            ["mnist.images.trian: unknown key; allowed here: source, path, train, validation"],
+            id="unknown key",
+        ),
+        pytest.param(
+            lambda c: c.update(seeds=3),
+            ["seeds: unknown key; allowed here: profile, seed, machine, mnist"],
+            id="unknown key at the top",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"]["health"].update(divresity=3),
+            ["mnist.candidate.health.divresity: unknown key; allowed here: diversity, label"],
+            id="unknown key deep down",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["images"].pop("train"),
+            ["mnist.images.train: this key is missing"],
+            id="missing key",
+        ),
+        pytest.param(lambda c: c.pop("mnist"), ["mnist: this key is missing"], id="no section"),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"].update(epochs="many"),
+            ["mnist.candidate.epochs: ", "integer", "'many'"],
+            id="wrong type",
+        ),
+        pytest.param(
+            lambda c: c["mnist"].update(publish=[1]),
+            ["mnist.publish: ", "[1]"],
+            id="a list for a section",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(train=0),
+            ["mnist.images.train: ", "greater than 0", "(found 0)"],
+            id="out of range",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"]["health"].update(diversity=1.5),
+            ["mnist.candidate.health.diversity: ", "less than or equal to 1", "(found 1.5)"],
+            id="a share above 1",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["sample_panels"].update(columns=[7, 6]),
+            ["mnist.sample_panels.columns"],
+            id="a list too short",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["nearest_neighbour_scores"].update(references=[]),
+            ["mnist.nearest_neighbour_scores.references: "],
+            id="an empty list",
+        ),
+        pytest.param(
+            lambda c: c.update(profile="huge"),
+            ["profile: ", "'sample', 'small' or 'paper'", "'huge'"],
+            id="unknown profile",
+        ),
+        pytest.param(
+            lambda c: c["machine"].update(device="tpu"),
+            ["machine.device: ", "'auto', 'cpu' or 'cuda'", "'tpu'"],
+            id="unknown device",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"].update(preset="mnist29"),
+            ["mnist.candidate: ", "unknown preset 'mnist29'; allowed: mnist28, mnist28_fc"],
+            id="unknown preset",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(source="folder"),
+            ["mnist.images: ", "`path` is needed with `source: folder`"],
+            id="folder without path",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(path="digits"),
+            ["mnist.images: ", "only there"],
+            id="path without folder",
+        ),
+        pytest.param(lambda c: c.update({7: "x"}), ["7"], id="a key that is no name"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_and_what_is_allowed(edit: Edit, words: list[str]) -> None:
+    line = refusal(edited(edit))
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("content", [["mnist"], "mnist", None, 3], ids=repr)
+def test_a_file_that_is_no_mapping(content: Any) -> None:
+    assert "a mapping of sections is needed" in refusal(content)
+
+
+# --- Mistakes in the file -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"profile: [sample\nseed: 42\n", "not YAML"),
+        (b"profile: !!python/object/apply:os.getcwd []\n", "not YAML"),
+        (b"profile: \xff\xfe\n", "not readable"),
+        (b"a: 1\n---\nb: 2\n", "not YAML"),
+        (b"", "a mapping of sections is needed"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f"{path}: {words}")
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is missing; `dcgan init") as caught:
+        load_params(tmp_path / "params.yaml")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match="not readable"):
+        load_params(tmp_path / "params.yaml")
+
+
+# --- Sections -------------------------------------------------------------------------------
+
+
+def candidate(**changes: Any) -> Candidate:
+    params = validate_params(edited(lambda c: c["mnist"]["candidate"].update(changes)), "here")
+    return params.mnist.candidate
+
+
+def test_a_section_is_found_by_its_dotted_path() -> None:
+    params = validate_params(edited(lambda c: c), "here")
+    assert params.section("mnist.images") is params.mnist.images
+    assert isinstance(params, Params)
+
+
+def test_overrides_reach_the_preset_and_its_identity() -> None:
+    section = candidate(batch=16, learning_rate=0.003, epochs=2, decay_epochs=1, width=0.5)
+    resolved = section.resolved()
+    assert (resolved.batch, resolved.learning_rate) == (16, 0.003)
+    assert (resolved.epochs, resolved.decay_epochs) == (2, 1)
+    assert resolved.generator[0].out == preset("mnist28").generator[0].out // 2
+    assert section.identity()["preset"] == resolved.to_dict()
+
+
+def test_a_width_that_leaves_no_network_is_refused() -> None:
+    assert "mnist.candidate.width" in refusal(
+        edited(lambda c: c["mnist"]["candidate"].update(width=0))
+    )
+
+
+def test_where_to_train_is_no_part_of_an_identity() -> None:
+    one = validate_params(edited(lambda c: c["machine"].update(device="cpu")), "here")
+    other = validate_params(edited(lambda c: c["machine"].update(device="cuda")), "here")
+    for path in ("mnist.images", "mnist.candidate", "mnist.publish"):
+        assert one.section(path).identity() == other.section(path).identity()

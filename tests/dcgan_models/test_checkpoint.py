@@ -1,0 +1,207 @@
+"""The saved state: every bit comes back, and any other bit is noticed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dcgan_models.presets import preset
+from dcgan_models.training.checkpoint import (
+    STATE_FILE,
+    adam_state,
+    describe_differences,
+    load_adam_state,
+    load_state,
+    run_lock,
+    save_state,
+)
+from dcgan_models.training.config import TrainConfig
+
+TENSORS = {
+    "weights": torch.arange(12, dtype=torch.float32).reshape(3, 4) / 7,
+    "empty": torch.empty(0),
+    "count": torch.tensor(3.0),
+    "random": torch.arange(40, dtype=torch.uint8),
+    "missing": torch.full((2,), torch.nan),
+}
+FACTS = {"step": 12, "config": {"seed": 3, "rate": 0.1, "layers": [1, 2]}}
+
+
+def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    assert load_state(tmp_path) is None
+    save_state(tmp_path, TENSORS, FACTS)
+    loaded = load_state(tmp_path)
+    assert loaded is not None
+    tensors, facts = loaded
+    assert facts == FACTS
+    assert set(tensors) == set(TENSORS)
+    for name, tensor in TENSORS.items():
+        assert tensors[name].dtype == tensor.dtype
+        assert tensors[name].shape == tensor.shape
+        assert tensors[name].numpy().tobytes() == tensor.numpy().tobytes()
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+
+
+def test_any_flipped_bit_is_noticed(tmp_path: Path, refused: Any) -> None:
+    """Every byte of the file: lengths, names, shapes, facts, checksum, numbers."""
+    save_state(tmp_path, TENSORS, FACTS)
+    path = tmp_path / STATE_FILE
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with refused(str(path), "delete it to start anew"):
+            load_state(tmp_path)
+    path.write_bytes(whole)
+    assert load_state(tmp_path) is not None
+
+
+def test_a_state_cut_short_anywhere_is_noticed(tmp_path: Path, refused: Any) -> None:
+    save_state(tmp_path, TENSORS, FACTS)
+    path = tmp_path / STATE_FILE
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with refused(str(path), "delete it to start anew"):
+            load_state(tmp_path)
+
+
+def test_facts_of_the_header_cannot_be_exchanged(tmp_path: Path, refused: Any) -> None:
+    """A header edited by hand, its length right."""
+    save_state(tmp_path, TENSORS, FACTS)
+    path = tmp_path / STATE_FILE
+    whole = path.read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    header["__metadata__"]["facts"] = json.dumps({**FACTS, "step": 13}, sort_keys=True)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+    with refused("its checksum does not fit"):
+        load_state(tmp_path)
+
+
+def test_foreign_files_are_no_state(tmp_path: Path, refused: Any) -> None:
+    save_file({"weights": torch.ones(3)}, tmp_path / STATE_FILE)
+    with refused("not a training state"):
+        load_state(tmp_path)
+    (tmp_path / STATE_FILE).write_bytes(b"PK\x03\x04 a pickle in a zip, as torch.save writes")
+    with refused("not a safetensors file"):
+        load_state(tmp_path)
+
+
+def test_adam_goes_on_as_if_it_had_not_stopped() -> None:
+    def network() -> tuple[torch.nn.Module, torch.optim.Adam]:
+        torch.manual_seed(0)
+        module = torch.nn.Linear(3, 2)
+        return module, torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
+
+    def step(module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
+        optimiser.zero_grad()
+        module(torch.ones(1, 3)).square().sum().backward()
+        optimiser.step()
+
+    one, its = network()
+    for _ in range(3):
+        step(one, its)
+    other, own = network()
+    other.load_state_dict(one.state_dict())
+    taken = {f"x.{key}": value for key, value in adam_state(its, one, "g").items()}
+    assert len(taken) == 6  # exp_avg, exp_avg_sq and step of two parameters
+    load_adam_state(own, other, "x.g", {key: value.clone() for key, value in taken.items()})
+    for _ in range(3):
+        step(one, its)
+        step(other, own)
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_differences_are_named_with_both_values() -> None:
+    saved = {"seed": 1, "preset": {"batch": 128, "image": [1, 28, 28]}, "snapshots": [1, 5]}
+    wanted = {"seed": 2, "preset": {"batch": 64, "image": [1, 28, 28]}, "snapshots": [1]}
+    line = describe_differences(saved, wanted)
+    assert line.split(", ") == [
+        "preset.batch 128 (saved) / 64 (asked)",
+        "seed 1 (saved) / 2 (asked)",
+        "snapshots.1 5 (saved) / None (asked)",
+    ]
+    assert describe_differences(saved, saved) == ""
+
+
+# --- The lock -------------------------------------------------------------------------------
+
+
+def test_a_folder_has_one_trainer_at_a_time(tmp_path: Path, refused: Any) -> None:
+    with run_lock(tmp_path / "run"):
+        with refused("another process is training"), run_lock(tmp_path / "run"):
+            pass
+        with run_lock(tmp_path / "other"):
+            pass
+    with run_lock(tmp_path / "run"):
+        pass
+
+
+# --- config.json ----------------------------------------------------------------------------
+
+
+def test_a_configuration_comes_back_from_its_file(tmp_path: Path) -> None:
+    config = TrainConfig(
+        preset=preset("mnist28").with_overrides(width=0.1, batch=16),
+        data="data",
+        seed=9,
+        data_version="abc",
+        snapshots=(1, 5),
+        precision="bf16",
+    )
+    config.write(tmp_path)
+    assert TrainConfig.read(tmp_path) == config
+    assert config.epochs == 200
+
+
+def test_a_preset_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"preset": "torch64", "data": "d", "seed": 1}')
+    assert TrainConfig.read(tmp_path).preset == preset("torch64")
+
+
+def test_machine_settings_are_no_part_of_the_identity() -> None:
+    one = TrainConfig(preset=preset("mnist28"), data="here", seed=1)
+    other = TrainConfig(
+        **{"preset": preset("mnist28"), "data": "there", "seed": 1},
+        **{"device": "cpu", "precision": "fp32", "save_seconds": 1.0},
+    )
+    assert one.identity() == other.identity()
+    for change in ({"seed": 2}, {"data_version": "x"}, {"split": "x"}, {"tick_steps": 1}):
+        settings: dict[str, Any] = {"preset": preset("mnist28"), "data": "", "seed": 1, **change}
+        assert TrainConfig(**settings).identity() != one.identity()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "config.json is missing"),
+        ('{"preset": "mnist28"', "not readable JSON"),
+        ("[1, 2]", "a mapping is needed"),
+        ('{"preset": "mnist28", "seed": 1}', "`data` is missing"),
+        ('{"preset": "mnist28", "data": "d", "seed": 1, "sede": 2}', "unknown key 'sede'"),
+        ('{"preset": "mnist29", "data": "d", "seed": 1}', "unknown preset 'mnist29'"),
+        ('{"preset": {"name": "x"}, "data": "d", "seed": 1}', "preset: `source` is missing"),
+        ('{"preset": "mnist28", "data": "d", "seed": "one"}', "seed is 'one'"),
+        ('{"preset": "mnist28", "data": "d", "seed": 1, "device": "gpu"}', "auto, cpu, cuda"),
+        ('{"preset": "mnist28", "data": "d", "seed": 1, "precision": "fp16"}', "auto, fp32, bf16"),
+        ('{"preset": "mnist28", "data": "d", "seed": 1, "tick_steps": 0}', "tick_steps is 0"),
+        ('{"preset": "mnist28", "data": "d", "seed": 1, "snapshots": 5}', "snapshots is 5"),
+    ],
+)
+def test_a_bad_configuration_is_one_line(
+    tmp_path: Path, refused: Any, text: str | None, words: str
+) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with refused(str(tmp_path / "config.json"), words):
+        TrainConfig.read(tmp_path)

@@ -1,0 +1,217 @@
+"""`python -m dcgan_models.training` as a user runs it: stopped, killed, out of disk, misused."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dcgan_models.presets import preset
+from dcgan_models.training import TrainConfig, train
+from dcgan_models.training.checkpoint import load_state
+
+PATIENCE_S = 120
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> TrainConfig:
+    """A run of 120 minibatches that saves after each, so that a signal falls in the middle."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
+    data = write_pictures(tmp_path_factory.mktemp("digits"), pixels)
+    return TrainConfig(
+        preset=preset("mnist28").with_overrides(width=0.02, batch=8, epochs=40, decay_epochs=0),
+        data=str(data),
+        seed=5,
+        snapshots=(1,),
+        tick_steps=3,
+        device="cpu",
+        precision="fp32",
+        save_seconds=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("uninterrupted")
+    assert train(without_saves(config), run_dir)
+    return run_dir
+
+
+def without_saves(config: TrainConfig) -> TrainConfig:
+    """The same run, saved at its end alone: faster."""
+    return replace(config, save_seconds=1e9)
+
+
+def command(run_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "dcgan_models.training", str(run_dir)]
+
+
+@contextmanager
+def training(run_dir: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command at work: its log has lines. It is killed if the block does not end it."""
+    process = subprocess.Popen(
+        command(run_dir), cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        log, deadline = run_dir / "log.jsonl", time.monotonic() + PATIENCE_S
+        while not (log.exists() and log.read_text().count("\n") >= 2):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)  # between two looks at the file
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def log_of(run_dir: Path) -> list[dict[str, Any]]:
+    lines = map(json.loads, (run_dir / "log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+def assert_same_run(run_dir: Path, other: Path) -> None:
+    """The same logs, the same states, and the same bytes of everything published."""
+    assert log_of(run_dir) == log_of(other)
+    (one, facts), (two, expected_facts) = load_state(run_dir) or (), load_state(other) or ()
+    assert facts == expected_facts
+    assert {name: t.numpy().tobytes() for name, t in one.items()} == {
+        name: t.numpy().tobytes() for name, t in two.items()
+    }
+    for folder in ("result", "grids"):
+        found, expected = (
+            {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+            for root in (run_dir / folder, other / folder)
+        )
+        assert found
+        assert found == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_run_and_the_same_command_goes_on(
+    config: TrainConfig, uninterrupted: Path, tmp_path: Path, refused: Any, number: signal.Signals
+) -> None:
+    config.write(tmp_path)
+    with training(tmp_path) as process:
+        with refused("another process is training in this folder"):
+            train(config, tmp_path)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err + out
+    state = load_state(tmp_path)
+    assert state is not None
+    assert log_of(tmp_path)[-1]["step"] <= state[1]["step"] < 120
+    assert not (tmp_path / "result" / "discriminator").exists()
+    assert train(without_saves(config), tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
+
+
+def test_a_killed_run_goes_on_from_its_last_save(
+    config: TrainConfig, uninterrupted: Path, tmp_path: Path
+) -> None:
+    config.write(tmp_path)
+    with training(tmp_path) as process:
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "result" / "discriminator").exists()
+    state = load_state(tmp_path)  # whole, whenever the kill came
+    assert state is not None
+    assert 0 < state[1]["step"] < 120
+    assert train(without_saves(config), tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
+
+
+def test_a_full_disk_leaves_the_last_state_whole(config: TrainConfig, tmp_path: Path) -> None:
+    """No file may grow beyond half a state: writing one fails as on a full disk."""
+    calls = iter([False] * 5)
+    train(config, tmp_path, should_stop=lambda: next(calls, True))
+    path = tmp_path / "state.safetensors"
+    before, limit = path.read_bytes(), path.stat().st_size // 2
+    done = subprocess.run(
+        command(tmp_path),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "File too large" in last_line(done.stderr)
+    assert path.read_bytes() == before
+    state = load_state(tmp_path)
+    assert state is not None
+    assert state[1]["step"] == 5
+    assert not list(tmp_path.glob(".*"))  # the half-written file is gone
+
+
+def last_line(text: str) -> str:
+    """The message below the progress bar, which redraws itself with carriage returns."""
+    line = text.rstrip("\n").splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+# --- Without a process of its own -----------------------------------------------------------
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Call `main` with arguments; give its exit code and what it wrote to stderr."""
+    from dcgan_models.training.__main__ import main
+
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["training", *arguments])
+        code = main()
+        return code, capsys.readouterr().err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_finished_run_exits_with_zero(
+    config: TrainConfig, uninterrupted: Path, tmp_path: Path, call: Any
+) -> None:
+    without_saves(config).write(tmp_path)
+    code, shown = call(str(tmp_path))
+    assert code == 0
+    assert "120/120" in shown
+    assert_same_run(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "config.json is missing"),
+        ('{"preset": "mnist28", "data": "nowhere", "seed": 1}', "no data set here"),
+        ('{"preset": "mnist28", "data": "nowhere", "seed": 1, "sedd": 1}', "unknown key 'sedd'"),
+        ('{"preset": "mnist28", "data": "nowhere", "seed": 1, "device": "gpu"}', "device"),
+    ],
+)
+def test_an_error_is_one_line_and_exits_with_one(
+    tmp_path: Path, call: Any, text: str | None, words: str
+) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    code, shown = call(str(tmp_path))
+    assert code == 1
+    assert words in last_line(shown)
