@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from dcgan_models.files import write_json
@@ -24,11 +25,28 @@ def options(description: str, runs: int) -> argparse.ArgumentParser:
     return parser
 
 
+def _busy_elsewhere() -> float:
+    """Seconds of processor time that this machine has spent outside this process."""
+    spent = psutil.cpu_times()._asdict()
+    waiting = spent.get("idle", 0.0) + spent.get("iowait", 0.0)
+    guests = spent.get("guest", 0.0) + spent.get("guest_nice", 0.0)  # within user and nice
+    return float(sum(spent.values()) - waiting - guests - time.process_time())
+
+
+_STARTED, _BUSY_THEN = time.perf_counter(), _busy_elsewhere()
+
+
 def hardware() -> dict[str, Any]:
-    """The machine and the library that the figures belong to."""
+    """The machine and the library that the figures belong to.
+
+    `cores busy elsewhere` is how many cores other processes (children of this one too) kept busy
+    on average since the benchmark began: above a tenth or so, measure again on a quieter machine.
+    """
+    elapsed = time.perf_counter() - _STARTED
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
+        "cores busy elsewhere": round((_busy_elsewhere() - _BUSY_THEN) / elapsed, 2),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,

@@ -133,26 +133,34 @@ def materialize(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--label", type=int, help="Only this class, for a conditional network.")
 @click.option(
-    "-o", "out", default="samples.png", show_default=True, type=click.Path(path_type=Path)
+    "-o",
+    "out",
+    default="samples.png",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
 )
 @click.pass_obj
 def sample(
     root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
 ) -> None:
     """Draw pictures from GROUP's published generator into one PNG."""
-    from dcgan_models import load_generator
-    from dcgan_models.grids import tile, write_png
-
     folder = Workspace.find(root).root / "models" / group / "generator"
     if not folder.is_dir():
         raise UserError(f"{group}: no generator is published; run `dcgan materialize {group}`")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+
+    from dcgan_models import load_generator
+    from dcgan_models.grids import tile, write_png
+
     generator = load_generator(folder)
     labels = None if label is None else [label] * count
     pictures = generator.sample(count, seed, labels)
     columns = generator.preset.classes or round(count**0.5)
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
-    write_png(out, tile(pictures, min(columns, count)))
+    try:
+        write_png(out, tile(pictures, min(columns, count)))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
     click.echo(f"{out}: {count} pictures, seed {seed}")
 
 

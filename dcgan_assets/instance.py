@@ -15,6 +15,8 @@ from dcgan_assets.workspace import ROOT_VARIABLE, Workspace
 from dcgan_models.errors import UserError
 
 PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
+# Seconds by which the system's two clocks may disagree about when a process began.
+_CLOCK_SLACK = 2.0
 
 
 def prepare_home(workspace: Workspace) -> Path:
@@ -70,7 +72,8 @@ def _is_alive(pid: int, began: float) -> bool:
     """
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= began
+        older = process.create_time() <= began + _CLOCK_SLACK
+        return older and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -199,7 +199,12 @@ def place_order(
     if step.seeded and seed is None:
         seed = _kept_seed(standing, catalogue.workspace.params.seed)
     version = catalogue.code_version(step)
-    versions = {label: made.data_version for label, made in inputs.items()}
+    # A candidate counts with the way it was judged: other bounds may make another champion.
+    judged = {key for key in step.inputs if catalogue.by_key[key].transient}
+    versions = {
+        label: made.fingerprint if label in judged else made.data_version
+        for label, made in inputs.items()
+    }
     if step.source_version:
         versions["source"] = step.source_version(catalogue.section(step), store.root)
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})

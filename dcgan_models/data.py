@@ -24,9 +24,6 @@ from dcgan_models.files import read_json, write_json
 if TYPE_CHECKING:
     import torch
 
-if TYPE_CHECKING:
-    import torch
-
 DATASET_FILE = "dataset.json"
 _COLUMNS = pa.schema(
     {"key": "string", "shard": "int64", "row": "int64", "label": "int64", "split": "string"}

@@ -150,7 +150,10 @@ def _error(count: int, neighbours: Neighbours, truth: Tensor) -> NearestError:
 def _readings(
     queries: Tensor, blocks: Iterable[tuple[Tensor, Tensor]], marks: list[int]
 ) -> Iterator[tuple[int, Neighbours]]:
-    """Sweep the stream once; yield the neighbours at each of the ascending `marks` and its end."""
+    """Sweep the stream once; yield the neighbours at each of the ascending `marks` and its end.
+
+    What is yielded is the search's own state, and the next step of the sweep changes it.
+    """
     search = _Search(queries)
     for pixels, labels in blocks:
         search.check(pixels, labels)
@@ -160,7 +163,7 @@ def _readings(
             piece = slice(search.seen - start, end - start)
             search.add(pixels[piece], labels[piece])
             if end in inside:
-                yield end, search.neighbours()
+                yield end, search.nearest
         del pixels, labels  # or two blocks are alive while the stream makes the next one
     if search.seen == 0:
         raise UserError("no references: the stream of blocks is empty; at least one is needed")
@@ -170,11 +173,11 @@ def _readings(
             "checkpoints may not lie beyond its end"
         )
     if search.seen not in marks:
-        yield search.seen, search.neighbours()
+        yield search.seen, search.nearest
 
 
 class _Search:
-    """The nearest reference so far of every query."""
+    """The nearest reference so far of every query: `nearest`, of the `seen` first references."""
 
     def __init__(self, queries: Tensor) -> None:
         if queries.ndim != 2 or queries.numel() == 0 or queries.dtype != torch.float32:
@@ -184,9 +187,11 @@ class _Search:
         self._queries = queries.detach()
         _checked_norms(self._queries, "query", 0)
         self._norms = torch.linalg.vector_norm(self._queries, dim=1, dtype=torch.float64)
-        self._index = torch.zeros(count, dtype=torch.int64, device=device)
-        self._label = torch.zeros(count, dtype=torch.int64, device=device)
-        self._distance = torch.full((count,), torch.inf, dtype=torch.float64, device=device)
+        self.nearest = Neighbours(
+            index=torch.zeros(count, dtype=torch.int64, device=device),
+            label=torch.zeros(count, dtype=torch.int64, device=device),
+            squared_distance=torch.full((count,), torch.inf, dtype=torch.float64, device=device),
+        )
         self._sizes = _SIZES[device.type]
         tile = min(self._sizes.queries, count), self._sizes.references
         self._space = torch.empty(tile, dtype=torch.float32, device=device)
@@ -217,13 +222,9 @@ class _Search:
             self._measure(rows, span, columns, names)
             self.seen += len(span)
 
-    def neighbours(self) -> Neighbours:
-        """A copy of the state, which later references leave alone."""
-        return Neighbours(self._index.clone(), self._label.clone(), self._distance.clone())
-
     def _near_ties(self, span: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
         """Query and reference of each pair in a span that may be a query's nearest so far."""
-        ceiling = self._distance - self._norms.square()
+        ceiling = self.nearest.squared_distance - self._norms.square()
         found = []
         for low in range(0, len(span), self._sizes.references):
             block = slice(low, low + self._sizes.references)
@@ -245,15 +246,17 @@ class _Search:
     def _measure(self, rows: Tensor, span: Tensor, columns: Tensor, names: Tensor) -> None:
         """Measure pairs of a query and a reference in float64 and keep what is nearer."""
         distances = _squared_distances(self._queries, rows, span, columns, self._sizes.pairs)
-        nearest = torch.full_like(self._distance, torch.inf)
+        best = self.nearest
+        nearest = torch.full_like(best.squared_distance, torch.inf)
         nearest.scatter_reduce_(0, rows, distances, "amin")
         ties = distances == nearest[rows]
-        earliest = torch.full_like(self._index, len(span))
+        earliest = torch.full_like(best.index, len(span))
         earliest.scatter_reduce_(0, rows[ties], columns[ties], "amin")
-        nearer = nearest < self._distance  # strictly: equal distances stay with the earlier one
-        self._distance[nearer] = nearest[nearer]
-        self._index[nearer] = self.seen + earliest[nearer]
-        self._label[nearer] = names[earliest[nearer]]
+        # Strictly nearer: equal distances stay with the earlier reference.
+        nearer = nearest < best.squared_distance
+        best.squared_distance[nearer] = nearest[nearer]
+        best.index[nearer] = self.seen + earliest[nearer]
+        best.label[nearer] = names[earliest[nearer]]
 
 
 def _near_ties(

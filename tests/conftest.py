@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 # Read when torch is first imported, which no conftest does. Results are compared bit for bit,
 # here and with subprocesses, and sums depend on the number of threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# pytest puts tests/ on the path, where tests/dcgan_models would pass for the package itself.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -18,8 +18,9 @@ CONFIG_FILE = "config.json"
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 
-# How a run is computed, not what it computes: these may differ when a run goes on elsewhere.
-_MACHINE_SETTINGS = ("data", "device", "precision", "save_seconds")
+# Where a run is computed, not what it computes: these may differ when a run goes on elsewhere.
+# Precision counts as it was asked for: `auto` may become bf16 here and fp32 there.
+_MACHINE_SETTINGS = ("data", "device", "save_seconds")
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,19 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def memory() -> str | None:
+    """A disk on which flushing costs nothing, where there is one: Dagster flushes every event."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+@pytest.fixture(scope="session")
+def dagster_home(memory: str | None) -> Iterator[Path]:
     """An empty Dagster home with its tables made, to be copied: making one takes seconds."""
-    root = tmp_path_factory.mktemp("home")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield _new_home(Path(folder))
+
+
+def _new_home(root: Path) -> Path:
     names = ("DCGAN_ROOT", "DAGSTER_HOME")
     before = {name: os.environ.get(name) for name in names}
     home = prepare_home(small_graph.SmallWorkspace(root))
@@ -45,12 +55,8 @@ def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fast_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where the system has one: there, flushing costs nothing."""
-    memory = Path("/dev/shm")  # noqa: S108
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
+def fast_disk(memory: str | None) -> Iterator[Path]:
+    """A folder in memory where the system has one."""
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
 

@@ -364,6 +364,11 @@ def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> 
     assert small.meta("toy/samples") == samples
     assert run_well(small).lines == ["up to date: 5"]
 
+    # Judged by other bounds the very same candidate may win.
+    small.change(candidate={"healthy": True})
+    assert run_well(small).made == ["toy/candidate", "toy/generator", "toy/samples"]
+    assert small.meta("toy/generator").data_version != champion.data_version
+
 
 # --- Interruptions --------------------------------------------------------------------------
 

@@ -161,6 +161,15 @@ def test_exact_at_any_scale(scale: float, offset: float) -> None:
     torch.testing.assert_close(found.squared_distance, distance, rtol=1e-13, atol=0)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """A long sum then is split between threads, where a library sums a single row."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     cuts=st.lists(st.integers(0, 700), max_size=6),
@@ -187,13 +196,13 @@ def test_cutting_changes_nothing(
     assert torch.equal(found.squared_distance, distance)
 
 
-def test_copies_measure_alike_in_any_company() -> None:
-    queries, references = rand(10, 5, 70_001), rand(11, 64, 70_001)
-    alone = [nearest_neighbours(queries, [(row[None], positions(1))]) for row in references]
-    together = nearest_neighbours(queries, [(references, positions(64))])
-    distances = torch.stack([one.squared_distance for one in alone])
-    assert torch.equal(together.squared_distance, distances.min(dim=0).values)
-    assert torch.equal(together.index, distances.argmin(dim=0))
+def test_distances_are_the_same_in_any_company(two_threads: None) -> None:
+    queries, references, pairs = rand(10, 12, 40_001), rand(11, 12, 40_001), torch.arange(12)
+    one, few, all_ = (
+        nearest._squared_distances(queries, pairs, references, pairs, step) for step in (1, 5, 40)
+    )
+    assert torch.equal(one, all_)
+    assert torch.equal(few, all_)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-6, 1e-3])

@@ -35,7 +35,7 @@ from dcgan_models.networks import (
 from dcgan_models.presets import Preset, preset
 
 Array = npt.NDArray[np.float64]
-NAMES = ["mnist28", "mnist28_fc", "torch64"]
+NAMES = ["mnist28", "mnist28_fc", "lsun64", "albums128", "imagenet32", "svhn32", "torch64"]
 
 
 def rng(seed: int) -> torch.Generator:
@@ -75,7 +75,42 @@ def enliven(network: Network, seed: int) -> None:
 # --- The slow forward pass ------------------------------------------------------------------
 # A row is (operation, activation, what follows); weights and batch norms come in order.
 
+PROJECT = ("dense bn 4x4", "relu")
+UP5, DOWN5 = ("deconv5 bn", "relu"), ("conv5 bn", "lrelu")
+
 TABLES: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "lsun64": {
+        "generator": [PROJECT, UP5, UP5, UP5, ("deconv5", "tanh")],
+        "discriminator": [("conv5", "lrelu"), DOWN5, DOWN5, DOWN5, ("dense", "none")],
+    },
+    "albums128": {
+        "generator": [PROJECT, UP5, UP5, UP5, UP5, ("deconv5", "tanh")],
+        "discriminator": [("conv5", "lrelu"), DOWN5, DOWN5, DOWN5, DOWN5, ("dense", "none")],
+    },
+    "svhn32": {
+        "generator": [PROJECT, UP5, UP5, ("deconv5", "tanh")],
+        "discriminator": [("conv5", "lrelu"), DOWN5, DOWN5, ("dense", "none")],
+    },
+    "imagenet32": {
+        "generator": [
+            PROJECT,
+            ("deconv3s2 bn", "relu"),
+            ("deconv3s1 bn", "relu"),
+            ("deconv3s2 bn", "relu"),
+            ("deconv3s1 bn", "relu"),
+            ("deconv3s2 bn", "relu"),
+            ("deconv3s1", "tanh"),
+        ],
+        "discriminator": [
+            ("conv3s1", "lrelu"),
+            ("conv3s2 bn", "lrelu"),
+            ("conv3s1 bn", "lrelu"),
+            ("conv3s2 bn", "lrelu"),
+            ("conv3s1 bn", "lrelu"),
+            ("conv3s2 bn", "lrelu"),
+            ("dense", "none"),
+        ],
+    },
     "mnist28": {
         "generator": [
             ("dense bn", "relu"),
@@ -111,7 +146,7 @@ TABLES: dict[str, dict[str, list[tuple[str, str]]]] = {
         ],
     },
 }
-EPS = {"mnist28": 1e-8, "mnist28_fc": 1e-8, "torch64": 1e-5}
+EPS = {**dict.fromkeys(NAMES, 1e-8), "torch64": 1e-5}
 
 
 def slow_conv(x: Array, w: Array, stride: int, pad: int) -> Array:
@@ -188,6 +223,11 @@ def slow_forward(
                 h = h @ w.T
             case "conv5":
                 h = slow_conv(h, w, stride=2, pad=2)
+            case "conv3s1" | "conv3s2":
+                h = slow_conv(h, w, stride=int(kind[-1]), pad=1)
+            case "deconv3s1" | "deconv3s2":
+                stride = int(kind[-1])
+                h = slow_deconv(h, w, stride=stride, pad=1, side=stride * h.shape[2])
             case "conv4":
                 h = slow_conv(h, w, stride=2, pad=1)
             case "conv4to1":
@@ -203,7 +243,7 @@ def slow_forward(
             scale, shift = (weights.get(f"blocks.{number}.norm.{p}") for p in ("weight", "bias"))
             h = slow_norm(h, EPS[name], scale, shift)
         h = ACTIVATIONS[activation](h)
-        for side in ("7x7", "28x28"):
+        for side in ("4x4", "7x7", "28x28"):
             if side in more:
                 height = int(side.split("x")[0])
                 h = h.reshape(len(h), -1, height, height)
@@ -243,7 +283,7 @@ def test_the_label_reaches_every_layer() -> None:
     for block in network.blocks:
         before = network(z, labels)
         with torch.no_grad():
-            weight = block.weight.weight
+            (weight,) = block.parameters()
             columns = weight[-10:] if weight.ndim == 4 else weight[:, -10:]
             columns.zero_()
         assert not torch.equal(network(z, labels), before)
@@ -287,7 +327,8 @@ def test_the_only_biases_are_shifts_of_batch_norm(name: str) -> None:
         biases = [key for key, _ in network.named_parameters() if key.endswith("bias")]
         norms = [key for key, _ in network.norms()]
         assert norms
-        assert biases == ([f"{key}.bias" for key in norms] if name == "torch64" else [])
+        affine = not name.startswith("mnist")
+        assert biases == ([f"{key}.bias" for key in norms] if affine else [])
 
 
 @pytest.mark.parametrize(("name", "role"), [("torch64", Generator), ("torch64", Discriminator)])

@@ -273,7 +273,8 @@ def changed(role: str, number: int, **changes: Any) -> Preset:
     """mnist28 with one layer (numbered from 1) changed."""
     layers = list(getattr(preset("mnist28"), role))
     layers[number - 1] = replace(layers[number - 1], **changes)
-    return replace(preset("mnist28"), **{role: tuple(layers)})
+    tables: dict[str, Any] = {role: tuple(layers)}
+    return replace(preset("mnist28"), **tables)
 
 
 @pytest.mark.parametrize(

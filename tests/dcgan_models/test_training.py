@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dcgan_models import load_discriminator, load_generator
-from dcgan_models.networks import from_pixels
+from dcgan_models.networks import Discriminator, from_pixels
 from dcgan_models.presets import Preset, preset
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training import loop as loop_module
@@ -55,12 +55,11 @@ def colours(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> Pa
     return folder
 
 
-@pytest.fixture
-def config(digits: Path) -> TrainConfig:
+def run_on(data: Path, **changes: Any) -> TrainConfig:
     """Twelve minibatches in three epochs, with ticks and snapshots that fall between."""
-    return TrainConfig(
+    config = TrainConfig(
         preset=small(),
-        data=str(digits),
+        data=str(data),
         data_version="v1",
         seed=3,
         snapshots=(1, 3),
@@ -69,6 +68,12 @@ def config(digits: Path) -> TrainConfig:
         precision="fp32",
         save_seconds=1e9,
     )
+    return replace(config, **changes)
+
+
+@pytest.fixture
+def config(digits: Path) -> TrainConfig:
+    return run_on(digits)
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -169,13 +174,14 @@ def plain_training(
     chosen = config.preset
     draw, judge = (mnist_g, mnist_d) if chosen.classes else (torch_g, torch_d)
     g_adam, d_adam = PlainAdam(g, chosen), PlainAdam(d, chosen)
-    latents, n_updates, n_epochs, rate = random_stream(config.seed, "latents"), 0, 0, 2e-4
+    latents, n_updates, n_epochs = random_stream(config.seed, "latents"), 0, 0
     rate = first_rate = chosen.learning_rate
     for _ in range(chosen.epochs + chosen.decay_epochs):
         order = torch.randperm(
             len(pixels), generator=random_stream(config.seed, f"order/{n_epochs}")
         )
-        for rows in order[: len(order) // chosen.batch * chosen.batch].split(chosen.batch):
+        whole = len(order) // chosen.batch * chosen.batch
+        for rows in order[:whole].reshape(-1, chosen.batch):
             x = pixels[rows].double().permute(0, 3, 1, 2) / 255
             if chosen.z_distribution == "uniform":
                 z = torch.rand(len(rows), 100, generator=latents).double() * 2 - 1
@@ -225,10 +231,7 @@ def test_losses_and_weights_follow_the_plain_loop(
     """Twelve minibatches, the last four at half the learning rate, to 1e-5 in every weight."""
     data: Path = request.getfixturevalue("digits" if name == "mnist28" else "colours")
     chosen = small(name, batch=batch, **changes)
-    config = TrainConfig(
-        **{"preset": chosen, "data": str(data), "seed": 1, "tick_steps": 1},
-        **{"device": "cpu", "precision": "fp32", "save_seconds": 0.0},
-    )
+    config = run_on(data, preset=chosen, snapshots=(), tick_steps=1, save_seconds=0.0)
     ticks: list[Tick] = []
     states: list[dict[str, Tensor]] = []
 
@@ -409,10 +412,7 @@ def test_stopped_and_killed_again_and_again_it_ends_in_the_same_bits(
     saves_often: bool,
 ) -> None:
     """Each stretch of the run ends after some minibatches, stopped or killed."""
-    config = TrainConfig(
-        **{"preset": small(), "data": str(digits), "seed": 3, "snapshots": (2,)},
-        **{"tick_steps": 3, "device": "cpu", "precision": "fp32", "save_seconds": 1e9},
-    )
+    config = run_on(digits, snapshots=(2,), tick_steps=3)
     run_dir = tmp_path_factory.mktemp("again")
     for steps, killed in ends:
         stop = after(steps)
@@ -485,7 +485,7 @@ def test_the_rate_counts_seconds_of_training_alone(
         now += 1000
         return np.zeros((1, 1, 1), np.uint8)
 
-    monkeypatch.setattr(loop_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("dcgan_models.training.loop.time.monotonic", lambda: now)
     monkeypatch.setattr(loop_module, "fixed_grid", slow_grid)
     ticks: list[Tick] = []
     train(config, tmp_path, ticks.append, minibatch(8))
@@ -511,8 +511,7 @@ def test_each_epoch_shows_pictures_once_in_an_order_of_its_own(
 
     monkeypatch.setattr(loop_module, "from_pixels", watch)
     chosen = small(epochs=30, decay_epochs=0)
-    config = TrainConfig(chosen, str(tmp_path / "data"), seed=1, device="cpu", precision="fp32")
-    train(config, tmp_path / "run")
+    train(run_on(tmp_path / "data", preset=chosen, snapshots=()), tmp_path / "run")
 
     assert [len(minibatch) for minibatch in shown] == [BATCH] * 30 * PER_EPOCH
     epochs = [sum(shown[i : i + PER_EPOCH], []) for i in range(0, len(shown), PER_EPOCH)]
@@ -537,7 +536,7 @@ def test_labels_stay_with_their_pictures(
     write_pictures(tmp_path / "data", pixels, shards=3, label=labels.tolist())
     seen = 0
 
-    class Judge(loop_module.Discriminator):
+    class Judge(Discriminator):
         def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
             nonlocal seen
             if not images.requires_grad and float(images[:, 0, 0, 1:].abs().max()) == 0:
@@ -547,8 +546,7 @@ def test_labels_stay_with_their_pictures(
             return super().forward(images, labels)
 
     monkeypatch.setattr(loop_module, "Discriminator", Judge)
-    config = TrainConfig(small(), str(tmp_path / "data"), seed=1, device="cpu", precision="fp32")
-    train(config, tmp_path / "run")
+    train(run_on(tmp_path / "data", snapshots=()), tmp_path / "run")
     assert seen == 7  # the real pictures of every second of fifteen minibatches
 
 

@@ -82,14 +82,18 @@ def log_of(run_dir: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
 
 
+def state_of(run_dir: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Every tensor as bytes, and the facts."""
+    state = load_state(run_dir)
+    assert state is not None
+    tensors, facts = state
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, facts
+
+
 def assert_same_run(run_dir: Path, other: Path) -> None:
     """The same logs, the same states, and the same bytes of everything published."""
     assert log_of(run_dir) == log_of(other)
-    (one, facts), (two, expected_facts) = load_state(run_dir) or (), load_state(other) or ()
-    assert facts == expected_facts
-    assert {name: t.numpy().tobytes() for name, t in one.items()} == {
-        name: t.numpy().tobytes() for name, t in two.items()
-    }
+    assert state_of(run_dir) == state_of(other)
     for folder in ("result", "grids"):
         found, expected = (
             {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
@@ -111,9 +115,7 @@ def test_a_signal_saves_the_run_and_the_same_command_goes_on(
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert "Traceback" not in err + out
-    state = load_state(tmp_path)
-    assert state is not None
-    assert log_of(tmp_path)[-1]["step"] <= state[1]["step"] < 120
+    assert log_of(tmp_path)[-1]["step"] <= state_of(tmp_path)[1]["step"] < 120
     assert not (tmp_path / "result" / "discriminator").exists()
     assert train(without_saves(config), tmp_path)
     assert_same_run(tmp_path, uninterrupted)
@@ -128,9 +130,7 @@ def test_a_killed_run_goes_on_from_its_last_save(
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "result" / "discriminator").exists()
-    state = load_state(tmp_path)  # whole, whenever the kill came
-    assert state is not None
-    assert 0 < state[1]["step"] < 120
+    assert 0 < state_of(tmp_path)[1]["step"] < 120  # whole, whenever the kill came
     assert train(without_saves(config), tmp_path)
     assert_same_run(tmp_path, uninterrupted)
 
@@ -153,9 +153,7 @@ def test_a_full_disk_leaves_the_last_state_whole(config: TrainConfig, tmp_path: 
     assert "Traceback" not in done.stderr
     assert "File too large" in last_line(done.stderr)
     assert path.read_bytes() == before
-    state = load_state(tmp_path)
-    assert state is not None
-    assert state[1]["step"] == 5
+    assert state_of(tmp_path)[1]["step"] == 5
     assert not list(tmp_path.glob(".*"))  # the half-written file is gone
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import Bench, clean_environment, lengthen, make_workspace, shrink
+from workbench import Bench, clean_environment, lengthen, make_workspace, shrink
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

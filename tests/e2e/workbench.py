@@ -380,7 +380,9 @@ query Events($run: ID!) {
   runOrError(runId: $run) {
     ... on Run {
       eventConnection(limit: 1000) {
-        events { ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } } }
+        events {
+          ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } }
+        }
       }
     }
   }

@@ -1,0 +1,205 @@
+"""The code location: what loading it costs, what it holds, and which package imports which."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+import dcgan_assets
+import dcgan_models
+from dcgan_assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.params import PROFILES, profile_text
+from dcgan_assets.steps import Catalogue
+from dcgan_assets.workspace import Workspace
+
+# Each of these costs every process of Dagster seconds and hundreds of megabytes.
+HEAVY = ("torch", "torchvision", "cv2", "sklearn", "matplotlib", "mlxtend", "pandas", "dvc")
+
+
+def write_root(folder: Path, profile: str = "sample") -> Workspace:
+    (folder / "params.yaml").write_text(profile_text(profile), encoding="utf-8")
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return open_catalogue(write_root(tmp_path_factory.mktemp("workspace")))
+
+
+@pytest.fixture(scope="module")
+def definitions(catalogue: Catalogue) -> dg.Definitions:
+    return build_definitions(catalogue)
+
+
+# --- Loading --------------------------------------------------------------------------------
+
+_LOADER = """
+import json, sys
+from dcgan_assets.definitions import defs
+keys = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
+print(json.dumps({"keys": keys, "loaded": sorted(sys.modules)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What a fresh process has loaded with the code location, as Dagster starts it."""
+    root = tmp_path_factory.mktemp("location")
+    write_root(root)
+    (root / "dvc.yaml").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADER], cwd=root, capture_output=True, text=True, check=True
+    )
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("module", HEAVY)
+def test_loading_the_graph_does_not_load(module: str, loaded: dict[str, list[str]]) -> None:
+    assert module not in loaded["loaded"]
+
+
+def test_the_location_holds_the_workspaces_assets(
+    loaded: dict[str, list[str]], catalogue: Catalogue
+) -> None:
+    assert set(loaded["keys"]) == set(catalogue.by_key)
+    assert "dcgan_models.presets" in loaded["loaded"]
+
+
+# --- One direction --------------------------------------------------------------------------
+
+
+def imports_of(package: Any) -> Iterator[tuple[str, str]]:
+    """Every module that every file of a package imports, with the place."""
+    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}:{node.lineno}: versions.py follows no relative one"
+                names = [node.module or ""]
+            for name in names:
+                yield f"{path.name}:{node.lineno}", name
+
+
+def test_the_science_knows_nothing_of_the_pipeline() -> None:
+    refused = ("dcgan_assets", "dagster", "dvc", "requests", "urllib3", "http", "urllib")
+    wrong = [
+        (place, name)
+        for place, name in imports_of(dcgan_models)
+        if name.split(".", maxsplit=1)[0] in refused
+    ]
+    assert wrong == []
+    assert any(name.startswith("torch") for _, name in imports_of(dcgan_models)), "it was read"
+
+
+def test_no_relative_imports_in_the_pipeline() -> None:
+    assert len(list(imports_of(dcgan_assets))) > 100
+
+
+# --- Assets ---------------------------------------------------------------------------------
+
+
+def test_dagster_takes_the_definitions(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_resolves(tmp_path: Path, profile: str) -> None:
+    catalogue = open_catalogue(write_root(tmp_path, profile))
+    for step in catalogue.steps:
+        assert catalogue.section(step).identity()
+        assert re.fullmatch(r"[0-9a-f]{16}", catalogue.code_version(step))
+
+
+def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
+    return list(definitions.resolve_all_asset_specs())
+
+
+def test_every_asset_is_described(definitions: dg.Definitions, catalogue: Catalogue) -> None:
+    found = specs(definitions)
+    assert {spec.key.to_user_string() for spec in found} == set(catalogue.by_key)
+    for spec in found:
+        key = spec.key.to_user_string()
+        assert spec.group_name == key.split("/")[0], key
+        assert spec.kinds, key
+        assert spec.owners == ["team:dcgan"], key
+        assert spec.code_version, key
+        assert re.search(r"[Ss]ections? \d|Figure \d|Table \d", spec.description or ""), key
+
+
+def test_every_check_is_described_and_belongs_to_an_asset(
+    definitions: dg.Definitions, catalogue: Catalogue
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    declared = {
+        (step.key, check.name): check.description
+        for step in catalogue.steps
+        for check in step.checks
+    }
+    found = {
+        (key.asset_key.to_user_string(), key.name): graph.get_check_spec(key).description
+        for key in graph.asset_check_keys
+    }
+    assert found == declared
+    assert all(description and description.endswith(".") for description in found.values())
+
+
+def test_the_graph_has_the_designs_edges(catalogue: Catalogue) -> None:
+    """Names are a contract."""
+    inputs = {key: step.inputs for key, step in catalogue.by_key.items()}
+    assert inputs["mnist/images"] == ()
+    assert inputs["mnist/candidate"] == inputs["mnist/fc_candidate"] == ("mnist/images",)
+    assert "mnist/candidate" in inputs["mnist/generator"]
+    assert catalogue.by_key["mnist/discriminator"] is catalogue.by_key["mnist/generator"]
+    for key in ("mnist/sample_panels", "mnist/nearest_neighbour_scores"):
+        assert {"mnist/images", "mnist/generator", "mnist/fc_generator"} == set(inputs[key])
+
+
+def test_only_what_publishes_reads_a_candidate(catalogue: Catalogue) -> None:
+    """Everything else would change with a candidate that nobody published."""
+    for step in catalogue.steps:
+        read = {key for key in step.inputs if catalogue.by_key[key].transient}
+        assert not read or step.kind == "models", step.key
+
+
+def test_trainings_take_turns_on_the_gpu_and_take_a_seed(catalogue: Catalogue) -> None:
+    for step in catalogue.steps:
+        if step.transient:
+            assert step.pool == "gpu", step.key
+            assert step.seeded, step.key
+            assert {check.name for check in step.checks} >= {"finite_losses"}, step.key
+
+
+def test_string_selections_work(definitions: dg.Definitions) -> None:
+    """DVC asks for an antlr that crashes them (dagster-io/dagster#27487); ours is pinned."""
+    try:
+        selection = dg.AssetSelection.from_string('key:"mnist/images"+')
+    except TypeError as error:
+        version = importlib.metadata.version("antlr4-python3-runtime")
+        pytest.fail(
+            f"antlr4-python3-runtime is {version}, Dagster's selections need 4.13.2 ({error}): "
+            "pip install --no-deps antlr4-python3-runtime==4.13.2"
+        )
+    chosen = {key.to_user_string() for key in selection.resolve(definitions.resolve_asset_graph())}
+    assert {"mnist/images", "mnist/candidate", "mnist/fc_candidate"} <= chosen
+    assert "report/architecture" not in chosen
+
+
+def test_steps_run_in_the_process_of_their_run(definitions: dg.Definitions) -> None:
+    """Most are shorter than the start of a process; and no policy may restart a training."""
+    assert definitions.executor is dg.in_process_executor
+    for asset in definitions.resolve_all_job_defs()[0].asset_layer.asset_graph.assets_defs:
+        assert asset.op.retry_policy is None
+        assert asset.backfill_policy is None

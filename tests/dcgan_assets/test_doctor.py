@@ -1,0 +1,107 @@
+"""`dcgan doctor`: what it finds on this machine, and in a workspace with something wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from dcgan_assets.cli import main
+from dcgan_assets.doctor import Finding, examine
+from dcgan_assets.params import profile_text
+from dcgan_assets.workspace import Workspace
+
+INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]
+
+
+@pytest.fixture
+def write_params(tmp_path: Path) -> Callable[..., Workspace]:
+    """Write the sample profile with changed keys of mnist.images."""
+
+    def write(**changes: Any) -> Workspace:
+        content = yaml.safe_load(profile_text("sample"))
+        content["mnist"]["images"].update(changes)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        return Workspace(tmp_path)
+
+    return write
+
+
+def findings(workspace: Workspace | None) -> dict[str, Finding]:
+    found = list(examine(workspace))
+    assert len({finding.what for finding in found}) == len(found)
+    for finding in found:
+        assert "\n" not in finding.detail
+        assert finding.detail
+    return {finding.what: finding for finding in found}
+
+
+def test_the_installation_alone() -> None:
+    found = findings(None)
+    assert list(found) == INSTALLATION
+    assert found["python"].detail.startswith(sys.version.split()[0])
+    assert found["antlr"] == Finding("ok", "antlr", "4.13.2")
+    assert {found[what].state for what in ("python", "torch", "dvc")} == {"ok"}
+    assert found["gpu"].state in {"ok", "note"}
+
+
+def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
+    found = findings(write_params())
+    assert list(found) == [*INSTALLATION, "disk", "params.yaml", "mnist"]
+    assert found["params.yaml"] == Finding("ok", "params.yaml", "profile sample")
+    assert found["mnist"] == Finding("ok", "mnist", "source: packaged")
+    assert "GB free" in found["disk"].detail
+
+
+def test_bad_params_are_a_finding(write_params: Callable[..., Workspace]) -> None:
+    found = findings(write_params(train=0))
+    assert found["params.yaml"].state == "FAIL"
+    assert "mnist.images.train" in found["params.yaml"].detail
+    assert "mnist" not in found
+
+
+def test_a_folder_of_the_user_that_is_not_there(
+    write_params: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    workspace = write_params(source="folder", path="digits")
+    finding = findings(workspace)["mnist"]
+    assert (finding.state, finding.detail) == ("FAIL", f"mnist.images.path: {tmp_path / 'digits'}")
+    (tmp_path / "digits").mkdir()
+    assert findings(workspace)["mnist"].state == "ok"
+
+
+def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = findings(None)["dvc"]
+    assert finding.state == "FAIL"
+    assert "git is not installed" in finding.detail
+
+
+def test_the_command_prints_a_line_each_and_fails_where_one_does(
+    write_params: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    write_params()
+    well = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])
+    assert well.exit_code == 0
+    assert [line.split()[1] for line in well.stdout.splitlines()] == [
+        *INSTALLATION,
+        *("disk", "params.yaml", "mnist"),
+    ]
+    write_params(train=0)
+    ill = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])
+    assert ill.exit_code == 1
+    assert [line for line in ill.stdout.splitlines() if line.startswith("FAIL")] == [
+        line for line in ill.stdout.splitlines() if "params.yaml" in line
+    ]
+
+
+def test_without_a_workspace_it_still_looks_at_the_machine() -> None:
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0].startswith("note  workspace")
+    assert len(done.stdout.splitlines()) == 1 + len(INSTALLATION)

@@ -1,0 +1,198 @@
+"""dvc.yaml says what the asset graph says, and DVC takes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_graph
+import yaml
+from small_graph import SmallGraph
+
+from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.dvc_bridge import DVC_FILE, dvc_yaml, is_current, write_dvc_yaml
+from dcgan_assets.materialize import choose_steps
+from dcgan_assets.params import PROFILES, profile_text
+from dcgan_assets.steps import Catalogue
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    """All steps, with the checkout's params.yaml. Nothing is written there."""
+    return open_catalogue(Workspace(CHECKOUT))
+
+
+@pytest.fixture(scope="module")
+def stages(catalogue: Catalogue) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(dvc_yaml(catalogue))["stages"]
+    return found
+
+
+def paths_of(stage: dict[str, Any]) -> list[str]:
+    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+
+
+def made_by(stage: dict[str, Any]) -> list[str]:
+    """The assets that a stage's command names."""
+    program, command, only, *keys = stage["cmd"].split()
+    assert (program, command, only) == ("dcgan", "materialize", "--only")
+    return keys
+
+
+# --- The checkout ---------------------------------------------------------------------------
+
+
+def test_the_checkouts_dvc_yaml_is_the_graphs(catalogue: Catalogue) -> None:
+    assert is_current(catalogue), "run `dcgan dvc-sync`"
+
+
+def test_every_kept_asset_is_in_exactly_one_stage(
+    catalogue: Catalogue, stages: dict[str, Any]
+) -> None:
+    kept = {
+        key
+        for step in catalogue.steps
+        for key in step.outputs
+        if not (step.transient or step.optional)
+    }
+    named = Counter(key for stage in stages.values() for key in stage["meta"]["dagster_assets"])
+    assert named == Counter(kept)
+    places = Counter(path for stage in stages.values() for path in paths_of(stage))
+    assert places == Counter(catalogue.artefact(key).path.as_posix() for key in kept)
+
+
+def test_a_transient_asset_is_made_by_the_stage_of_what_publishes_it(
+    catalogue: Catalogue, stages: dict[str, Any]
+) -> None:
+    commands = Counter(key for stage in stages.values() for key in made_by(stage))
+    for step in catalogue.steps:
+        for key in step.outputs:
+            assert commands[key] == (0 if step.optional else 1), key
+    assert made_by(stages["mnist-generator"]) == [
+        "mnist/candidate",
+        "mnist/generator",
+        "mnist/discriminator",
+    ]
+
+
+def test_a_stages_command_makes_what_it_says_in_order(
+    catalogue: Catalogue, stages: dict[str, Any]
+) -> None:
+    for stage in stages.values():
+        steps = choose_steps(catalogue, made_by(stage))
+        assert [key for step in steps for key in step.outputs] == made_by(stage)
+        assert set(stage["meta"]["dagster_assets"]) == set(steps[-1].outputs)
+
+
+def test_dependencies_are_the_graphs(catalogue: Catalogue, stages: dict[str, Any]) -> None:
+    place = {key: f"{step.kind}/{key}" for step in catalogue.steps for key in step.outputs}
+    for stage in stages.values():
+        keys = made_by(stage)
+        read = {upstream for key in keys for upstream in catalogue.by_key[key].inputs}
+        assert stage.get("deps", []) == sorted(place[key] for key in read - set(keys))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_parameters_that_stages_name_exist(profile: str, stages: dict[str, Any]) -> None:
+    params = yaml.safe_load(profile_text(profile))
+    for name, stage in stages.items():
+        for path in stage["params"]:
+            value = params
+            for part in path.split("."):
+                assert part in value, f"{name}: {path}"
+                value = value[part]
+
+
+def test_a_stage_depends_on_the_sections_and_the_seed_of_its_steps(
+    catalogue: Catalogue, stages: dict[str, Any]
+) -> None:
+    for stage in stages.values():
+        steps = {catalogue.by_key[key] for key in made_by(stage)}
+        expected = {step.section for step in steps}
+        assert set(stage["params"]) - {"seed"} == expected
+        assert ("seed" in stage["params"]) == any(step.seeded for step in steps)
+
+
+def test_networks_outlive_a_stage_that_fails(stages: dict[str, Any]) -> None:
+    for stage in stages.values():
+        for out in stage["outs"]:
+            if isinstance(out, dict):
+                ((path, settings),) = out.items()
+                assert settings == {"persist": True}
+            else:
+                path = out
+            assert isinstance(out, dict) == path.startswith("models/")
+
+
+def test_metrics_and_plots_lie_in_stages(catalogue: Catalogue, stages: dict[str, Any]) -> None:
+    content = yaml.safe_load(dvc_yaml(catalogue))
+    folders = {path for stage in stages.values() for path in paths_of(stage)}
+    for path in (*content["metrics"], *content["plots"]):
+        assert str(Path(path).parent) in folders
+    assert "results/mnist/nearest_neighbour_scores/result.json" in content["metrics"]
+    assert "results/mnist/sample_panels/figure.png" in content["plots"]
+
+
+def test_dvc_itself_takes_the_file(catalogue: Catalogue) -> None:
+    from dvc.schema import COMPILED_MULTI_STAGE_SCHEMA
+
+    COMPILED_MULTI_STAGE_SCHEMA(yaml.safe_load(dvc_yaml(catalogue)))
+
+
+# --- Any graph ------------------------------------------------------------------------------
+
+
+def test_shards_outlive_the_failure_of_a_neighbour(small: SmallGraph) -> None:
+    stages = yaml.safe_load(dvc_yaml(small.catalogue()))["stages"]
+    assert stages["toy-images"]["outs"] == [{"data/toy/images": {"persist": True}}]
+    assert stages["toy-boxes"]["deps"] == ["data/toy/images"]
+    assert stages["toy-mean"]["outs"] == ["data/toy/mean"]
+
+
+def test_a_chain_of_transient_assets_is_one_stage(small: SmallGraph) -> None:
+    steps = [
+        replace(step, transient=True) if step.key == "toy/mean" else step
+        for step in small_graph.STEPS
+        if step.key in {"toy/images", "toy/mean", "toy/candidate", "toy/generator"}
+    ]
+    stages = yaml.safe_load(dvc_yaml(Catalogue(small.catalogue().workspace, tuple(steps))))[
+        "stages"
+    ]
+    assert set(stages) == {"toy-images", "toy-generator"}
+    stage = stages["toy-generator"]
+    assert made_by(stage) == ["toy/mean", "toy/candidate", "toy/generator", "toy/discriminator"]
+    assert stage["deps"] == ["data/toy/images"]
+    assert stage["params"] == ["candidate", "mean", "publish", "seed"]
+
+
+def test_an_optional_asset_is_left_to_those_who_ask(small: SmallGraph) -> None:
+    steps = tuple(replace(step, optional=step.key == "toy/constant") for step in small_graph.STEPS)
+    content = yaml.safe_load(dvc_yaml(Catalogue(small.catalogue().workspace, steps)))
+    assert "toy-constant" not in content["stages"]
+    assert "toy-patient" in content["stages"]
+
+
+def test_it_is_written_once(small: SmallGraph) -> None:
+    catalogue = small.catalogue()
+    assert not is_current(catalogue)
+    assert write_dvc_yaml(catalogue)
+    assert is_current(catalogue)
+    assert not write_dvc_yaml(catalogue)
+    (small.root / DVC_FILE).write_text("stages: {}\n", encoding="utf-8")
+    assert not is_current(catalogue)
+    assert write_dvc_yaml(catalogue)
+
+
+def test_a_file_that_cannot_be_written_is_one_line(small: SmallGraph) -> None:
+    workspace = small_graph.SmallWorkspace(small.root / "gone")
+    object.__setattr__(workspace, "params", small.catalogue().workspace.params)
+    with pytest.raises(UserError, match=r"dvc\.yaml: cannot be written \(No such file") as caught:
+        write_dvc_yaml(Catalogue(workspace, small_graph.STEPS))
+    assert "\n" not in str(caught.value)

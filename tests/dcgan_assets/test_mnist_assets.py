@@ -1,0 +1,509 @@
+"""The mnist assets with tiny networks, from IDX files to the table, through `dcgan materialize`."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from dcgan_assets import results
+from dcgan_assets.assets.mnist import _rows
+from dcgan_assets.assets.pictures import MANIFEST_SCHEMA, deal_splits
+from dcgan_assets.cli import main
+from dcgan_assets.params import profile_text
+from dcgan_assets.sources.pictures import Pictures, Record
+from dcgan_assets.store import Artefact, Meta, Store
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json
+
+Pixels = npt.NDArray[np.uint8]
+SIZES = {"train": 100, "validation": 40, "test": 50}
+PIXELS = 784
+
+
+# --- Digits of our own ----------------------------------------------------------------------
+
+
+def draw_digits(n: int, seed: int) -> tuple[Pixels, npt.NDArray[np.uint8]]:
+    """Noise with a bright bar whose height says the class: uint8 (n, 28, 28) and labels (n,)."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(n) % 10).astype(np.uint8)
+    pixels = rng.integers(0, 120, (n, 28, 28), dtype=np.uint8)
+    for picture, label in zip(pixels, labels, strict=True):
+        picture[2 * label + 4 : 2 * label + 7, 4:24] = 255
+    return pixels, labels
+
+
+def write_idx(path: Path, values: npt.NDArray[np.uint8]) -> None:
+    header = struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+    path.write_bytes(header + values.tobytes())
+
+
+def write_digits(folder: Path) -> None:
+    """160 training digits and 60 test digits, as the four classical files."""
+    folder.mkdir()
+    for prefix, n, seed in (("train", 160, 1), ("t10k", 60, 2)):
+        pixels, labels = draw_digits(n, seed)
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", pixels)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels)
+
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def write_params(root: Path, edit: Edit = lambda mnist: None) -> None:
+    """The sample profile, cut until a training takes a moment; `edit` gets the mnist section."""
+    params = yaml.safe_load(profile_text("sample"))
+    params["machine"]["device"] = "cpu"
+    mnist = params["mnist"]
+    mnist["images"] = {"source": "folder", "path": "digits", **SIZES}
+    for name in ("candidate", "fc_candidate"):
+        changes = {"width": 0.05, "batch": 20, "epochs": 1, "decay_epochs": 0, "snapshots": [1]}
+        mnist[name].update(changes, health={"diversity": 0, "label_agreement": 0})
+    mnist["publish"]["samples"] = 100
+    mnist["sample_panels"]["columns"] = [2, 1, 3]
+    mnist["sampling_statistics"] = {"samples": 20, "batch": 10}
+    mnist["nearest_neighbour_scores"] = {"references": [200, 100], "max_error": 1}
+    edit(mnist)
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def materialize(root: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--root", str(root), "materialize", *arguments])
+
+
+def lines(done: Result, start: str) -> list[str]:
+    return [line for line in done.stdout.splitlines() if line.startswith(start)]
+
+
+def made(done: Result) -> list[str]:
+    return [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith(": making")]
+
+
+def meta(root: Path, key: str) -> Meta:
+    kind = next(k for k in ("data", "models", "results") if (root / k / key).exists())
+    found = Store(root).meta(Artefact(key, kind))  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- The whole chain ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(memory: str | None, dagster_home: Path) -> Iterator[tuple[Path, Result]]:
+    """A workspace in which everything of mnist was made, and what the command said."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder), make_everything(Path(folder), dagster_home)
+
+
+def make_everything(root: Path, dagster_home: Path) -> Result:
+    shutil.copytree(dagster_home, root / ".dagster_home")
+    write_digits(root / "digits")
+    write_params(root)
+    with pytest.MonkeyPatch.context() as patch:
+        # What `prepare_home` sets is undone with the module.
+        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
+            patch.setenv(name, str(root))
+        done = materialize(root, "mnist")
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.fixture
+def root(finished: tuple[Path, Result]) -> Path:
+    """The finished workspace; tests of this fixture change nothing in it."""
+    return finished[0]
+
+
+@pytest.fixture
+def copy(root: Path, fast_disk: Path) -> Path:
+    """A copy of the finished workspace, to change."""
+    return Path(shutil.copytree(root, fast_disk / "copy"))
+
+
+@pytest.fixture
+def manifest(root: Path) -> pa.Table:
+    return pq.read_table(root / "data/mnist/images/manifest.parquet")
+
+
+def test_everything_is_made_and_up_to_date(finished: tuple[Path, Result]) -> None:
+    root, done = finished
+    assert {
+        *("mnist/images", "mnist/candidate", "mnist/fc_candidate", "mnist/generator"),
+        *("mnist/fc_generator", "mnist/sample_panels", "mnist/nearest_neighbour_scores"),
+    } <= set(made(done))
+    assert "mnist/ablations" not in made(done), "it is made only when it is named"
+    again = materialize(root, "mnist")
+    assert again.stdout == f"up to date: {len(made(done))}\n"
+
+
+def test_every_input_has_a_row(manifest: pa.Table) -> None:
+    assert manifest.schema.equals(MANIFEST_SCHEMA)
+    assert manifest.num_rows == 220
+    assert pc.count_distinct(manifest["key"]).as_py() == 220
+    assert set(manifest["status"].to_pylist()) == {"kept"}
+    assert manifest["source_split"].to_pylist() == ["train"] * 160 + ["test"] * 60
+
+
+def test_splits_are_as_asked_for_and_share_no_picture(root: Path, manifest: pa.Table) -> None:
+    splits = np.array(manifest["split"].to_pylist())
+    counts = {name: int((splits == name).sum()) for name in (*SIZES, "unused")}
+    assert counts == {**SIZES, "unused": 30}
+    assert read_json(root / "data/mnist/images/dataset.json")["splits"] == counts
+    # What the source calls test is never trained on, and nothing else is tested on.
+    own = np.array(manifest["source_split"].to_pylist())
+    assert set(own[splits == "test"]) == {"test"}
+    assert set(own[(splits == "train") | (splits == "validation")]) == {"train"}
+    hashes = np.array(manifest["pixels_sha256"].to_pylist())
+    parts = [set(hashes[splits == name]) for name in SIZES]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == sum(SIZES.values())
+
+
+def test_a_row_leads_to_its_pixels(root: Path, manifest: pa.Table) -> None:
+    drawn = np.concatenate([draw_digits(160, 1)[0], draw_digits(60, 2)[0]])
+    labels = np.concatenate([draw_digits(160, 1)[1], draw_digits(60, 2)[1]])
+    shards = [np.load(path) for path in sorted((root / "data/mnist/images").glob("*.npy"))]
+    for number, row in enumerate(manifest.to_pylist()):
+        picture = shards[row["shard"]][row["row"]]
+        np.testing.assert_array_equal(picture[..., 0], drawn[number])
+        assert row["label"] == labels[number]
+        assert row["pixels_sha256"] == hashlib.sha256(drawn[number].tobytes()).hexdigest()
+
+
+def test_networks_are_published_with_what_sampling_needs(root: Path) -> None:
+    from dcgan_models import load_discriminator, load_generator
+
+    for name in ("generator", "fc_generator"):
+        generator = load_generator(root / "models/mnist" / name)
+        assert generator.fixed_z is not None
+        assert tuple(generator.fixed_z.shape) == (1024, 100)
+        pictures = generator.sample(20, 0)
+        assert (pictures.shape, pictures.dtype) == ((20, 28, 28, 1), np.uint8)
+        assert (root / "models/mnist" / name / "snapshots/epoch_0001.safetensors").exists()
+    load_discriminator(root / "models/mnist/discriminator")
+    log = pq.read_table(root / "models/mnist/candidate/log.parquet")
+    assert log["step"][-1].as_py() == 5, "one epoch of 100 digits in minibatches of 20"
+    assert "images_per_second" not in log.column_names
+
+
+def test_the_checks_of_a_candidate_were_judged(root: Path) -> None:
+    checks = {check["check"]: check["passed"] for check in meta(root, "mnist/candidate").checks}
+    assert checks == {"finite_losses": True, "sample_diversity": True, "label_agreement": True}
+    assert meta(root, "mnist/images").checks[0] == {
+        "check": "counts_add_up",
+        "passed": True,
+        "facts": {
+            "kept": 220,
+            **{f"split {name}": size for name, size in {**SIZES, "unused": 30}.items()},
+        },
+    }
+
+
+def test_the_table_is_whole_and_beside_the_papers(root: Path) -> None:
+    result = results.Result.read(root / "results/mnist/nearest_neighbour_scores")
+    assert result.stand_in, "these are not the paper's digits"
+    assert (result.profile, result.asset) == ("sample", "mnist/nearest_neighbour_scores")
+    rows = {row.name: row for row in result.rows}
+    ours = {"real @100", "GAN @100", "GAN @200", "DCGAN @100", "DCGAN @200"}
+    assert {name for name, row in rows.items() if row.value is not None} == ours
+    for name in ours:
+        row = rows[name]
+        assert (row.n, row.interval, row.paper) == (50, "95% Wilson", None)
+        assert row.low is not None
+        assert row.value is not None
+        assert row.high is not None
+        assert 0 <= row.low <= row.value <= row.high <= 100
+    # paper/facts.md; sizes that we did not run stand there as the paper's alone.
+    assert {name: row.paper for name, row in rows.items() if row.value is None} == {
+        "real @50,000": 3.1,
+        "GAN @50,000": 6.28,
+        "GAN @10,000,000": 5.65,
+        "DCGAN @50,000": 2.98,
+        "DCGAN @10,000,000": 1.48,
+        "AlignMNIST @10,000,000": 1.4,
+        "InfiMNIST @10,000,000": 2.6,
+    }
+
+
+def test_our_number_stands_beside_the_papers_of_the_same_size() -> None:
+    rows = {row.name: row for row in _rows({("DCGAN", 50_000): 0.0298, ("GAN", 7): 0.5}, 10_000)}
+    assert (rows["DCGAN @50,000"].value, rows["DCGAN @50,000"].paper) == (2.98, 2.98)
+    assert rows["GAN @7"].paper is None
+    assert rows["real @50,000"].value is None
+
+
+def test_the_error_on_real_digits_is_that_of_a_plain_search(root: Path, manifest: pa.Table) -> None:
+    drawn = np.concatenate([draw_digits(160, 1)[0], draw_digits(60, 2)[0]]).reshape(220, PIXELS)
+    labels = np.array(manifest["label"].to_pylist())
+    splits = np.array(manifest["split"].to_pylist())
+    train, test = drawn[splits == "train"].astype(int), drawn[splits == "test"].astype(int)
+    nearest = [int(((train - query) ** 2).sum(axis=1).argmin()) for query in test]
+    wrong = labels[splits == "train"][nearest] != labels[splits == "test"]
+    result = results.Result.read(root / "results/mnist/nearest_neighbour_scores")
+    real = next(row for row in result.rows if row.name == "real @100")
+    assert real.value == pytest.approx(100 * wrong.mean(), abs=1e-3)
+
+
+def test_figure_9_is_a_picture_of_three_panels(root: Path) -> None:
+    with Image.open(root / "results/mnist/sample_panels/figure.png") as figure:
+        pixels = np.asarray(figure.convert("L"))
+    height, width = pixels.shape
+    assert height > width, "six columns and ten rows"
+    assert len(np.unique(pixels)) > 50
+
+
+# --- Candidate and champion -----------------------------------------------------------------
+
+
+def test_a_candidate_that_is_judged_unhealthy_is_not_trained_again_nor_published(
+    copy: Path,
+) -> None:
+    champion = meta(copy, "mnist/generator")
+    before = contents(copy / "results")
+    states = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/state.*")}
+    assert states
+    write_params(copy, lambda m: m["candidate"]["health"].update(diversity=1, label_agreement=1))
+    done = materialize(copy, "mnist")
+    assert done.exit_code == 0, done.output
+    assert made(done) == ["mnist/candidate", "mnist/generator"]
+    # The finished run was found and judged by the new bounds.
+    found = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/state.*")}
+    assert set(found) == set(states)
+    failed = [c["check"] for c in meta(copy, "mnist/candidate").checks if not c["passed"]]
+    assert "label_agreement" in failed
+    standing = meta(copy, "mnist/generator")
+    assert standing.data_version == champion.data_version
+    assert "kept the champion" in standing.metadata["decision"]
+    assert "label_agreement" in standing.metadata["reason"]
+    assert contents(copy / "results") == before
+
+    # Without a champion there is nothing to keep.
+    shutil.rmtree(copy / "models/mnist/generator")
+    done = materialize(copy, "mnist/generator")
+    assert done.exit_code == 1
+    (line,) = lines(done, "FAILED")
+    assert line.startswith("FAILED mnist/generator: mnist/generator: the candidate is unhealthy (")
+    assert "nothing is published yet" in line
+    assert "Traceback" not in done.output
+
+
+def test_a_healthy_candidate_wins_when_it_is_no_worse(copy: Path) -> None:
+    champion = meta(copy, "mnist/generator")
+    done = materialize(copy, "mnist/candidate", "--seed", "7")
+    assert made(done) == ["mnist/candidate"]
+    done = materialize(copy, "mnist/generator")
+    assert made(done) == ["mnist/generator"]
+    assert meta(copy, "mnist/candidate").seed == 7
+    standing = meta(copy, "mnist/generator")
+    names = ("validation_error", "champion_validation_error")
+    error, bar = (float(read_metadata(standing, name)) for name in names)
+    published = "published the candidate" in standing.metadata["decision"]
+    assert published == (error <= bar)
+    assert published == (standing.data_version != champion.data_version)
+    assert materialize(copy, "mnist/generator").stdout == "up to date: 3\n"
+
+
+def read_metadata(found: Meta, name: str) -> Any:
+    from dcgan_assets.metadata import decode
+
+    return decode(found.metadata)[name].value
+
+
+# --- `dcgan sample` -------------------------------------------------------------------------
+
+
+def sample(root: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["--root", str(root), "sample", "mnist", *map(str, arguments)])
+
+
+def test_samples_are_drawn_into_a_picture(root: Path, tmp_path: Path) -> None:
+    first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
+    done = sample(root, "-n", 20, "-o", first)
+    assert (done.exit_code, done.stdout) == (0, f"{first}: 20 pictures, seed 0\n")
+    sample(root, "-n", 20, "-o", again)
+    sample(root, "-n", 20, "--seed", 1, "-o", other)
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+    with Image.open(first) as picture:
+        assert (picture.size, picture.mode) == ((280, 56), "L")
+    assert sample(root, "-n", 5, "--label", 3, "-o", other).exit_code == 0
+    with Image.open(other) as picture:
+        assert picture.size == (140, 28)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--label", 12), "integers from 0 to 9 are needed"),
+        (("-o", "nowhere/x.png"), "nowhere: no such folder"),
+        (("-o", "x" * 300), "cannot be written (File name too long)"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    root: Path, options: tuple[object, ...], words: str
+) -> None:
+    done = sample(root, "-n", 3, *options)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+
+
+# --- Sources that are wrong -----------------------------------------------------------------
+
+
+@pytest.fixture
+def images(copy: Path) -> Callable[[Edit], str]:
+    """Make the images of a changed workspace, which must fail in one line and publish nothing."""
+
+    def fail(edit: Edit) -> str:
+        write_params(copy, edit)
+        before = contents(copy / "data")
+        done = materialize(copy, "mnist/images")
+        assert done.exit_code == 1, done.output
+        assert "Traceback" not in done.output
+        assert contents(copy / "data") == before
+        (line,) = lines(done, "FAILED")
+        assert line.startswith("FAILED mnist/images: ")
+        return line
+
+    return fail
+
+
+def test_a_bad_idx_file(images: Callable[[Edit], str], copy: Path) -> None:
+    path = copy / "digits" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    line = images(lambda mnist: None)
+    assert f"{path}: 125,439 bytes found after the header, 125,440 expected" in line
+
+
+def test_labels_that_are_no_digits(images: Callable[[Edit], str], copy: Path) -> None:
+    write_idx(copy / "digits" / "t10k-labels-idx1-ubyte", np.full(60, 11, np.uint8))
+    assert "label 0 is 11; 0 to 9 expected" in images(lambda mnist: None)
+
+
+def test_a_folder_that_is_not_there(images: Callable[[Edit], str]) -> None:
+    assert "nowhere: not a folder" in images(lambda m: m["images"].update(path="nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("split", "size", "left"), [("train", 161, 160), ("validation", 61, 60), ("test", 61, 60)]
+)
+def test_more_pictures_than_there_are(
+    images: Callable[[Edit], str], split: str, size: int, left: int
+) -> None:
+    line = images(lambda m: m["images"].update({split: size}))
+    assert line.endswith(
+        f"params.yaml: mnist.images.{split}: {size} pictures asked for, {left} left of 220"
+    )
+
+
+def test_blank_pictures_are_not_published(images: Callable[[Edit], str], copy: Path) -> None:
+    pixels, _ = draw_digits(160, 1)
+    pixels[7] = 80
+    write_idx(copy / "digits" / "train-images-idx3-ubyte", pixels)
+    line = images(lambda mnist: None)
+    assert "not published, check failed: pixel_range (lowest: 0, highest: 255, blank: 1)" in line
+
+
+def test_pictures_that_are_rejected_have_a_row_too(copy: Path) -> None:
+    """Class folders with one picture of another size, which is neither resized nor hidden."""
+    pixels, labels = draw_digits(40, 3)
+    for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = copy / "folders" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    Image.fromarray(np.zeros((32, 28), np.uint8)).save(copy / "folders" / "0" / "wide.png")
+    sizes = {"train": 20, "validation": 10, "test": 9}
+    write_params(copy, lambda m: m["images"].update(path="folders", **sizes))
+    done = materialize(copy, "mnist/images")
+    assert done.exit_code == 0, done.output
+    manifest = pq.read_table(copy / "data/mnist/images/manifest.parquet")
+    assert manifest.num_rows == 41
+    (rejected,) = manifest.filter(pc.equal(manifest["status"], "rejected")).to_pylist()
+    assert rejected["key"] == "0/wide.png"
+    assert rejected["reason"] == "28x32 pixels, 28x28 expected"
+    assert [rejected[name] for name in ("row", "shard", "split", "pixels_sha256")] == [None] * 4
+    kept = manifest.filter(pc.equal(manifest["status"], "kept"))
+    assert sorted(kept["row"].to_pylist()) == list(range(40))
+    facts = meta(copy, "mnist/images").checks[0]["facts"]
+    assert (facts["kept"], facts["rejected"], facts["split unused"]) == (40, 1, 1)
+
+
+def test_a_minibatch_larger_than_the_training_set(copy: Path) -> None:
+    write_params(copy, lambda m: m["candidate"].update(batch=101))
+    done = materialize(copy, "mnist/candidate")
+    assert done.exit_code == 1
+    (line,) = lines(done, "FAILED")
+    assert "100 pictures do not fill one minibatch of 101" in line
+
+
+def test_the_packaged_digits_need_no_files(tmp_path: Path, dagster_home: Path) -> None:
+    shutil.copytree(dagster_home, tmp_path / ".dagster_home")
+
+    def packaged(mnist: dict[str, Any]) -> None:
+        mnist["images"] = {"source": "packaged", **SIZES}
+
+    write_params(tmp_path, packaged)
+    done = materialize(tmp_path, "mnist/images")
+    assert done.exit_code == 0, done.output
+    content = read_json(tmp_path / "data/mnist/images/dataset.json")
+    assert content["stand_in"] is True
+    assert (content["n"], content["shape"]) == (5000, [28, 28, 1])
+    assert content["splits"] == {**SIZES, "unused": 4810}
+
+
+# --- Dealing --------------------------------------------------------------------------------
+
+
+def pictures(*splits: str | None) -> Pictures:
+    """Kept pictures of which the source says these splits, and one rejected before them."""
+    records = [
+        Record(f"{number}", None, "", "", "", None, None, "broken" if number == 0 else None, 0, s)
+        for number, s in enumerate((None, *splits))
+    ]
+    return Pictures.assemble(np.zeros((len(splits), 2, 2, 1), np.uint8), records)
+
+
+def test_dealing_is_exact_and_hangs_on_the_seed_alone() -> None:
+    some = pictures(*[None] * 30)
+    dealt = deal_splits(some, {"train": 20, "test": 8}, 42, "here")
+    assert {name: int((dealt == name).sum()) for name in set(dealt)} == {
+        "train": 20,
+        "test": 8,
+        "unused": 2,
+    }
+    np.testing.assert_array_equal(dealt, deal_splits(some, {"train": 20, "test": 8}, 42, "here"))
+    assert (dealt != deal_splits(some, {"train": 20, "test": 8}, 43, "here")).any()
+
+
+def test_a_source_without_splits_gives_its_test_digits_too() -> None:
+    dealt = deal_splits(pictures(*[None] * 4), {"train": 2, "test": 2}, 1, "here")
+    assert sorted(dealt) == ["test", "test", "train", "train"]
+
+
+def test_a_sources_own_test_digits_are_the_only_ones() -> None:
+    some = pictures("train", "test", "train", "test", "train")
+    dealt = deal_splits(some, {"train": 2, "test": 1}, 1, "here")
+    assert [dealt[i] in {"train", "unused"} for i in (0, 2, 4)] == [True] * 3
+    assert sorted(dealt[[1, 3]]) == ["test", "unused"]
+    with pytest.raises(UserError, match=r"here\.test: 3 pictures asked for, 2 left of 5"):
+        deal_splits(some, {"train": 2, "test": 3}, 1, "here")

@@ -1,0 +1,129 @@
+"""`dcgan init`: a workspace that git, DVC and Dagster take, for every profile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from dcgan_assets.cli import main
+from dcgan_assets.params import PROFILES, profile_text
+from dcgan_assets.scaffold import create_workspace
+from dcgan_models.errors import UserError
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Result]]:
+    """A workspace of every profile, and what the command said: each takes seconds."""
+    found = {}
+    for profile in PROFILES:
+        root = tmp_path_factory.mktemp("made") / "new" / profile
+        found[profile] = (root, CliRunner().invoke(main, ["init", str(root), "--profile", profile]))
+    return found
+
+
+@pytest.fixture
+def sample(made: dict[str, tuple[Path, Result]]) -> Path:
+    return made["sample"][0]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_workspace_of_every_profile(made: dict[str, tuple[Path, Result]], profile: str) -> None:
+    root, said = made[profile]
+    assert said.exit_code == 0, said.output
+    assert said.stdout.splitlines() == [
+        f"{root}: a workspace with the {profile} profile",
+        f"next: cd {root} && dcgan materialize",
+    ]
+    assert (root / "params.yaml").read_text(encoding="utf-8") == profile_text(profile)
+    assert Path(git(root, "rev-parse", "--show-toplevel")) == root
+    check = CliRunner().invoke(main, ["--root", str(root), "dvc-sync", "--check"])
+    assert (check.exit_code, check.stdout) == (0, "dvc.yaml is up to date\n")
+
+
+def test_it_is_found_from_inside_and_has_everything_to_do(
+    sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sample / "notes").mkdir()
+    monkeypatch.chdir(sample / "notes")
+    plan = CliRunner().invoke(main, ["materialize", "--dry-run", "mnist"])
+    assert plan.exit_code == 0, plan.output
+    assert plan.stdout.splitlines()[1] == "  mnist/images: not there yet"
+    assert ", 0 up to date" in plan.stdout
+
+
+def test_dvc_is_set_up_to_link_and_to_keep_quiet(sample: Path) -> None:
+    from dvc.repo import Repo
+
+    with Repo(str(sample)) as repo:
+        assert repo.config["core"]["analytics"] is False
+        assert repo.config["cache"]["type"] == ["reflink", "hardlink", "copy"]
+        assert {stage.name for stage in repo.index.stages} >= {"mnist-images", "mnist-generator"}
+
+
+def test_git_leaves_what_dvc_and_dagster_keep(sample: Path) -> None:
+    for name in ("data/mnist/images/x", "models/a", "results/b", "runs/c", ".dagster_home/d"):
+        assert git(sample, "check-ignore", name) == name
+    seen = git(sample, "ls-files", "--others", "--cached", "--exclude-standard").splitlines()
+    expected = {"params.yaml", "dvc.yaml", "workspace.yaml", ".gitignore", ".dvcignore"}
+    assert expected | {".dvc/config"} <= set(seen)
+
+
+def test_dagster_is_told_where_the_code_is(sample: Path) -> None:
+    content = yaml.safe_load((sample / "workspace.yaml").read_text(encoding="utf-8"))
+    (location,) = content["load_from"]
+    assert location["python_module"]["module_name"] == "dcgan_assets.definitions"
+    checkout = Path(__file__).parents[2] / "workspace.yaml"
+    assert yaml.safe_load(checkout.read_text(encoding="utf-8")) == content
+
+
+# --- Refusals -------------------------------------------------------------------------------
+
+
+def test_an_unknown_profile_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown profile 'huge'"):
+        create_workspace(tmp_path / "new", "huge")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".hidden").touch()
+    with pytest.raises(UserError, match="not empty"):
+        create_workspace(tmp_path / "new", "sample")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".hidden"]
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    with pytest.raises(UserError, match=r"new: cannot be written \(File exists\)"):
+        create_workspace(tmp_path / "new", "sample")
+
+
+def test_no_git_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git is not installed"):
+        create_workspace(tmp_path / "new", "sample")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_git_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho first >&2\necho 'no space' >&2\nexit 3\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(UserError) as caught:
+        create_workspace(tmp_path / "new", "sample")
+    assert str(caught.value) == f"{tmp_path / 'new'}: `git init --quiet` failed: no space"

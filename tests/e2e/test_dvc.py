@@ -1,0 +1,105 @@
+"""DVC over the same files: from nothing, after a change, and in another clone."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from workbench import Bench
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+_TREES = ("data", "models", "results")
+_SCORES = "mnist-nearest_neighbour_scores"
+_CLEAN = "Data and pipelines are up to date."
+
+
+def _stages(bench: Bench) -> dict[str, Any]:
+    content = yaml.safe_load((bench.root / "dvc.yaml").read_text(encoding="utf-8"))
+    stages: dict[str, Any] = content["stages"]
+    return stages
+
+
+def _ran(output: str) -> set[str]:
+    """The stages that `dvc repro` says it ran."""
+    return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def bench(make_bench: Any) -> Bench:
+    """A workspace that `dvc repro` made from nothing, with a store to push to."""
+    bench: Bench = make_bench("dvc")
+    assert _ran(bench.run("dvc", "repro")) == set(_stages(bench))
+    bench.run("dvc", "remote", "add", "--default", "store", str(bench.root.parent / "store"))
+    return bench
+
+
+def test_repro_makes_every_output_once(bench: Bench) -> None:
+    outs = [out for stage in _stages(bench).values() for out in stage["outs"]]
+    places = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
+    assert all(bench.meta(place)["data_version"] for place in places)
+    assert _ran(again := bench.run("dvc", "repro")) == set()
+    assert _CLEAN in again
+    assert _CLEAN in bench.run("dvc", "status")
+
+
+def test_metrics_show_reads_the_result_files(bench: Bench) -> None:
+    shown = json.loads(bench.run("dvc", "metrics", "show", "--json"))[""]["data"]
+    listed = yaml.safe_load((bench.root / "dvc.yaml").read_text(encoding="utf-8"))["metrics"]
+    assert set(shown) == set(listed)
+    for path, content in shown.items():
+        place = path.rpartition("/")[0]
+        assert content["data"]["data_version"] == bench.meta(place)["data_version"]
+
+
+def test_one_parameter_reruns_one_stage(bench: Bench) -> None:
+    before = bench.files("models", "data")
+
+    def more_references(params: dict[str, Any]) -> None:
+        params["mnist"]["nearest_neighbour_scores"]["references"] = [100, 200]
+
+    bench.edit_params(more_references)
+    assert _ran(bench.run("dvc", "repro")) == {_SCORES}
+    assert bench.files("models", "data") == before
+    assert _CLEAN in bench.run("dvc", "status")
+
+
+def test_what_dagster_made_is_committed_afterwards(bench: Bench) -> None:
+    def fewer_references(params: dict[str, Any]) -> None:
+        params["mnist"]["nearest_neighbour_scores"]["references"] = [150]
+
+    bench.edit_params(fewer_references)
+    bench.dcgan("materialize", "mnist")
+    assert _SCORES in bench.run("dvc", "status")
+    bench.run("dvc", "commit", "--force", _SCORES)
+    assert _CLEAN in bench.run("dvc", "status")
+    assert _ran(bench.run("dvc", "repro")) == set()
+
+
+def test_a_clone_pulls_the_same_bytes_and_trains_nothing(bench: Bench) -> None:
+    bench.run("git", "add", "--all")
+    bench.run("git", "commit", "--quiet", "--message", "everything")
+    bench.run("dvc", "push")
+    bench.run("git", "clone", "--quiet", str(bench.root), str(bench.root.parent / "clone"))
+    clone = Bench(bench.root.parent / "clone", bench.environment)
+    clone.run("dvc", "pull")
+    pulled = clone.files(*_TREES)
+    kept = {
+        name: content
+        for name, content in bench.files(*_TREES).items()
+        if not re.match(r"models/\w+/\w*candidate/", name)
+    }
+    assert pulled == kept
+
+    said = clone.dcgan("materialize")
+    assert ": memoised" in said
+    assert ": making" not in said
+    assert clone.files(*_TREES) == kept
+    assert not list((clone.root / "runs").glob("*/*/state.safetensors"))
+    assert _CLEAN in clone.run("dvc", "status")
+    assert _ran(clone.run("dvc", "repro")) == set()
+    assert "up to date: " in clone.dcgan("materialize")
+    assert clone.run("git", "status", "--short") == ""
