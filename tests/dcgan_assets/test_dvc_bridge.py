@@ -36,7 +36,7 @@ def stages(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def paths_of(stage: dict[str, Any]) -> list[str]:
-    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+    return [str(next(iter(out)) if isinstance(out, dict) else out) for out in stage["outs"]]
 
 
 def made_by(stage: dict[str, Any]) -> list[str]:

@@ -38,7 +38,7 @@ Edit = Callable[[dict[str, Any]], object]
 
 
 def edited(edit: Edit) -> dict[str, Any]:
-    content = yaml.safe_load(profile_text("sample"))
+    content: dict[str, Any] = yaml.safe_load(profile_text("sample"))
     edit(content)
     return content
 

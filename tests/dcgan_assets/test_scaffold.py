@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -53,8 +54,9 @@ def test_a_workspace_of_every_profile(made: dict[str, tuple[Path, Result]], prof
 
 
 def test_it_is_found_from_inside_and_has_everything_to_do(
-    sample: Path, monkeypatch: pytest.MonkeyPatch
+    sample: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(dagster_home, sample / ".dagster_home")
     (sample / "notes").mkdir()
     monkeypatch.chdir(sample / "notes")
     plan = CliRunner().invoke(main, ["materialize", "--dry-run", "mnist"])
