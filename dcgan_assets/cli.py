@@ -16,6 +16,7 @@ from dcgan_models.errors import UserError
 
 _INTERRUPTED = 130
 _LOOPBACK = "127.0.0.1"
+_SEED = click.IntRange(0, 2**63 - 1)
 
 
 class _Commands(click.Group):
@@ -104,7 +105,7 @@ def dvc_sync(root: Path | None, check: bool) -> None:
 @click.option("--partition", help="Only this shard of sharded assets.")
 @click.option("--only", is_flag=True, help="No ancestors: fail where an input is missing.")
 @click.option("--force", is_flag=True, help="Make again what is up to date (not its ancestors).")
-@click.option("--seed", type=int, help="For a new training; else the stored seed is kept.")
+@click.option("--seed", type=_SEED, help="For a new training; else the stored seed is kept.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.pass_obj
 def materialize(
@@ -130,7 +131,7 @@ def materialize(
 @main.command()
 @click.argument("group")
 @click.option("-n", "count", default=64, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=_SEED)
 @click.option("--label", type=int, help="Only this class, for a conditional network.")
 @click.option(
     "-o",

@@ -39,6 +39,7 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
     """`materialise` for any catalogue of steps."""
     chosen = choose_steps(catalogue, request.names)
     _check_partition(catalogue, chosen, request.partition)
+    _check_seed(catalogue, chosen, request.seed)
     definitions = build_definitions(catalogue)
     prepare_home(catalogue.workspace)
     with dg.DagsterInstance.get() as instance:
@@ -86,6 +87,13 @@ def _check_partition(catalogue: Catalogue, steps: Sequence[Step], partition: str
     known = sorted({s for step in steps for s in catalogue.shards(step) if s is not None})
     if partition not in known:
         raise UserError(f"unknown partition {partition!r}; allowed: {', '.join(known) or 'none'}")
+
+
+def _check_seed(catalogue: Catalogue, steps: Sequence[Step], seed: int | None) -> None:
+    if seed is None or any(step.seeded for step in steps):
+        return
+    seeded = ", ".join(step.key for step in catalogue.steps if step.seeded)
+    raise UserError(f"--seed: nothing of what is named takes one; allowed with: {seeded}")
 
 
 def _print_plan(catalogue: Catalogue, plan: Plan) -> None:

@@ -21,15 +21,27 @@ from dcgan_models.presets import Preset, preset
 PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
 
-Count = Annotated[int, Field(gt=0)]
-PresetName = Annotated[str, AfterValidator(lambda name: preset(name).name)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+
+def _known_preset(name: str) -> str:
+    try:
+        return preset(name).name
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+# Strict: `yes` and "20" are not numbers.
+Count = Annotated[int, Field(gt=0, strict=True)]
+Epochs = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+PresetName = Annotated[str, AfterValidator(_known_preset)]
 
 
 class Section(BaseModel):
     """A part of params.yaml. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def identity(self) -> dict[str, Any]:
         """What of this section decides the asset's content, as plain JSON values."""
@@ -50,7 +62,7 @@ class MnistImages(Section):
     train: Count
     validation: Count
     test: Count
-    split_seed: int = 42
+    split_seed: Seed = 42
 
     @model_validator(mode="after")
     def _path_where_needed(self) -> MnistImages:
@@ -75,14 +87,16 @@ class Training(Section):
     """A preset and what is overridden of it. Budgets are in epochs."""
 
     preset: str
-    width: Annotated[float, Field(gt=0)] = 1.0
+    width: Positive = 1.0
     batch: Count | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    epochs: Annotated[int, Field(ge=0)]
-    decay_epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Positive | None = None
+    epochs: Epochs
+    decay_epochs: Epochs
 
     @model_validator(mode="after")
-    def _preset_exists(self) -> Self:
+    def _can_be_trained(self) -> Self:
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("`epochs` and `decay_epochs` are both 0; nothing would be trained")
         try:
             self.resolved()
         except UserError as error:
@@ -174,7 +188,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     profile: Literal["sample", "small", "paper"]
-    seed: int = 42
+    seed: Seed = 42
     machine: Machine = Machine()
     mnist: Mnist
     report: Report

@@ -75,6 +75,8 @@ class _Reporter:
     def tick(self, tick: Any) -> None:
         """Show one tick; after a resume the bar starts where the run does."""
         self.bar.total = tick.steps * self.batch
+        if not self.bar.n:
+            self.bar.n = self.bar.initial = tick.step * self.batch
         losses = {"d_loss": tick.d_loss, "g_loss": tick.g_loss}
         losses = {name: loss for name, loss in losses.items() if loss is not None}
         shown = {name: f"{loss:.3f}" for name, loss in losses.items()}

@@ -227,10 +227,11 @@ def test_a_consumer_alone_is_stopped_by_a_missing_shard(small: SmallGraph) -> No
         (("toy/imags",), {}, ["unknown asset or group 'toy/imags'", "groups: toy", "toy/images"]),
         (("toy/images",), {"partition": "07"}, ["unknown partition '07'", "allowed: 00, 01"]),
         (("toy/mean",), {"partition": "00"}, ["unknown partition '00'", "allowed: none"]),
+        (("toy/mean",), {"seed": 7}, ["--seed: nothing", "allowed with: toy/candidate"]),
     ],
 )
 def test_an_unknown_name_is_one_line(
-    small: SmallGraph, keys: tuple[str, ...], request_: dict[str, str], words: list[str]
+    small: SmallGraph, keys: tuple[str, ...], request_: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(UserError) as caught:
         small.run(*keys, **request_)
@@ -383,6 +384,7 @@ def interrupt_when_started() -> threading.Thread:
     return thread
 
 
+@pytest.mark.timeout(60)
 def test_ctrl_c_stops_the_whole_and_the_next_call_goes_on(small: SmallGraph) -> None:
     small.only("images", "boxes", "patient")
     small.change(images={"shards": 1}, boxes={"shards": 1})

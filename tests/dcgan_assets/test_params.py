@@ -183,6 +183,33 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
             id="path without folder",
         ),
         pytest.param(lambda c: c.update({7: "x"}), ["7"], id="a key that is no name"),
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(train="3500"),
+            ["mnist.images.train: ", "integer", "'3500'"],
+            id="a number in quotes",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["images"].update(train=True),
+            ["mnist.images.train: ", "integer", "True"],
+            id="a yes for a number",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"].update(width=float("inf")),
+            ["mnist.candidate.width: ", "finite"],
+            id="endless",
+        ),
+        pytest.param(lambda c: c.update(seed=-1), ["seed: ", "greater than or equal to 0"]),
+        pytest.param(lambda c: c.update(seed=2**63), ["seed: ", "less than"], id="a huge seed"),
+        pytest.param(
+            lambda c: c["mnist"]["candidate"].update(epochs=0, decay_epochs=0),
+            ["mnist.candidate: ", "both 0"],
+            id="no training at all",
+        ),
+        pytest.param(
+            lambda c: c["report"]["architecture"].update(presets=["lsun65"]),
+            ["report.architecture.presets.0: unknown preset 'lsun65'; allowed: "],
+            id="unknown preset in a list",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_key_and_what_is_allowed(edit: Edit, words: list[str]) -> None:

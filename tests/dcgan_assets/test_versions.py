@@ -392,6 +392,22 @@ def test_every_python_at_hand_gives_it(minor: int) -> None:
     assert done.stdout.strip() == DIGEST
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = u'a'", 'x = "a"'),
+        ("x = 'a' 'b'", "x = 'ab'"),
+        ("x = 1_000", "x = (1000)"),
+        ("x = f'{y}' ''", "x = f'{y}'"),
+        ("def f(a): 'doc'; return a", "def f(\n  a,\n):\n  # A comment.\n  return a"),
+        ("class A:\n  '''One.\n\n  Two.'''\n  x = 1", "class A: x = 1"),
+        ("'''Of the module.'''\nx = 1", "x = 1"),
+    ],
+)
+def test_the_same_program_in_other_words(one: str, other: str) -> None:
+    assert tree_digest(ast.parse(one)) == tree_digest(ast.parse(other))
+
+
 def _edits() -> list[tuple[str, str]]:
     """Pairs of programs that mean different things."""
     return [

@@ -447,7 +447,7 @@ def test_samples_are_the_same_whatever_the_batch() -> None:
     parts = network.sample(23, seed=3, batch=4)
     assert np.abs(parts.astype(int) - whole).max() <= 1
     assert (parts != whole).mean() < 1e-3
-    assert np.array_equal(network.sample(23, seed=3), whole)
+    assert np.array_equal(network.train().sample(23, seed=3), whole)  # by fixed statistics
     assert not np.array_equal(network.sample(23, seed=4), whole)
 
 

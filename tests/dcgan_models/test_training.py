@@ -21,11 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dcgan_models import load_discriminator, load_generator
-from dcgan_models.networks import Discriminator, from_pixels
+from dcgan_models.networks import Discriminator, estimate_sampling_statistics, from_pixels
 from dcgan_models.presets import Preset, preset
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training import loop as loop_module
 from dcgan_models.training.checkpoint import load_state, run_lock
+from dcgan_models.training.config import Precision
 from dcgan_models.training.loop import DivergedError, random_stream
 
 BATCH = 8
@@ -338,6 +339,9 @@ def test_a_run_leaves_what_it_promises(config: TrainConfig, tmp_path: Path) -> N
     assert generator.fixed_z.shape == (1024, 100)
     assert torch.equal(generator.fixed_labels, torch.arange(1024) % 10)
     assert generator.sample(3, seed=0).shape == (3, 28, 28, 1)
+    published = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    estimate_sampling_statistics(generator, seed=config.seed)
+    assert all(torch.equal(t, published[name]) for name, t in generator.state_dict().items())
     # The last epoch's snapshot is the published generator; the first epoch's is another.
     weights = load_file(tmp_path / "result" / "generator" / "weights.safetensors")
     early, last = (
@@ -391,6 +395,16 @@ def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bits(
     assert not train(config, tmp_path, should_stop=after(steps))
     assert state_of(tmp_path)[1]["step"] == steps
     assert not (tmp_path / "result" / "discriminator").exists()
+    assert train(config, tmp_path)
+    assert_same_run(tmp_path, uninterrupted(config))
+
+
+@pytest.mark.parametrize("steps", [3, 8])
+def test_the_torch_schedule_resumes_in_the_same_bits_too(
+    config: TrainConfig, uninterrupted: Any, tmp_path: Path, steps: int
+) -> None:
+    config = replace(config, preset=small(schedule="both", z_distribution="normal"))
+    assert not train(config, tmp_path, should_stop=after(steps))
     assert train(config, tmp_path)
     assert_same_run(tmp_path, uninterrupted(config))
 
@@ -707,9 +721,23 @@ def test_cuda_is_refused_where_there_is_none(
 
 def test_bfloat16_can_be_forced_and_trains(config: TrainConfig, tmp_path: Path) -> None:
     ticks: dict[str, list[Tick]] = {"fp32": [], "bf16": []}
-    for precision in ("fp32", "bf16"):
+    computed: dict[str, set[torch.dtype]] = {"Generator": set(), "Discriminator": set()}
+
+    def watch(module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+        if module.training and torch.is_grad_enabled() and type(module).__name__ in computed:
+            computed[type(module).__name__].add(output.dtype)
+
+    kinds: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    for precision, kind in kinds.items():
+        for seen in computed.values():
+            seen.clear()
         run = replace(config, precision=precision, tick_steps=2)
-        assert train(run, tmp_path / precision, ticks[precision].append)
+        hook = torch.nn.modules.module.register_module_forward_hook(watch)
+        try:
+            assert train(run, tmp_path / precision, ticks[precision].append)
+        finally:
+            hook.remove()
+        assert computed == {"Generator": {kind}, "Discriminator": {kind}}
     for rough, exact in zip(ticks["bf16"], ticks["fp32"], strict=True):
         for name in ("d_loss", "g_loss"):
             assert np.isfinite(getattr(rough, name))

@@ -89,6 +89,7 @@ def test_a_click_makes_an_asset_and_shows_its_picture(
     never.wait_for(timeout=_PATIENCE_MS)
     page.get_by_text("Materialize", exact=True).click()
     page.get_by_text("Launched run").wait_for(timeout=_PATIENCE_MS)
+    assert server.wait_for_end(server.latest_run()) == "SUCCESS"
     # The status follows the run by itself; the metadata come with the next visit.
     never.wait_for(state="detached", timeout=_PATIENCE_MS)
     page.reload()

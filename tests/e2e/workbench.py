@@ -304,6 +304,11 @@ class Server:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
+    def latest_run(self) -> str:
+        """The id of the run that was launched last."""
+        runs = self.query("{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }")
+        return str(runs["runsOrError"]["results"][0]["runId"])
+
     def status(self, run_id: str) -> str:
         """A run's status."""
         run = self.query(_STATUS, run=run_id)["runOrError"]
@@ -352,7 +357,7 @@ def served(bench: Bench, *options: str) -> Iterator[Server]:
         yield server
         family = running.descendants()
         running.interrupt()
-        _, left = psutil.wait_procs(family, timeout=30)
+        _, left = psutil.wait_procs(family, timeout=90)
         assert not left, f"still there after Ctrl-C: {left}"
 
 
