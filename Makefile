@@ -40,8 +40,8 @@ demo: $(STAMP) ## Make every asset of the sample profile (GROUPS=mnist: one grou
 ui: $(STAMP) ## Open the Dagster web UI.
 	$(BIN)/dcgan ui
 
-test: $(STAMP) ## Run the fast tests.
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Run the fast tests, in two processes.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## Run the slow tests: UI, kills, DVC; they reuse what `make demo` made.
 	$(BIN)/python -m pytest -m slow
