@@ -85,3 +85,10 @@ def pool_holder(instance: dg.DagsterInstance, pool: str) -> str | None:
     if not claimed or len(claimed) < (info.slot_count or 1):
         return None
     return claimed[0].run_id
+
+
+def release_ended_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Free the slots of a run that is over, which a killed run leaves taken."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)

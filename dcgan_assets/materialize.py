@@ -9,13 +9,14 @@ those that the web UI starts. What failed blocks only what needs it.
 from __future__ import annotations
 
 import graphlib
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from dcgan_assets.instance import pool_holder, process_tags
+from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
 from dcgan_assets.store import Meta
 from dcgan_models.errors import UserError
@@ -23,6 +24,7 @@ from dcgan_models.errors import UserError
 Say = Callable[[str], None]
 Item = tuple[Step, str | None]
 
+_POOL_SECONDS = 1.0
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -234,7 +236,7 @@ def run_plan(
                 ready.append(step)
         if not ready:
             continue
-        _say_who_holds_the_pool(instance, ready, say)
+        _wait_for_pools(instance, ready, say)
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey.from_user_string(k) for s in ready for k in s.outputs],
@@ -285,11 +287,21 @@ def _launch_config(
     return config
 
 
-def _say_who_holds_the_pool(instance: dg.DagsterInstance, steps: Iterable[Step], say: Say) -> None:
+def _wait_for_pools(instance: dg.DagsterInstance, steps: Iterable[Step], say: Say) -> None:
+    """Wait until every pool that a run needs has a free slot, and say for whom.
+
+    Dagster would wait as well, but without a word, for the slot of a dead process for ever, and
+    not always mindful of Ctrl-C.
+    """
     for pool in sorted({step.pool for step in steps if step.pool}):
         holder = pool_holder(instance, pool)
         if holder:
             say(f"waiting for the {pool} pool: run {holder[:8]} holds it")
+        while holder:
+            time.sleep(_POOL_SECONDS)
+            close_dead_runs(instance)
+            release_ended_run(instance, holder)
+            holder = pool_holder(instance, pool)
 
 
 def _read_result(
