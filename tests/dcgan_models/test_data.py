@@ -160,8 +160,14 @@ def column(name: str, values: list[Any]) -> Damage:
     return apply
 
 
-def last(value: Any) -> list[Any]:
-    return [*range(N - 1), value]
+def last(name: str, value: int) -> Damage:
+    """Another value for the last picture alone."""
+
+    def apply(path: Path) -> None:
+        values = pq.read_table(path).column(name).to_pylist()
+        column(name, [*values[:-1], value])(path)
+
+    return apply
 
 
 @pytest.mark.parametrize(
@@ -193,9 +199,10 @@ def last(value: Any) -> list[Any]:
         ("index.parquet", without("label"), "label"),
         ("index.parquet", column("row", list("abcdefghijklmnopqrstuvw")), "not a readable index"),
         ("index.parquet", column("row", [0.5] * N), "not a readable index"),
-        ("index.parquet", column("row", last(99)), "shards do not hold"),
-        ("index.parquet", column("row", last(-1)), "shards do not hold"),
-        ("index.parquet", column("shard", [2] * N), "shards do not hold"),
+        ("index.parquet", last("row", 99), "shards do not hold"),
+        ("index.parquet", last("row", -1), "shards do not hold"),
+        ("index.parquet", last("shard", 2), "shards do not hold"),
+        ("index.parquet", last("shard", -1), "shards do not hold"),
         ("index.parquet", column("shard", [None] * N), "shards do not hold"),
         ("index.parquet", column("split", ["test"] * N), "no pictures in split 'train'"),
         ("index.parquet", column("row", [None] * N), "no pictures in split 'train'"),

@@ -119,6 +119,21 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path, way: str) -> None:
     assert names(tmp_path) == ["published"]
 
 
+def test_nothing_is_deleted_before_the_new_folder_is_in_place(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published, discarded = make(tmp_path / "published", "old"), []
+
+    def watch(folder: Path) -> None:
+        assert content(published) == {"new"}
+        assert content(folder) == {"old"}
+        discarded.append(folder)
+
+    monkeypatch.setattr(files, "_discard", watch)
+    swap_folder(make(tmp_path / ".fresh", "new"), published)
+    assert len(discarded) == 1
+
+
 def test_a_folder_takes_an_empty_place(tmp_path: Path, way: str) -> None:
     swap_folder(make(tmp_path / ".fresh", "new"), tmp_path / "published")
     assert content(tmp_path / "published") == {"new"}
