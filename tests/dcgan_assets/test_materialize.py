@@ -321,9 +321,9 @@ def test_a_clone_with_the_champion_alone_trains_nothing(small: SmallGraph) -> No
     assert run_well(small).lines == ["up to date: 4"]
     assert not (small.root / "models/toy/candidate").exists()
 
-    # Named, it is made, and comes out as the one that the champion was made from.
-    ran = run_well(small, "toy/candidate", seed=7)
-    assert ran.made == ["toy/candidate"]
+    # Named, it is made; with the same seed it is the one that the champion was made from.
+    assert run_well(small, "toy/candidate").made == ["toy/candidate"]
+    assert run_well(small, "toy/candidate", seed=7).made == ["toy/candidate"]
     recorded = champion.inputs["toy/candidate"].data_version
     assert small.meta("toy/candidate").data_version == recorded
 
@@ -403,13 +403,15 @@ def test_ctrl_c_stops_the_whole_and_the_next_call_goes_on(small: SmallGraph) -> 
 
 
 def test_shards_of_two_counts_are_not_mixed_in_one_run(small: SmallGraph) -> None:
-    """One box for two images: the box reads both, and both are made before it."""
+    """One box for two images: a run has one set of shards, and the box reads both images."""
     small.only("images", "boxes")
     small.change(boxes={"shards": 1})
-    (small.root / "fail-01").touch()
-    ran = small.run()
-    assert ran.starting("blocked") == ["blocked toy/boxes[00]: something that it needs failed"]
-    assert ran.made == ["toy/images[00]", "toy/images[01]"]
+    ran = small.run("toy/boxes", partition="00")
+    assert ran.made == ["toy/images[00]"]
+    assert ran.starting("FAILED") == [
+        "FAILED toy/boxes[00]: missing: toy/images[01]; run `dcgan materialize toy/images`"
+    ]
+    assert run_well(small).made == ["toy/images[01]", "toy/boxes[00]"]
 
 
 def test_this_process_and_its_children_use_the_workspaces_home(small: SmallGraph) -> None:
