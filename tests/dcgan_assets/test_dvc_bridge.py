@@ -41,7 +41,8 @@ def paths_of(stage: dict[str, Any]) -> list[str]:
 
 def made_by(stage: dict[str, Any]) -> list[str]:
     """The assets that a stage's command names."""
-    program, command, only, *keys = stage["cmd"].split()
+    words: list[str] = stage["cmd"].split()
+    program, command, only, *keys = words
     assert (program, command, only) == ("dcgan", "materialize", "--only")
     return keys
 
