@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dcgan_models.nearest import flat_pixels
 from dcgan_models.networks import Generator, draw_latents
 
 
@@ -27,4 +28,4 @@ def labelled_blocks(
         size = min(block, n - first)
         labels = torch.arange(first, first + size) % generator.preset.classes
         pictures = generator.draw(draw_latents(generator.preset, size, rng), labels)
-        yield torch.from_numpy(pictures.reshape(size, -1)).float() / 255, labels
+        yield flat_pixels(pictures), labels

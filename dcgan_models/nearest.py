@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -48,6 +50,11 @@ _CROWD = 4
 
 # Up to this norm no score can overflow: |r|^2 + 2 |q| |r| stays far below float32's 3.4e38.
 _LARGEST_NORM = 1e18
+
+
+def flat_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """Pictures uint8 (n, ...) as the rows that are compared: float32 (n, pixels) in [0, 1]."""
+    return torch.from_numpy(pictures.reshape(len(pictures), -1)).float() / 255
 
 
 @dataclass(frozen=True)
