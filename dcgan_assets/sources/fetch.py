@@ -36,11 +36,13 @@ class Download:
 
     Attributes:
         name: File name in the user's folder.
-        url: Address; https, or http on a loopback address.
+        url: Address; https, or http on a loopback address or with `plain_http`.
         size: Length in bytes.
         sha256: Hex SHA-256 of the bytes.
         licence: SPDX name of the licence, or the publisher's own words.
         about: One sentence that says what the file is.
+        plain_http: The publisher has no valid https: others can see what is fetched, and the
+            checksum alone vouches for the bytes.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Download:
     sha256: str
     licence: str
     about: str
+    plain_http: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class _Transfer:
             headers["Range"] = f"bytes={start}-"
         url = previous = self.download.url
         for _ in range(_MAX_REDIRECTS + 1):
-            _check_address(url, previous)
+            _check_address(url, previous, plain_http=self.download.plain_http)
             self.check_time()
             try:
                 response = self.session.get(
@@ -305,10 +308,11 @@ def _joined(url: str, location: str) -> str:
         raise _RefusedError(f"redirected to {location!r}, which is no address") from error
 
 
-def _check_address(url: str, previous: str) -> None:
+def _check_address(url: str, previous: str, *, plain_http: bool) -> None:
     """Refuse what others on the way could read or change, and a way from outside to inside."""
     local = _is_loopback(url) and _is_loopback(previous)
-    if urlsplit(url).scheme not in (("https", "http") if local else ("https",)):
+    outward = plain_http and not _is_loopback(url)
+    if urlsplit(url).scheme not in (("https", "http") if local or outward else ("https",)):
         raise _RefusedError(f"{url!r} is not https (http is for loopback addresses only)")
 
 

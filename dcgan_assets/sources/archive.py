@@ -1,0 +1,294 @@
+"""A zip or tar file of pictures, read in place: members are found once and read by their offset.
+
+A compressed tar can only be read from its beginning, by one process; so it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets.sources.items import (
+    MAX_PICTURE_BYTES,
+    UNSTATED,
+    Item,
+    Location,
+    Unread,
+    UnreadableError,
+    in_shard,
+    is_system_file,
+    key_hash,
+    once_a_process,
+    safe_key,
+)
+from dcgan_models.errors import UserError
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_LOCAL_HEADER = 30
+_TOO_LARGE = f"more than {MAX_PICTURE_BYTES:,} bytes"
+
+
+class TarMember(NamedTuple):
+    """A picture inside an uncompressed tar: so many bytes from an offset on."""
+
+    archive: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """The member's bytes; `UnreadableError` where they are not all there."""
+        return _bytes_at(self.archive, self.offset, self.size)
+
+
+class ZipMember(NamedTuple):
+    """A picture inside a zip: where its local header lies, and what the directory says of it."""
+
+    archive: Path
+    offset: int
+    compressed_size: int
+    size: int
+    crc: int
+    deflated: bool
+
+    def read(self) -> bytes:
+        """The member's bytes; `UnreadableError` where they are damaged or not all there."""
+        header = _bytes_at(self.archive, self.offset, _LOCAL_HEADER)
+        if not header.startswith(b"PK\x03\x04"):
+            raise UnreadableError("damaged archive: no member where the directory says")
+        name, extra = struct.unpack_from("<HH", header, 26)
+        start = self.offset + _LOCAL_HEADER + name + extra
+        content = _bytes_at(self.archive, start, self.compressed_size)
+        if self.deflated:
+            content = self._inflated(content)
+        if len(content) != self.size or zlib.crc32(content) != self.crc:
+            raise UnreadableError("damaged archive: the member's size or checksum is wrong")
+        return content
+
+    def _inflated(self, content: bytes) -> bytes:
+        try:
+            # One byte more than promised is enough to see that the promise is broken.
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, self.size + 1)
+        except zlib.error as error:
+            raise UnreadableError(f"damaged archive: {error}") from error
+
+
+def _bytes_at(path: Path, offset: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            content = stream.read(size)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) < size:
+        raise UnreadableError("truncated archive")
+    return content
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The pictures in a zip or an uncompressed tar. The key is the member's name.
+
+    Nothing is unpacked. Members with absolute names or `..`, links, devices, encrypted members
+    and members that promise more than `MAX_PICTURE_BYTES` are rejected rows; so are members whose
+    name occurs again later, as an unpacker would overwrite them.
+
+    Attributes:
+        path: The archive; its format is told by its content.
+        labels: Whether the first-level folders in it are classes.
+        licence, attribution: Of all its pictures.
+        stand_in: Whether these are other pictures than the paper's.
+    """
+
+    path: Path
+    labels: bool = False
+    licence: str = UNSTATED
+    attribution: str = UNSTATED
+    stand_in: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the first-level folders that hold anything; empty without `labels`."""
+        return _listing(self.path).folders if self.labels else ()
+
+    def items(self, shard: int, shards: int) -> list[Item]:
+        """As `Source.items`; keys are dealt into shards by their hash."""
+        listing = _listing(self.path)
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        name = f"{self.path.name}#"
+        found = []
+        for position in in_shard(listing.hashes, shard, shards).tolist():
+            member = listing.members[position]
+            key = member.key
+            label = numbers.get(_first_folder(key))
+            found.append(
+                Item(key, name + key, label, None, self.licence, self.attribution, member.location)
+            )
+        return found
+
+    def version(self, shard: int, shards: int) -> str:
+        """As `Source.version`: names, sizes, and checksums (zip) or times (tar) of the members."""
+        listing = _listing(self.path)
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for position in in_shard(listing.hashes, shard, shards).tolist():
+            member = listing.members[position]
+            digest.update(f"{member.key}\0{member.version}\n".encode())
+        return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    key: str
+    version: str
+    location: Location
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The members of an archive, sorted by key."""
+
+    members: list[_Member]
+    hashes: npt.NDArray[np.uint64]
+    folders: tuple[str, ...]
+
+
+@once_a_process
+def _listing(path: Path) -> _Listing:
+    with _damage_named(path):
+        magic = _magic(path)
+        for start, kind in _COMPRESSED.items():
+            if magic.startswith(start):
+                raise UserError(
+                    f"{path}: a {kind} stream, which can only be read from its beginning; "
+                    "unpack it, or pack it as .zip or plain .tar"
+                )
+        members = list(_zip_members(path) if magic.startswith(b"PK") else _tar_members(path))
+    if not members:
+        raise UserError(f"{path}: an archive without files; pictures are expected")
+    unique = sorted(_with_unique_keys(members), key=lambda member: member.key)
+    folders = sorted({_first_folder(member.key) for member in unique} - {""})
+    hashes = np.array([key_hash(member.key) for member in unique], np.uint64)
+    return _Listing(unique, hashes, tuple(folders))
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(6)
+
+
+def _first_folder(key: str) -> str:
+    first, inside, _ = key.partition("/")
+    return first if inside else ""
+
+
+def _with_unique_keys(members: list[_Member]) -> Iterator[_Member]:
+    """Reject all but the last of members with one name; each gets a key of its own."""
+    taken = {member.key for member in members}
+    seen: set[str] = set()
+    for member in reversed(members):
+        if member.key not in seen:
+            seen.add(member.key)
+            yield member
+            continue
+        number = 1
+        while (key := f"{member.key}#{number}") in taken:
+            number += 1
+        taken.add(key)
+        yield _Member(key, member.version, Unread("its name occurs again later in the archive"))
+
+
+def _zip_members(path: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.is_dir() or is_system_file(info.filename):
+                continue
+            reason = _refused_name(info.filename) or _zip_refusal(info)
+            location: Location = ZipMember(
+                path,
+                info.header_offset,
+                info.compress_size,
+                info.file_size,
+                info.CRC,
+                info.compress_type == zipfile.ZIP_DEFLATED,
+            )
+            key = safe_key(info.filename.encode("utf-8", "surrogateescape"))
+            version = f"{info.file_size}\0{info.CRC}\0{reason}"
+            yield _Member(key, version, Unread(reason) if reason else location)
+
+
+def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "a link"
+    if info.flag_bits & 1:
+        return "encrypted"
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        return f"compression method {info.compress_type}; stored and deflated members are read"
+    if max(info.file_size, info.compress_size) > MAX_PICTURE_BYTES:
+        return _TOO_LARGE
+    return None
+
+
+def _tar_members(path: Path) -> Iterator[_Member]:
+    with tarfile.open(path, "r:", errors="surrogateescape", encoding="utf-8") as archive:
+        while (info := archive.next()) is not None:
+            # It would keep every member, a kilobyte each.
+            archive.members.clear()  # type: ignore[attr-defined]
+            name = info.name.removeprefix("./")
+            if info.isdir() or is_system_file(name):
+                continue
+            reason = _refused_name(name) or _tar_refusal(info)
+            key = safe_key(name.encode("utf-8", "surrogateescape"))
+            location: Location = TarMember(path, info.offset_data, info.size)
+            version = f"{info.size}\0{info.mtime}\0{reason}"
+            yield _Member(key, version, Unread(reason) if reason else location)
+        # tarfile takes a damaged header, and a file that is cut between members, for the end.
+        with path.open("rb") as stream:
+            stream.seek(archive.offset)
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError(f"no header and no end mark at byte {archive.offset:,}")
+
+
+def _tar_refusal(info: tarfile.TarInfo) -> str | None:
+    if info.issym() or info.islnk():
+        return "a link"
+    if not info.isreg() or info.issparse():
+        return "not a file"
+    return _TOO_LARGE if info.size > MAX_PICTURE_BYTES else None
+
+
+def _refused_name(name: str) -> str | None:
+    parts = re.split(r"[/\\]", name)
+    if parts[0] == "" or re.match("[A-Za-z]:", name):
+        return "an absolute name"
+    return "a name with .." if ".." in parts else None
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what reading an archive raises into one line."""
+    damage = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error)
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except damage as error:
+        raise UserError(
+            f"{path}: not a whole zip or tar archive ({' '.join(str(error).split())})"
+        ) from error
