@@ -5,14 +5,19 @@ from __future__ import annotations
 import dagster as dg
 
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
+from dcgan_assets.groups import image_group
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
 
 
 def open_catalogue(workspace: Workspace) -> Catalogue:
-    """Collect the steps of every domain."""
+    """Collect the steps of every domain and every group of pictures."""
     domains = (mnist, sampling_statistics, ablations, architecture)
-    return Catalogue(workspace, tuple(step for domain in domains for step in domain.STEPS))
+    steps = [step for domain in domains for step in domain.STEPS]
+    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True)
+    for name in workspace.params.groups:
+        steps += image_group(name, f"groups.{name}", f"the pictures of `{name}`")
+    return Catalogue(workspace, tuple(steps))
 
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:

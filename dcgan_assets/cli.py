@@ -61,6 +61,32 @@ def init(folder: Path, profile: str) -> None:
     click.echo(f"next: cd {folder} && dcgan materialize")
 
 
+@main.command("new-group")
+@click.argument("name")
+@click.option(
+    "--from",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of pictures, at any depth.",
+)
+@click.option("--size", default=64, show_default=True, type=int, help="Side in pixels.")
+@click.pass_obj
+def new_group(root: Path | None, name: str, folder: Path, size: int) -> None:
+    """Add NAME, a group of your own pictures, to params.yaml and dvc.yaml."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.dvc_bridge import write_dvc_yaml
+    from dcgan_assets.new_group import add_group
+
+    workspace = Workspace.find(root)
+    section = add_group(workspace, name, folder, size)
+    write_dvc_yaml(open_catalogue(Workspace(workspace.root)))
+    candidate = section["candidate"]
+    click.echo(f"params.yaml: groups.{name}, pictures from {section['images']['path']}")
+    click.echo(f"training: {candidate['epochs']} epochs of minibatches of {candidate['batch']}")
+    click.echo(f"next: dcgan materialize {name}")
+
+
 @main.command()
 @click.pass_obj
 def doctor(root: Path | None) -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dcgan_assets.group_params import LsunGroup, PictureGroup
+from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
 from dcgan_models.errors import UserError
-from dcgan_models.presets import Preset, preset
+from dcgan_models.presets import preset
 
 PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
@@ -29,29 +31,19 @@ def _known_preset(name: str) -> str:
         raise ValueError(str(error)) from None
 
 
-# Strict: `yes` and "20" are not numbers.
-Count = Annotated[int, Field(gt=0, strict=True)]
-Epochs = Annotated[int, Field(ge=0, strict=True)]
-Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-Positive = Annotated[float, Field(gt=0, strict=True)]
-Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 PresetName = Annotated[str, AfterValidator(_known_preset)]
-
-
-class Section(BaseModel):
-    """A part of params.yaml. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def identity(self) -> dict[str, Any]:
-        """What of this section decides the asset's content, as plain JSON values."""
-        return self.model_dump(mode="json")
+GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
 class Machine(Section):
-    """Where things are computed. Never part of a code version."""
+    """Where things are computed. Never part of a code version.
+
+    Attributes:
+        processes: That train together, through torchrun; the preset's batch is that of all.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: Count = 1
 
 
 class MnistImages(Section):
@@ -71,8 +63,8 @@ class MnistImages(Section):
         return self
 
 
-class Health(Section):
-    """Bounds under which a candidate counts as collapsed; see checks of `candidate`.
+class DigitHealth(Section):
+    """Bounds under which a candidate counts as collapsed; see checks of `mnist/candidate`.
 
     Attributes:
         diversity: Least spread of samples within a class, as a share of the real digits'.
@@ -83,43 +75,10 @@ class Health(Section):
     label_agreement: Fraction
 
 
-class Training(Section):
-    """A preset and what is overridden of it. Budgets are in epochs."""
+class DigitCandidate(Candidate):
+    """A training run on labelled digits."""
 
-    preset: str
-    width: Positive = 1.0
-    batch: Count | None = None
-    learning_rate: Positive | None = None
-    epochs: Epochs
-    decay_epochs: Epochs
-
-    @model_validator(mode="after")
-    def _can_be_trained(self) -> Self:
-        if self.epochs + self.decay_epochs == 0:
-            raise ValueError("`epochs` and `decay_epochs` are both 0; nothing would be trained")
-        try:
-            self.resolved()
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    def resolved(self) -> Preset:
-        """The preset with this section's overrides applied."""
-        names = ("batch", "learning_rate", "epochs", "decay_epochs")
-        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return preset(self.preset).with_overrides(width=self.width, **changes)
-
-    def identity(self) -> dict[str, Any]:
-        """The section with the resolved preset: presets.py itself is in no code version."""
-        return {**super().identity(), "preset": self.resolved().to_dict()}
-
-
-class Candidate(Training):
-    """A training run whose networks may be published."""
-
-    snapshots: tuple[Count, ...] = ()
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    health: Health
+    health: DigitHealth
 
 
 class Ablations(Training):
@@ -159,8 +118,8 @@ class Mnist(Section):
     """Section 8.1 of the paper: conditional DCGAN and fully connected GAN on digits."""
 
     images: MnistImages
-    candidate: Candidate
-    fc_candidate: Candidate
+    candidate: DigitCandidate
+    fc_candidate: DigitCandidate
     publish: Publish
     sample_panels: SamplePanels
     sampling_statistics: SamplingStatistics
@@ -191,13 +150,22 @@ class Params(Section):
     seed: Seed = 42
     machine: Machine = Machine()
     mnist: Mnist
+    lsun: LsunGroup
+    groups: dict[GroupName, PictureGroup] = Field(default_factory=dict)
     report: Report
 
+    @model_validator(mode="after")
+    def _no_group_twice(self) -> Params:
+        taken = sorted(set(self.groups) & {*Params.model_fields, "groups"})
+        if taken:
+            raise ValueError(f"groups.{taken[0]}: the name is taken; choose another")
+        return self
+
     def section(self, path: str) -> Section:
-        """The section at a dotted path, such as `mnist.images`."""
+        """The section at a dotted path, such as `mnist.images` or `groups.cats.images`."""
         found: Any = self
         for name in path.split("."):
-            found = getattr(found, name)
+            found = found[name] if isinstance(found, dict) else getattr(found, name)
         assert isinstance(found, Section)  # noqa: S101  (paths are our own)
         return found
 
@@ -262,5 +230,6 @@ def _allowed(path: Iterable[int | str]) -> list[str]:
     """The keys of the section at `path`."""
     model: Any = Params
     for name in path:
-        model = model.model_fields[name].annotation
+        named = get_origin(model) is dict
+        model = get_args(model)[1] if named else model.model_fields[str(name)].annotation
     return list(model.model_fields)

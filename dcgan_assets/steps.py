@@ -24,8 +24,8 @@ from tqdm import tqdm
 from dcgan_assets import metadata as shown
 from dcgan_assets.instance import process_tags
 from dcgan_assets.interrupts import StopFlag
-from dcgan_assets.params import Section
 from dcgan_assets.results import RESULT_FILE, Result, hardware
+from dcgan_assets.sections import Section
 from dcgan_assets.store import Artefact, Input, Kind, Meta, Store
 from dcgan_assets.versions import code_version, digest_json
 from dcgan_assets.workspace import Workspace
@@ -85,7 +85,8 @@ class Step:
         transient: Whether the asset is only a way to the next one and is not kept under DVC.
         optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
         shards: Names of the partitions, from the section; None for an asset in one piece.
-        source_version: Version of what the step reads from outside the graph.
+        source_version: Version of what the step (or a shard of it) reads from outside the graph,
+            from its section, the root and the shard.
         shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
     """
 
@@ -102,7 +103,7 @@ class Step:
     transient: bool = False
     optional: bool = False
     shards: Callable[[Any], tuple[str, ...]] | None = None
-    source_version: Callable[[Any, Path], str] | None = None
+    source_version: Callable[[Any, Path, str | None], str] | None = None
     shows: tuple[str, ...] = ()
 
     @property
@@ -206,7 +207,7 @@ def place_order(
         for label, made in inputs.items()
     }
     if step.source_version:
-        versions["source"] = step.source_version(catalogue.section(step), store.root)
+        versions["source"] = step.source_version(catalogue.section(step), store.root, shard)
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
     return Order(step, shard, outputs, inputs, version, seed, fingerprint)
 
@@ -275,13 +276,22 @@ class Work:
         self.inputs = order.inputs
         self.stop = stop
         self._catalogue, self._order, self._folders = catalogue, order, folders
-        self._context = context
+        self.context = context
 
     @property
     def seed(self) -> int:
         """The seed of this making; only a seeded step has one."""
         assert self._order.seed is not None  # noqa: S101  (a step without `seeded` is our bug)
         return self._order.seed
+
+    @property
+    def code_version(self) -> str:
+        """The version of this step's code and parameters."""
+        return self._order.code_version
+
+    def sibling(self, name: str) -> str:
+        """The key of another asset of this step's group."""
+        return f"{self.step.group}/{name}"
 
     def out(self, key: str | None = None) -> Path:
         """The folder to fill for an output, the first one by default."""
@@ -327,20 +337,24 @@ class Work:
 
     def observe(self, values: Mapping[str, float | int]) -> None:
         """Report numbers while at work; the UI plots them at once."""
-        self._context.log_event(
+        self.context.log_event(
             dg.AssetObservation(dg.AssetKey.from_user_string(self.step.key), metadata=dict(values))
         )
 
     def log(self, message: str) -> None:
         """Write a line to the run's log."""
-        self._context.log.info(message)
+        self.context.log.info(message)
+
+    def warn(self, message: str) -> None:
+        """Write a warning to the run's log."""
+        self.context.log.warning(message)
 
     def result(self, **content: Any) -> Result:
         """A result file with what every result says of itself filled in."""
         return Result(
             asset=self.step.key,
             profile=self.params.profile,
-            code_version=self._order.code_version,
+            code_version=self.code_version,
             **content,
         )
 

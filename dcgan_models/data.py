@@ -93,6 +93,16 @@ class PixelStore:
         height, width, channels = self.shards[0].shape[1:]
         return height, width, channels
 
+    def subset(self, rows: npt.NDArray[np.int64]) -> PixelStore:
+        """The pictures of some rows, in the order given."""
+        return PixelStore(
+            self.shards,
+            self.shard[rows],
+            self.row[rows],
+            self.labels[rows],
+            [self.keys[row] for row in rows.tolist()],
+        )
+
     def gather(self, rows: npt.ArrayLike) -> Pixels:
         """Copy pictures out: uint8 (len(rows), height, width, channels), in the order asked."""
         rows = np.asarray(rows, dtype=np.int64)

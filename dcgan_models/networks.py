@@ -9,7 +9,7 @@ A network on disk is a folder: `network.json` (role and preset) and `weights.saf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +35,15 @@ class BatchNorm(nn.Module):
 
     In `train()` mode it normalises by the minibatch's mean and biased variance, in `eval()` mode
     by `mean` and `var`, which are NaN until `estimate_statistics` has filled them.
+
+    Attributes:
+        team_mean: Averages a tensor over the processes that share a minibatch, differentiably;
+            None where this process has all of it.
     """
 
     mean: Tensor
     var: Tensor
+    team_mean: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, features: int, *, affine: bool, eps: float) -> None:
         super().__init__()
@@ -50,9 +55,28 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (n, features) or (n, features, height, width)."""
-        if self.training:
-            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        return F.batch_norm(x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps)
+        if not self.training:
+            return F.batch_norm(
+                x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        if self.team_mean is None:
+            # On the processor, torch keeps the statistics of bfloat16 without a scale in bfloat16.
+            rough = self.weight is None and x.dtype is torch.bfloat16 and x.device.type == "cpu"
+            wide = x.float() if rough else x
+            normal = F.batch_norm(wide, None, None, self.weight, self.bias, True, 0.0, self.eps)
+            return normal.to(x.dtype)
+        return self._normalise_with_team(x, self.team_mean)
+
+    def _normalise_with_team(self, x: Tensor, team_mean: Callable[[Tensor], Tensor]) -> Tensor:
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        plane = (1, -1, *[1] * (x.ndim - 2))
+        wide = x.float() if x.dtype is torch.bfloat16 else x
+        centred = wide - team_mean(wide.mean(axes)).view(plane)
+        var = team_mean(centred.square().mean(axes))
+        normal = centred * (var + self.eps).rsqrt().view(plane)
+        if self.weight is not None and self.bias is not None:
+            normal = normal * self.weight.view(plane) + self.bias.view(plane)
+        return normal.to(x.dtype)
 
 
 class Block(nn.Module):
@@ -103,11 +127,12 @@ def _weight(layer: Layer, inputs: int) -> nn.Module:
 
 
 def _activate(x: Tensor, act: str, leak: float) -> Tensor:
+    # In place: what a weight or a batch norm has just made, nobody else reads.
     match act:
         case "relu":
-            return F.relu(x)
+            return F.relu(x, inplace=True)
         case "lrelu":
-            return F.leaky_relu(x, leak)
+            return F.leaky_relu(x, leak, inplace=True)
         case "tanh":
             return torch.tanh(x)
         case "sigmoid":
@@ -195,7 +220,9 @@ class Generator(Network):
     def sample(
         self, n: int, seed: int, labels: npt.ArrayLike | None = None, *, batch: int = 256
     ) -> npt.NDArray[np.uint8]:
-        """Draw `n` pictures, the same ones for the same seed whatever the batch.
+        """Draw `n` pictures, the same ones for the same seed.
+
+        The batch moves a value by a grey level at most: libraries add in another order.
 
         Args:
             n: How many.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.champion import generator_quality
+from dcgan_assets.assets.digit_quality import least_diversity, validation_error
 from dcgan_assets.params import Ablations
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Outcome, Step, Work
@@ -91,8 +91,8 @@ def _train_and_measure(work: Work, preset: Any, seed: int) -> tuple[float, float
         work.log(str(reason))
         return _DIVERGED
     generator = run_dir / "result" / "generator"
-    error, diversity = generator_quality(work, generator, _IMAGES, work.section.samples)
-    return 100 * error, diversity
+    error = validation_error(work, generator, work.section.samples)
+    return 100 * error, least_diversity(work, generator)
 
 
 def verdict(original: list[float], changed: list[float], paper_prefers: str | None) -> str:

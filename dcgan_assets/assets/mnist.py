@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.champion import HEALTH_CHECKS, publish_champion, train_candidate
+from dcgan_assets.assets.candidate import TRAINING_CHECKS, train_candidate
+from dcgan_assets.assets.champion import publish_champion
+from dcgan_assets.assets.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
 from dcgan_assets.assets.pictures import (
     MANIFEST_SCHEMA,
     PICTURE_CHECKS,
@@ -30,7 +32,7 @@ _GRID_COLUMNS = 20
 _REFERENCE_SEED = 50_000
 
 
-def _source_version(section: MnistImages, root: Path) -> str:
+def _source_version(section: MnistImages, root: Path, shard: str | None) -> str:
     """The listing of the user's folder; the other sources are fixed by code and checksums."""
     return listing_version(root / section.path) if section.path else section.source
 
@@ -85,15 +87,21 @@ def _digit_grid(folder: Path) -> npt.NDArray[np.uint8]:
 
 
 def _candidate(work: Work) -> Outcome:
-    return train_candidate(work, "mnist/images")
+    return train_candidate(work, "mnist/images", judge_digits)
 
 
 def _publish(work: Work) -> Outcome:
-    return publish_champion(work, "mnist/candidate", "mnist/images", work.section.samples)
+    return _publish_better(work, "mnist/candidate")
 
 
 def _publish_fc(work: Work) -> Outcome:
-    return publish_champion(work, "mnist/fc_candidate", "mnist/images", work.section.samples)
+    return _publish_better(work, "mnist/fc_candidate")
+
+
+def _publish_better(work: Work, candidate: str) -> Outcome:
+    return publish_champion(
+        work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
+    )
 
 
 # --- Figure 9 -------------------------------------------------------------------------------
@@ -168,9 +176,9 @@ def _nearest_neighbour_scores(work: Work) -> Outcome:
 
     section: NearestNeighbourScores = work.section
     test = PixelStore.open(work.input("mnist/images"), "test")
-    queries = _unit_pixels(test), torch.from_numpy(test.labels)
+    queries = _all_pixels(test), torch.from_numpy(test.labels)
     train = PixelStore.open(work.input("mnist/images"), "train")
-    real = [(_unit_pixels(train), torch.from_numpy(train.labels))]
+    real = [(_all_pixels(train), torch.from_numpy(train.labels))]
     errors = {("real", len(train)): _errors(queries, iter(real), (len(train),))[len(train)]}
     sizes = tuple(sorted(section.references))
     for name, key in (("GAN", "mnist/fc_generator"), ("DCGAN", "mnist/generator")):
@@ -203,11 +211,10 @@ def _nearest_neighbour_scores(work: Work) -> Outcome:
     )
 
 
-def _unit_pixels(store: Any) -> Any:
-    import torch
+def _all_pixels(store: Any) -> Any:
+    from dcgan_models.nearest import flat_pixels
 
-    pixels = store.gather(np.arange(len(store)))
-    return torch.from_numpy(pixels.reshape(len(pixels), -1)).float() / 255
+    return flat_pixels(store.gather(np.arange(len(store))))
 
 
 def _counted(blocks: Iterator[Any], bar: Any) -> Iterator[Any]:
@@ -285,7 +292,7 @@ STEPS = (
         pool="gpu",
         seeded=True,
         transient=True,
-        checks=HEALTH_CHECKS,
+        checks=TRAINING_CHECKS + DIGIT_CHECKS,
         description=(
             "A conditional DCGAN on digits (section 8.1): batch norm without scale and shift, "
             "the label at every layer, sigmoid output. Trained, not yet published."
@@ -301,7 +308,7 @@ STEPS = (
         pool="gpu",
         seeded=True,
         transient=True,
-        checks=HEALTH_CHECKS,
+        checks=TRAINING_CHECKS + DIGIT_CHECKS,
         description=(
             "The permutation-invariant GAN that the paper compares with (section 8.1): dense "
             "layers only, otherwise trained alike. Its layers are our choice."

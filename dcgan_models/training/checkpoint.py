@@ -1,14 +1,18 @@
-"""The state of a run in one safetensors file: whole, checksummed, and enough to go on bit-exactly.
+"""States of a run, a safetensors file each: whole, checksummed, enough to go on bit-exactly.
 
-It holds both networks, both Adams, the latents' random state and the step. The order of the
-pictures needs no state: it is a function of the seed and the step. JSON facts lie in the header;
-nothing is pickled.
+A state holds both networks, both Adams, the latents' random state and the step. The order of the
+pictures needs none: it is a function of the seed and the step. JSON facts lie in the header;
+nothing is pickled. The last few states are kept, and those of the snapshot epochs for good:
+
+    states/step_000001200.safetensors
+    states/step_000001170_epoch_0005.safetensors
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +27,26 @@ from torch import Tensor, nn
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
-STATE_FILE = "state.safetensors"
+STATES = "states"
 LOCK_FILE = "lock"
+KEPT_STATES = 2
 
 State = dict[str, Tensor]
+_LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def run_lock(run_dir: Path) -> Iterator[None]:
+def run_lock(run_dir: Path, *, held: bool = True) -> Iterator[None]:
     """Hold a run's folder; raise `UserError` while another process does.
 
     The system frees the lock of a process that died, so no stale lock is left behind.
+
+    Args:
+        held: False in a process whose leader holds the folder for it.
     """
+    if not held:
+        yield
+        return
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / LOCK_FILE)
     try:
@@ -47,36 +59,79 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def save_state(run_dir: Path, tensors: State, facts: Mapping[str, Any]) -> None:
-    """Write `state.safetensors` atomically, with a checksum over the facts and every tensor."""
+def save_state(
+    run_dir: Path, tensors: State, facts: Mapping[str, Any], epoch: int | None = None
+) -> None:
+    """Write a state atomically, with a checksum over the facts and every tensor.
+
+    Args:
+        facts: JSON values; `step` names the file.
+        epoch: The snapshot epoch that this state is kept for; else only the last few are.
+
+    Raises:
+        UserError: The disk is full or cannot be written; the states before are as they were.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts, sort_keys=True)
     header = {"facts": text, "sha256": _checksum(tensors, text)}
-    with open_atomic(run_dir / STATE_FILE) as stream:
-        stream.write(save(tensors, metadata=header))
+    ending = "" if epoch is None else f"_epoch_{epoch:04d}"
+    path = run_dir / STATES / f"step_{facts['step']:09d}{ending}.safetensors"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with open_atomic(path) as stream:
+            stream.write(save(tensors, metadata=header))
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); the state before it is whole: mend "
+            "the disk and start again"
+        ) from None
+    passing = [path for path in _states(run_dir) if "_epoch_" not in path.name]
+    for old in passing[:-KEPT_STATES]:
+        old.unlink()
 
 
 def load_state(run_dir: Path) -> tuple[State, dict[str, Any]] | None:
-    """Read a saved state and its facts; None where nothing was saved.
+    """Read the newest whole state and its facts; None where nothing was saved.
+
+    A damaged one is named in the log, and the one before it is taken.
 
     Raises:
-        UserError: The file is cut short or changed, or is not a training state.
+        UserError: There are states, and none is whole.
     """
-    path = run_dir / STATE_FILE
-    if not path.exists():
-        return None
+    damage = ""
+    for path in reversed(_states(run_dir)):
+        try:
+            return _read_state(path)
+        except UserError as error:
+            _LOG.warning("%s; going back to the state before it", error)
+            damage = damage or str(error)
+    if damage:
+        raise UserError(f"{damage}; no state before it is whole: delete {STATES}/ to start anew")
+    return None
+
+
+def remove_half_states(run_dir: Path) -> None:
+    """Remove what a process left that was killed while it saved."""
+    for left in (run_dir / STATES).glob(".*.part"):
+        left.unlink()
+
+
+def _states(run_dir: Path) -> list[Path]:
+    """Saved states, oldest first."""
+    return sorted((run_dir / STATES).glob("step_*.safetensors"))
+
+
+def _read_state(path: Path) -> tuple[State, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path}: cut short or not a safetensors file ({error}); delete it to start anew"
-        ) from None
+        raise UserError(f"{path}: cut short or not a safetensors file ({error})") from None
     if not {"facts", "sha256"} <= set(header):
-        raise UserError(f"{path}: not a training state; delete it to start anew")
+        raise UserError(f"{path}: not a training state")
     if header["sha256"] != _checksum(tensors, header["facts"]):
-        raise UserError(f"{path}: its checksum does not fit; delete it to start anew")
+        raise UserError(f"{path}: its checksum does not fit")
     return tensors, json.loads(header["facts"])
 
 
@@ -101,13 +156,15 @@ def adam_state(optimiser: torch.optim.Adam, network: nn.Module, prefix: str) -> 
 def load_adam_state(
     optimiser: torch.optim.Adam, network: nn.Module, prefix: str, state: State
 ) -> None:
-    """Put back what `adam_state` took."""
+    """Put back what `adam_state` took, laid out in memory as the parameters are."""
     for name, parameter in network.named_parameters():
         start = f"{prefix}.{name}."
+        parts = {key[len(start) :]: t for key, t in state.items() if key.startswith(start)}
         optimiser.state[parameter] = {
-            key[len(start) :]: value.to(parameter.device)
-            for key, value in state.items()
-            if key.startswith(start)
+            part: torch.empty_like(parameter).copy_(value)
+            if value.shape == parameter.shape
+            else value.to(parameter.device)
+            for part, value in parts.items()
         }
 
 

@@ -13,14 +13,16 @@ import torch
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 from dcgan_models.presets import Preset, check_fields, preset
+from dcgan_models.training.pictures import Loading
 
 CONFIG_FILE = "config.json"
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
+Compile = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
 
 # Where a run is computed, not what it computes: these may differ when a run goes on elsewhere.
 # Precision counts as it was asked for: `auto` may become bf16 here and fp32 there.
-_MACHINE_SETTINGS = ("data", "device", "save_seconds")
+_MACHINE_SETTINGS = ("data", "device", "loading", "save_seconds")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class TrainConfig:
         snapshots: Epochs after which G is kept (the paper shows epochs 1 and 5).
         tick_steps: Minibatches between two lines of the log.
         device, precision: `auto` takes CUDA where there is one, bf16 where it is native.
+        compile: Mode of torch.compile; `auto` compiles on CUDA, where kernels are launched from
+            one recorded graph, and not on the processor, where a short run does not earn the
+            minute that it takes.
+        loading: Whether pictures stay on the device, are read ahead, or what fits (`auto`).
+        sync_batch_norm: Of several processes, whether batch norm sees the whole minibatch
+            (then their number does not matter) or each process's share.
         save_seconds: Least time between two saves of the state; also saved when stopped.
     """
 
@@ -47,6 +55,9 @@ class TrainConfig:
     tick_steps: int = 50
     device: Device = "auto"
     precision: Precision = "auto"
+    compile: Compile = "auto"
+    loading: Loading = "auto"
+    sync_batch_norm: bool = True
     save_seconds: float = 30.0
 
     @property
@@ -110,6 +121,13 @@ def choose_precision(requested: Precision, device: torch.device) -> torch.dtype:
     if requested == "auto":
         requested = "bf16" if _has_native_bf16(device) else "fp32"
     return torch.bfloat16 if requested == "bf16" else torch.float32
+
+
+def choose_compile(requested: Compile, device: torch.device) -> str | None:
+    """The mode for `torch.compile`, or None to run eagerly."""
+    if requested == "auto":
+        return "reduce-overhead" if device.type == "cuda" else None
+    return None if requested == "off" else requested
 
 
 def _has_native_bf16(device: torch.device) -> bool:

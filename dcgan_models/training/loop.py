@@ -8,8 +8,8 @@ anywhere and resumed, it ends in the same bits.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
@@ -34,23 +33,34 @@ from dcgan_models.networks import (
     save_network,
     save_weights,
 )
-from dcgan_models.presets import Preset
 from dcgan_models.training.checkpoint import (
     State,
     adam_state,
     describe_differences,
     load_adam_state,
     load_state,
+    remove_half_states,
     run_lock,
     save_state,
 )
-from dcgan_models.training.config import TrainConfig, choose_device, choose_precision
+from dcgan_models.training.config import (
+    TrainConfig,
+    choose_compile,
+    choose_device,
+    choose_precision,
+)
+from dcgan_models.training.health import FilterWatch
+from dcgan_models.training.pictures import Order, Pictures, open_pictures
+from dcgan_models.training.streams import random_stream
+from dcgan_models.training.team import Team
+from dcgan_models.training.updates import Updates
 
 LOG_FILE = "log.jsonl"
 RESULT = "result"
 FIXED_LATENTS = 1024
 _GRID_COLUMNS = 10
 _GRID_PICTURES = 100
+_AGREE_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ class Tick:
         images_seen: Real pictures that D was shown.
         d_loss, g_loss: Means since the last tick, in nats: -log D(x) - log(1 - D(G(z))) and
             -log D(G(z)); None where no such update fell between.
+        fixed_z_spread: Root mean squared distance of drawings of fixed z to their mean, in G's
+            scale.
+        oscillating_filters: Share of G's channels that show one map for every z, to and fro.
         images_per_second: Pictures of the loader since the last tick.
     """
 
@@ -72,11 +85,13 @@ class Tick:
     images_seen: int
     d_loss: float | None
     g_loss: float | None
+    fixed_z_spread: float
+    oscillating_filters: float
     images_per_second: float
 
 
 class DivergedError(UserError):
-    """A loss or a weight became NaN or infinite; the state of the last save is on disk."""
+    """A loss, gradient or weight became NaN or infinite; the last good state is on disk."""
 
 
 def train(
@@ -84,59 +99,81 @@ def train(
     run_dir: Path,
     on_tick: Callable[[Tick], None] = lambda tick: None,
     should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> bool:
     """Train, or go on where an earlier call stopped.
 
     Args:
         config: The run. A state in `run_dir` must have been saved by the same configuration.
-        run_dir: Receives config.json, state.safetensors, log.jsonl, grids/ and, at the end,
+        run_dir: Receives config.json, states/, log.jsonl, grids/ and, at the end,
             result/generator and result/discriminator.
-        on_tick: Called after every `tick_steps` minibatches and after the last.
+        on_tick: Called after every `tick_steps` minibatches and after the last, in the process
+            that leads.
         should_stop: Asked before every minibatch; True saves the state and returns.
+        team: The processes that train together, from `join_team`; by default this one alone.
 
     Returns:
         True when training is finished, False when it was stopped.
 
     Raises:
         UserError: Another process trains here, the saved state is damaged or of another
-            configuration, the data do not fit, or (`DivergedError`) a loss or a weight is not
-            finite.
+            configuration, the data do not fit, the device's memory is too small, or
+            (`DivergedError`) a loss, gradient or weight is not finite.
     """
-    with run_lock(run_dir):
-        run = _Run.open(config, run_dir)
-        config.write(run_dir)  # not before: a run that is refused leaves the folder as it was
-        saved_at = time.monotonic()
-        while run.step < run.steps:
-            if should_stop():
-                run.save()
-                return False
-            run.update()
-            if run.step % config.tick_steps == 0 or run.step == run.steps:
-                on_tick(run.tick())
-            epoch, position = divmod(run.step, run.steps_per_epoch)
-            if position == 0 and epoch in config.snapshots:
-                run.snapshot()
-            if time.monotonic() - saved_at > config.save_seconds:
-                run.save()
-                saved_at = time.monotonic()
-        run.save()
-        run.finish()
-        return True
+    team = team or Team()
+    with run_lock(run_dir, held=team.leads):
+        run = _Run.open(config, run_dir, team)
+        if team.leads:
+            config.write(run_dir)  # not before: a refused run leaves the folder as it was
+        try:
+            return _loop(run, on_tick, should_stop)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"{run_dir}: the memory of {run.device} is too small for a batch of "
+                f"{config.preset.batch}; lower `batch` or `width`, or train in several processes"
+            ) from None
+        finally:
+            run.pictures.close()
+
+
+def _loop(run: _Run, on_tick: Callable[[Tick], None], should_stop: Callable[[], bool]) -> bool:
+    config, saved_at = run.config, time.monotonic()
+
+    def due() -> bool:
+        return time.monotonic() - saved_at > config.save_seconds
+
+    while run.step < run.steps:
+        if run.agree(should_stop):
+            run.save()
+            return False
+        run.update()
+        if run.step % config.tick_steps == 0 or run.step == run.steps:
+            tick = run.tick()
+            if run.team.leads:
+                on_tick(tick)
+        epoch, position = divmod(run.step, run.order.steps_per_epoch)
+        if position == 0 and epoch in config.snapshots:
+            run.snapshot(epoch)
+        if run.agree(due):
+            run.save()
+            saved_at = time.monotonic()
+    run.save()
+    run.finish()
+    return True
 
 
 class _Run:
     """Everything that changes while training: networks, optimisers, random state, step."""
 
-    def __init__(self, config: TrainConfig, run_dir: Path, store: PixelStore) -> None:
+    pictures: Pictures
+
+    def __init__(self, config: TrainConfig, run_dir: Path, store: PixelStore, team: Team) -> None:
         preset, device = config.preset, choose_device(config.device)
         self.config, self.preset, self.run_dir, self.device = config, preset, run_dir, device
-        self.precision = choose_precision(config.precision, device)
-        self.pixels = store.to_device(device)
-        self.labels = torch.from_numpy(store.labels).to(device) if preset.classes else None
-        self.steps_per_epoch = len(store) // preset.batch
-        self.steps = config.epochs * self.steps_per_epoch
+        self.team = team
+        self.order = Order(len(store), preset.batch, config.seed, team)
+        self.steps = config.epochs * self.order.steps_per_epoch
         self.step = 0
-        self.epoch_order = (-1, torch.empty(0))
 
         rng = random_stream(config.seed, "weights")
         self.generator = Generator(preset)
@@ -147,126 +184,102 @@ class _Run:
         self.generator.fixed_z = draw_latents(preset, FIXED_LATENTS, fixed_rng)
         if preset.classes:
             self.generator.fixed_labels = torch.arange(FIXED_LATENTS) % preset.classes
-        self.generator.to(device)
-        self.discriminator.to(device)
-        self.g_optimiser = _adam(self.generator, preset)
-        self.d_optimiser = _adam(self.discriminator, preset)
+        self.updates = Updates(
+            self.generator.to(device),
+            self.discriminator.to(device),
+            precision=choose_precision(config.precision, device),
+            compiled=choose_compile(config.compile, device),
+            team=team,
+        )
+        if config.sync_batch_norm:
+            team.synchronise_norms(self.generator, self.discriminator)
         self.latent_rng = random_stream(config.seed, "latents", device)
-
-        self.losses: dict[str, list[Tensor]] = {"d_loss": [], "g_loss": []}
+        self.watch = FilterWatch(self.generator)
         self._restart_clock()
 
     @classmethod
-    def open(cls, config: TrainConfig, run_dir: Path) -> _Run:
+    def open(cls, config: TrainConfig, run_dir: Path, team: Team) -> _Run:
         """Start a run, or continue the one whose state lies in `run_dir`."""
         store = PixelStore.open(config.data, config.split)
         _check_data(store, config)
-        run = cls(config, run_dir, store)
+        run = cls(config, run_dir, store, team)
         saved = load_state(run_dir)
         if saved is not None:
             run._restore(*saved)
-        run._rewind_log()
+        team.wait()  # all have read the log and states before the leader changes them
+        if team.leads:
+            run._rewind_log()
+            remove_half_states(run_dir)
+        shown = filter(run._shows_pictures, range(run.step, run.steps))
+        run.pictures = open_pictures(store, run.order, run.device, config.loading, shown)
+        run._restart_clock()
         return run
+
+    def agree(self, wish: Callable[[], bool]) -> bool:
+        """Ask `wish`; where several train, all follow the first who wishes, every few steps."""
+        if self.team.size == 1:
+            return wish()
+        return self.step % _AGREE_STEPS == 0 and self.team.any(wish())
 
     # One minibatch.
 
     def update(self) -> None:
         """Take one minibatch and update G, D or both, as the schedule says."""
         self._set_learning_rate()
-        images, labels = self._next_minibatch()
-        if self.preset.schedule == "both":
-            drawn = self._draw(labels)
-            self._update_discriminator(images, drawn.detach(), labels)
-            self._update_generator(drawn, labels)
-        elif self.step % 2 == 0:
-            self._update_generator(self._draw(labels), labels)
+        labels = self.pictures.labels(self.step) if self.preset.classes else None
+        z = self._draw_latents()
+        if not self._shows_pictures(self.step):
+            self.updates.update_generator(z, labels)
         else:
-            with torch.no_grad():
-                drawn = self._draw(labels)
-            self._update_discriminator(images, drawn, labels)
+            images = from_pixels(self.pictures.pixels(self.step), self.preset)
+            if self.preset.schedule == "both":
+                self.updates.update_both(images, z, labels)
+            else:
+                self.updates.update_discriminator(images, z, labels)
         self.step += 1
 
-    def _update_discriminator(self, images: Tensor, drawn: Tensor, labels: Tensor | None) -> None:
-        # Two passes: batch norm must not mix the statistics of real and generated pictures.
-        with self._autocast():
-            real, fake = self.discriminator(images, labels), self.discriminator(drawn, labels)
-        # -log sigmoid(x) is softplus(-x); on logits it cannot saturate.
-        loss = F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
-        self._descend(self.d_optimiser, loss)
-        self.losses["d_loss"].append(loss.detach())
+    def _shows_pictures(self, step: int) -> bool:
+        """Whether D learns at a step: of alternating updates, the first is G's."""
+        return self.preset.schedule == "both" or step % 2 == 1
 
-    def _update_generator(self, drawn: Tensor, labels: Tensor | None) -> None:
-        # D is passed through, not learned: its weight gradients would be thrown away.
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
-            fake = self.discriminator(drawn, labels)
-        loss = F.softplus(-fake.float()).mean()
-        self._descend(self.g_optimiser, loss)
-        self.discriminator.requires_grad_(True)
-        self.losses["g_loss"].append(loss.detach())
-
-    def _draw(self, labels: Tensor | None) -> Tensor:
-        z = draw_latents(self.preset, self.preset.batch, self.latent_rng)
-        with self._autocast():
-            drawn: Tensor = self.generator(z, labels)
-        return drawn
-
-    def _descend(self, optimiser: torch.optim.Adam, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.precision is torch.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def _draw_latents(self) -> Tensor:
+        """This process's share of a minibatch of latents, of which all draw the whole."""
+        return draw_latents(self.preset, self.preset.batch, self.latent_rng)[self.order.share]
 
     def _set_learning_rate(self) -> None:
         """Constant for `epochs`, then down by lr / decay_epochs after each epoch."""
-        past = self.step // self.steps_per_epoch - self.preset.epochs
+        past = self.step // self.order.steps_per_epoch - self.preset.epochs
         rate = self.preset.learning_rate
         if past > 0:
             rate *= 1 - past / self.preset.decay_epochs
-        for optimiser in (self.g_optimiser, self.d_optimiser):
+        for _, _, optimiser in self._halves():
             optimiser.param_groups[0]["lr"] = rate
 
-    def _next_minibatch(self) -> tuple[Tensor, Tensor | None]:
-        """Pictures without replacement, in an order that depends on seed and step alone.
-
-        The last pictures of an epoch that fill no minibatch are left out; others each time.
-        """
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        if self.epoch_order[0] != epoch:
-            rng = random_stream(self.config.seed, f"order/{epoch}")
-            order = torch.randperm(len(self.pixels), generator=rng).to(self.device)
-            self.epoch_order = (epoch, order)
-        batch = self.preset.batch
-        rows = self.epoch_order[1][position * batch : (position + 1) * batch]
-        labels = None if self.labels is None else self.labels[rows]
-        return from_pixels(self.pixels[rows], self.preset), labels
-
-    # Between minibatches.
+    # Between minibatches: here, and only here, the host waits for the device.
 
     def tick(self) -> Tick:
-        """Read the losses, the one time that the host waits for the device, and log them."""
+        """Read the losses, look at the fixed z, and log both."""
         self._require_finite()
-        means = {
-            name: float(torch.stack(values).mean()) if values else None
-            for name, values in self.losses.items()
-        }
+        d_loss, g_loss = self.updates.mean_losses()
         seconds = max(time.monotonic() - self.clock_began, 1e-9)
         minibatches = self.step - self.clock_step
         shown = self.step if self.preset.schedule == "both" else self.step // 2
+        fixed_z_spread, oscillating_filters = self.watch.look()
         tick = Tick(
             step=self.step,
             steps=self.steps,
-            epoch=self.step / self.steps_per_epoch,
+            epoch=self.step / self.order.steps_per_epoch,
             images_seen=shown * self.preset.batch,
+            d_loss=d_loss,
+            g_loss=g_loss,
+            fixed_z_spread=fixed_z_spread,
+            oscillating_filters=oscillating_filters,
             images_per_second=minibatches * self.preset.batch / seconds,
-            **means,
         )
-        with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(asdict(tick)) + "\n")
-        self.losses = {"d_loss": [], "g_loss": []}
+        if self.team.leads:
+            with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(asdict(tick)) + "\n")
+        self.updates.restart_sums()
         self._restart_clock()
         return tick
 
@@ -275,53 +288,66 @@ class _Run:
         self.clock_began, self.clock_step = time.monotonic(), self.step
 
     def _require_finite(self) -> None:
-        """Stop before a loss or weight that is not finite is logged, saved or published."""
-        values = {name: torch.stack(losses) for name, losses in self.losses.items() if losses}
-        for prefix, network, _ in self._halves():
-            values |= {f"{prefix}.{name}": w for name, w in network.named_parameters()}
-        for name, value in values.items():
-            if not bool(value.isfinite().all()):
-                raise DivergedError(
-                    f"{self.run_dir}: {name} is not finite by step {self.step}; "
-                    "the last save is kept"
-                )
+        """Stop before what is not finite is logged, saved or published."""
+        culprit = self.updates.culprit()
+        if culprit is not None:
+            raise DivergedError(
+                f"{self.run_dir}: {culprit} is not finite by step {self.step}; no update was made "
+                "since and the last save is kept: lower the learning rate or take another seed"
+            )
 
-    def snapshot(self) -> None:
-        """Keep G as it is after this epoch, ready to sample, and a grid of its fixed z."""
+    def snapshot(self, epoch: int) -> None:
+        """Keep G as it is after this epoch, ready to sample, a grid of its fixed z, the state."""
         self._require_finite()
-        name = f"epoch_{self.step // self.steps_per_epoch:04d}"
-        folder = self.run_dir / RESULT / "generator" / "snapshots"
-        folder.mkdir(parents=True, exist_ok=True)
+        name = f"epoch_{epoch:04d}"
         self._fix_statistics()
-        save_weights(self.generator, folder / f"{name}.safetensors")
-        (self.run_dir / "grids").mkdir(exist_ok=True)
-        write_png(self.run_dir / "grids" / f"{name}.png", fixed_grid(self.generator))
+        if self.team.leads:
+            folder = self.run_dir / RESULT / "generator" / "snapshots"
+            folder.mkdir(parents=True, exist_ok=True)
+            save_weights(self.generator, folder / f"{name}.safetensors")
+            (self.run_dir / "grids").mkdir(exist_ok=True)
+            write_png(self.run_dir / "grids" / f"{name}.png", fixed_grid(self.generator))
         self.generator.train()
+        self.save(epoch)  # last: a run that goes on from this state has the snapshot
         self._restart_clock()
 
     def finish(self) -> None:
         """Write both networks to result/, G with its sampling statistics and fixed latents."""
         self._fix_statistics()
-        save_network(self.generator, self.run_dir / RESULT / "generator")
-        save_network(self.discriminator, self.run_dir / RESULT / "discriminator")
+        if self.team.leads:
+            save_network(self.generator, self.run_dir / RESULT / "generator")
+            save_network(self.discriminator, self.run_dir / RESULT / "discriminator")
 
     def _fix_statistics(self) -> None:
         estimate_sampling_statistics(self.generator, seed=self.config.seed)
 
-    def save(self) -> None:
+    def save(self, epoch: int | None = None) -> None:
         """Write the state atomically; a resume continues with the next minibatch."""
         self._require_finite()
-        tensors: State = {"latent_rng": self.latent_rng.get_state()}
+        if not self.team.leads:
+            return
+        tensors: State = {
+            "latent_rng": self.latent_rng.get_state(),
+            "loss_sums": self.updates.loss_sums,
+        }
         for prefix, network, optimiser in self._halves():
             tensors |= {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
             tensors |= adam_state(optimiser, network, f"{prefix}_adam")
-        for name, values in self.losses.items():
-            tensors[f"pending.{name}"] = torch.stack(values) if values else torch.empty(0)
-        save_state(
-            self.run_dir,
-            tensors,
-            {"step": self.step, "config": self.config.identity()},
-        )
+        tensors |= {f"watch.{name}": value for name, value in self.watch.state().items()}
+        self._flush_log()
+        facts = {
+            "step": self.step,
+            "loss_counts": self.updates.counts,
+            "config": self.config.identity(),
+        }
+        save_state(self.run_dir, tensors, facts, epoch)
+
+    def _flush_log(self) -> None:
+        """The log's lines must outlive a power cut as the state that follows them does."""
+        path = self.run_dir / LOG_FILE
+        if path.exists():
+            with path.open("rb") as log:
+                os.fsync(log.fileno())
 
     def _restore(self, tensors: State, facts: dict[str, Any]) -> None:
         wanted = json.loads(json.dumps(self.config.identity()))
@@ -329,21 +355,17 @@ class _Run:
             differences = describe_differences(facts["config"], wanted)
             raise UserError(f"{self.run_dir}: its state is of another run: {differences}")
         for prefix, network, optimiser in self._halves():
-            start = f"{prefix}."
-            network.load_state_dict(
-                {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
-            )
+            network.load_state_dict(_below(tensors, f"{prefix}."))
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
+        self.watch.restore(_below(tensors, "watch."))
         self.latent_rng.set_state(tensors["latent_rng"])
+        self.updates.loss_sums = tensors["loss_sums"].to(self.device)
+        self.updates.counts = list(facts["loss_counts"])
         self.step = facts["step"]
-        self.losses = {
-            name: list(tensors[f"pending.{name}"].to(self.device)) for name in self.losses
-        }
-        self._restart_clock()
 
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
-        yield "generator", self.generator, self.g_optimiser
-        yield "discriminator", self.discriminator, self.d_optimiser
+        yield "generator", self.generator, self.updates.g_adam
+        yield "discriminator", self.discriminator, self.updates.d_adam
 
     def _rewind_log(self) -> None:
         """Drop lines that a killed run wrote after its last save: they will come again."""
@@ -358,22 +380,8 @@ def _step_of(line: str) -> int:
     return int(json.loads(line)["step"])
 
 
-def random_stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """Give each use of chance its own stream, so that one more draw here moves nothing there."""
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _adam(network: torch.nn.Module, preset: Preset) -> torch.optim.Adam:
-    """Adam as section 4 sets it, with the l2 coupled: added to the gradient, moments and all."""
-    return torch.optim.Adam(
-        network.parameters(),
-        lr=preset.learning_rate,
-        betas=(preset.beta1, preset.beta2),
-        eps=preset.adam_eps,
-        weight_decay=preset.l2,
-        fused=True,
-    )
+def _below(state: State, prefix: str) -> State:
+    return {key[len(prefix) :]: t for key, t in state.items() if key.startswith(prefix)}
 
 
 def _check_data(store: PixelStore, config: TrainConfig) -> None:

@@ -126,7 +126,7 @@ def _shard_names(section: Images | Boxes) -> tuple[str, ...]:
     return tuple(f"{number:02d}" for number in range(section.shards))
 
 
-def _listing(section: Any, root: Path) -> str:
+def _listing(section: Any, root: Path, shard: str | None) -> str:
     return listing_version(root / "source")
 
 

@@ -135,7 +135,7 @@ def test_every_asset_is_described(definitions: dg.Definitions, catalogue: Catalo
         assert spec.kinds, key
         assert spec.owners == ["team:dcgan"], key
         assert spec.code_version, key
-        assert re.search(r"[Ss]ections? \d|Figure \d|Table \d", spec.description or ""), key
+        assert re.search(r"[Ss]ections? \d|Figures? \d|Table \d", spec.description or ""), key
 
 
 def test_every_check_is_described_and_belongs_to_an_asset(

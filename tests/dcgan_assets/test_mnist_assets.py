@@ -208,7 +208,8 @@ def test_networks_are_published_with_what_sampling_needs(root: Path) -> None:
 
 def test_the_checks_of_a_candidate_were_judged(root: Path) -> None:
     checks = {check["check"]: check["passed"] for check in meta(root, "mnist/candidate").checks}
-    assert checks == {"finite_losses": True, "sample_diversity": True, "label_agreement": True}
+    training = ("finite_losses", "d_loss_above_zero", "diversity_kept", "filters_settled")
+    assert checks == dict.fromkeys((*training, "sample_diversity", "label_agreement"), True)
     assert meta(root, "mnist/images").checks[0] == {
         "check": "counts_add_up",
         "passed": True,
@@ -280,14 +281,14 @@ def test_a_candidate_that_is_judged_unhealthy_is_not_trained_again_nor_published
 ) -> None:
     champion = meta(copy, "mnist/generator")
     before = contents(copy / "results")
-    states = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/state.*")}
+    states = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/states/*")}
     assert states
     write_params(copy, lambda m: m["candidate"]["health"].update(diversity=1, label_agreement=1))
     done = materialize(copy, "mnist")
     assert done.exit_code == 0, done.output
     assert made(done) == ["mnist/candidate", "mnist/generator"]
     # The finished run was found and judged by the new bounds.
-    found = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/state.*")}
+    found = {path: path.stat().st_mtime_ns for path in copy.glob("runs/mnist/*/states/*")}
     assert set(found) == set(states)
     failed = [c["check"] for c in meta(copy, "mnist/candidate").checks if not c["passed"]]
     assert "label_agreement" in failed

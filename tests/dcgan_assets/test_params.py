@@ -21,6 +21,7 @@ from dcgan_assets.params import (
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 
+_MNIST_TRAININGS = ("mnist.candidate", "mnist.fc_candidate", "mnist.ablations")
 # What a template may leave out, and why its default is right in every profile.
 LEFT_OUT = {
     "mnist.images.path",  # only with `source: folder`
@@ -30,8 +31,31 @@ LEFT_OUT = {
     *(  # the preset's own, which is the paper's
         f"mnist.{candidate}.{name}"
         for candidate in ("candidate", "fc_candidate")
-        for name in ("width", "batch", "learning_rate", "precision")
+        for name in ("width", "batch", "learning_rate")
     ),
+    *(f"lsun.candidate.{name}" for name in ("width", "batch", "learning_rate")),  # likewise
+    *(  # the preset's own size; what the machine does best
+        f"{section}.{name}"
+        for section in (
+            "mnist.candidate",
+            "mnist.fc_candidate",
+            "mnist.ablations",
+            "lsun.candidate",
+        )
+        for name in ("size", "precision", "compile")
+    ),
+    "machine.processes",  # one, until somebody has several GPUs
+    *(  # of other sources
+        f"lsun.images.{name}"
+        for name in ("path", "category", "pictures", "held_out", "planted", "licence")
+    ),
+    *(f"lsun.images.{name}" for name in ("attribution", "stand_in", "seed", "min_side")),
+    *(f"lsun.dedup_autoencoder.{name}" for name in ("max_updates", "batch", "learning_rate")),
+    "lsun.manifest.radius",  # only with `mode: near`
+    "lsun.dedup_report.verdicts",  # one place for all
+    "lsun.training_set.held_out_most",
+    "lsun.latent_walk.seed",
+    "groups",  # the user's own
 }
 
 Edit = Callable[[dict[str, Any]], object]

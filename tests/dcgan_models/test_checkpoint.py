@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from dcgan_models.presets import preset
 from dcgan_models.training.checkpoint import (
-    STATE_FILE,
+    KEPT_STATES,
+    STATES,
     adam_state,
     describe_differences,
     load_adam_state,
@@ -32,6 +33,7 @@ TENSORS = {
     "missing": torch.full((2,), torch.nan),
 }
 FACTS = {"step": 12, "config": {"seed": 3, "rate": 0.1, "layers": [1, 2]}}
+NAME = "step_000000012.safetensors"
 
 
 def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
@@ -46,19 +48,44 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
         assert tensors[name].dtype == tensor.dtype
         assert tensors[name].shape == tensor.shape
         assert tensors[name].numpy().tobytes() == tensor.numpy().tobytes()
-    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+    assert [path.name for path in (tmp_path / STATES).iterdir()] == [NAME]
+
+
+def test_the_last_states_and_those_of_snapshot_epochs_are_kept(tmp_path: Path) -> None:
+    for step in range(1, 7):
+        save_state(tmp_path, TENSORS, {"step": step}, epoch=1 if step == 2 else None)
+    passing = [f"step_{step:09d}.safetensors" for step in range(7 - KEPT_STATES, 7)]
+    left = sorted(path.name for path in (tmp_path / STATES).iterdir())
+    assert left == ["step_000000002_epoch_0001.safetensors", *passing]
+    loaded = load_state(tmp_path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 6}
+
+
+def test_a_damaged_state_gives_way_to_the_one_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        save_state(tmp_path, TENSORS, {"step": step})
+    newest = tmp_path / STATES / "step_000000002.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    loaded = load_state(tmp_path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 1}
+    assert str(newest) in caplog.text
+    assert "going back to the state before it" in caplog.text
 
 
 def test_any_flipped_bit_is_noticed(tmp_path: Path, refused: Any) -> None:
     """Every byte of the file: lengths, names, shapes, facts, checksum, numbers."""
     save_state(tmp_path, TENSORS, FACTS)
-    path = tmp_path / STATE_FILE
+    path = tmp_path / STATES / NAME
     whole = path.read_bytes()
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        with refused(str(path), "delete it to start anew"):
+        with refused(str(path), "delete states/ to start anew"):
             load_state(tmp_path)
     path.write_bytes(whole)
     assert load_state(tmp_path) is not None
@@ -66,18 +93,18 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path, refused: Any) -> None:
 
 def test_a_state_cut_short_anywhere_is_noticed(tmp_path: Path, refused: Any) -> None:
     save_state(tmp_path, TENSORS, FACTS)
-    path = tmp_path / STATE_FILE
+    path = tmp_path / STATES / NAME
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with refused(str(path), "delete it to start anew"):
+        with refused(str(path), "delete states/ to start anew"):
             load_state(tmp_path)
 
 
 def test_facts_of_the_header_cannot_be_exchanged(tmp_path: Path, refused: Any) -> None:
     """A header edited by hand, its length right."""
     save_state(tmp_path, TENSORS, FACTS)
-    path = tmp_path / STATE_FILE
+    path = tmp_path / STATES / NAME
     whole = path.read_bytes()
     (length,) = struct.unpack("<Q", whole[:8])
     header = json.loads(whole[8 : 8 + length])
@@ -89,10 +116,11 @@ def test_facts_of_the_header_cannot_be_exchanged(tmp_path: Path, refused: Any) -
 
 
 def test_foreign_files_are_no_state(tmp_path: Path, refused: Any) -> None:
-    save_file({"weights": torch.ones(3)}, tmp_path / STATE_FILE)
+    (tmp_path / STATES).mkdir()
+    save_file({"weights": torch.ones(3)}, tmp_path / STATES / NAME)
     with refused("not a training state"):
         load_state(tmp_path)
-    (tmp_path / STATE_FILE).write_bytes(b"PK\x03\x04 a pickle in a zip, as torch.save writes")
+    (tmp_path / STATES / NAME).write_bytes(b"PK\x03\x04 a pickle in a zip, as torch.save writes")
     with refused("not a safetensors file"):
         load_state(tmp_path)
 
@@ -172,11 +200,11 @@ def test_a_preset_may_be_named(tmp_path: Path) -> None:
 
 def test_machine_settings_are_no_part_of_the_identity() -> None:
     one = TrainConfig(preset=preset("mnist28"), data="here", seed=1)
-    other = replace(one, data="there", device="cpu", save_seconds=1.0)
+    other = replace(one, data="there", device="cpu", loading="streamed", save_seconds=1.0)
     assert one.identity() == other.identity()
     changes: list[dict[str, Any]] = [
         *({"seed": 2}, {"data_version": "x"}, {"split": "x"}, {"tick_steps": 1}),
-        {"precision": "fp32"},
+        *({"precision": "fp32"}, {"compile": "off"}, {"sync_batch_norm": False}),
         {"preset": preset("mnist28_fc")},
     ]
     for change in changes:

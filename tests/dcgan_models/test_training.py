@@ -6,7 +6,7 @@ import itertools
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_loop import PlainPair, Weights, plain_training, plain_weights
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from dcgan_models import load_discriminator, load_generator
+from dcgan_models.data import PixelStore
 from dcgan_models.networks import Discriminator, estimate_sampling_statistics, from_pixels
 from dcgan_models.presets import Preset, preset
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training import loop as loop_module
 from dcgan_models.training.checkpoint import load_state, run_lock
 from dcgan_models.training.config import Precision
-from dcgan_models.training.loop import DivergedError, random_stream
+from dcgan_models.training.loop import DivergedError
+from dcgan_models.training.pictures import Loading
 
 BATCH = 8
 PICTURES = 35  # four minibatches and three pictures over
@@ -90,128 +92,13 @@ def state_of(run_dir: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 # --- Against a plain loop -------------------------------------------------------------------
-# Written from the authors' train_cond_dcgan.py and lib/updates.py and soumith's main.lua, in
-# float64, with no part of dcgan_models but the streams of random numbers.
-
-Weights = list[Tensor]
-
-
-def plain_norm(x: Tensor, eps: float) -> Tensor:
-    axes = [0] if x.ndim == 2 else [0, 2, 3]
-    mean = x.mean(axes, keepdim=True)
-    return (x - mean) / ((x - mean).square().mean(axes, keepdim=True) + eps).sqrt()
-
-
-def with_label(x: Tensor, y: Tensor) -> Tensor:
-    if x.ndim == 4:
-        y = y[:, :, None, None] * torch.ones(len(x), 10, *x.shape[2:], dtype=x.dtype)
-    return torch.cat([x, y], 1)
-
-
-def lrelu(x: Tensor) -> Tensor:
-    return torch.where(x > 0, x, 0.2 * x)
-
-
-def mnist_g(w: Weights, z: Tensor, y: Tensor) -> Tensor:
-    h = plain_norm(with_label(z, y) @ w[0].T, 1e-8).relu()
-    h = plain_norm(with_label(h, y) @ w[1].T, 1e-8).relu().reshape(len(z), -1, 7, 7)
-    h = F.conv_transpose2d(with_label(h, y), w[2], stride=2, padding=2, output_padding=1)
-    h = plain_norm(h, 1e-8).relu()
-    h = F.conv_transpose2d(with_label(h, y), w[3], stride=2, padding=2, output_padding=1)
-    return h.sigmoid()
-
-
-def mnist_d(w: Weights, x: Tensor, y: Tensor) -> Tensor:
-    h = lrelu(F.conv2d(with_label(x, y), w[0], stride=2, padding=2))
-    h = lrelu(plain_norm(F.conv2d(with_label(h, y), w[1], stride=2, padding=2), 1e-8))
-    h = lrelu(plain_norm(with_label(h.flatten(1), y) @ w[2].T, 1e-8))
-    return (with_label(h, y) @ w[3].T).sigmoid()
-
-
-def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return plain_norm(x, 1e-5) * scale[:, None, None] + shift[:, None, None]
-
-
-def torch_g(w: Weights, z: Tensor, y: Tensor) -> Tensor:
-    h = affine(F.conv_transpose2d(z[:, :, None, None], w[0]), w[1], w[2]).relu()
-    for i in (3, 6, 9):
-        h = F.conv_transpose2d(h, w[i], stride=2, padding=1)
-        h = affine(h, w[i + 1], w[i + 2]).relu()
-    return F.conv_transpose2d(h, w[12], stride=2, padding=1).tanh()
-
-
-def torch_d(w: Weights, x: Tensor, y: Tensor) -> Tensor:
-    h = lrelu(F.conv2d(x, w[0], stride=2, padding=1))
-    for i in (1, 4, 7):
-        h = lrelu(affine(F.conv2d(h, w[i], stride=2, padding=1), w[i + 1], w[i + 2]))
-    return F.conv2d(h, w[10]).flatten().sigmoid()
-
-
-class PlainAdam:
-    """lib/updates.py: l2 joins the gradient, the moments are corrected, eps is outside the root."""
-
-    def __init__(self, weights: Weights, chosen: Preset) -> None:
-        self.weights, self.preset, self.t = weights, chosen, 0
-        self.m = [torch.zeros_like(w) for w in weights]
-        self.v = [torch.zeros_like(w) for w in weights]
-
-    def descend(self, loss: Tensor, rate: float) -> None:
-        b1, b2 = self.preset.beta1, self.preset.beta2
-        self.t += 1
-        gradients = torch.autograd.grad(loss, self.weights)
-        for w, g, m, v in zip(self.weights, gradients, self.m, self.v, strict=True):
-            with torch.no_grad():
-                g = g + self.preset.l2 * w  # noqa: PLW2901
-                m.copy_(b1 * m + (1 - b1) * g)
-                v.copy_(b2 * v + (1 - b2) * g * g)
-                step = m / (1 - b1**self.t) / ((v / (1 - b2**self.t)).sqrt() + self.preset.adam_eps)
-                w -= rate * step  # noqa: PLW2901
-
-
-def plain_training(
-    config: TrainConfig, pixels: Tensor, labels: Tensor, g: Weights, d: Weights
-) -> Iterator[tuple[float | None, float | None, Weights, Weights]]:
-    """(D's loss, G's loss, G, D) after each minibatch, from given initial weights."""
-    chosen = config.preset
-    draw, judge = (mnist_g, mnist_d) if chosen.classes else (torch_g, torch_d)
-    g_adam, d_adam = PlainAdam(g, chosen), PlainAdam(d, chosen)
-    latents, n_updates, n_epochs = random_stream(config.seed, "latents"), 0, 0
-    rate = first_rate = chosen.learning_rate
-    for _ in range(chosen.epochs + chosen.decay_epochs):
-        order = torch.randperm(
-            len(pixels), generator=random_stream(config.seed, f"order/{n_epochs}")
-        )
-        whole = len(order) // chosen.batch * chosen.batch
-        for rows in order[:whole].reshape(-1, chosen.batch):
-            x = pixels[rows].double().permute(0, 3, 1, 2) / 255
-            if chosen.z_distribution == "uniform":
-                z = torch.rand(len(rows), 100, generator=latents).double() * 2 - 1
-            else:
-                x, z = x * 2 - 1, torch.randn(len(rows), 100, generator=latents).double()
-            y = torch.eye(10, dtype=torch.float64)[labels[rows]]
-            both, turn = chosen.schedule == "both", n_updates % 2
-            d_loss = g_loss = None
-            if both or turn == 1:
-                fake = draw(g, z, y).detach()
-                loss = -judge(d, x, y).log().mean() - (1 - judge(d, fake, y)).log().mean()
-                d_adam.descend(loss, rate)
-                d_loss = loss.item()
-            if both or turn == 0:
-                loss = -judge(d, draw(g, z, y), y).log().mean()
-                g_adam.descend(loss, rate)
-                g_loss = loss.item()
-            n_updates += 1
-            yield d_loss, g_loss, g, d
-        n_epochs += 1
-        if n_epochs > chosen.epochs:
-            rate -= first_rate / chosen.decay_epochs
 
 
 def weights_of(state: dict[str, Tensor], role: str) -> Weights:
     """A saved network's weights in float64, in the order of its layers."""
     parts = ("weight.weight", "norm.weight", "norm.bias")
     names = [f"{role}.blocks.{i}.{part}" for i in range(5) for part in parts]
-    return [state[name].double().requires_grad_() for name in names if name in state]
+    return plain_weights(state[name] for name in names if name in state)
 
 
 # The published settings, and others under which each of Adam's constants weighs: with these,
@@ -250,12 +137,12 @@ def test_losses_and_weights_follow_the_plain_loop(
     shards = sorted(data.glob("shard_*.npy"))
     pixels = torch.from_numpy(np.concatenate([np.load(path) for path in shards]))
     labels = torch.arange(len(pixels)) % 10
-    g, d = (weights_of(first, role) for role in ("generator", "discriminator"))
-    plain = plain_training(config, pixels, labels, g, d)
-    for tick, state, (d_loss, g_loss, own_g, own_d) in zip(ticks, states, plain, strict=True):
-        assert tick.d_loss == pytest.approx(d_loss, abs=1e-5)
-        assert tick.g_loss == pytest.approx(g_loss, abs=1e-5)
-        for role, own in (("generator", own_g), ("discriminator", own_d)):
+    pair = PlainPair(chosen, weights_of(first, "generator"), weights_of(first, "discriminator"))
+    plain = plain_training(config, pixels, labels, pair)
+    for tick, state, losses in zip(ticks, states, plain, strict=True):
+        assert tick.d_loss == pytest.approx(losses.d, abs=1e-5)
+        assert tick.g_loss == pytest.approx(losses.g, abs=1e-5)
+        for role, own in (("generator", pair.g), ("discriminator", pair.d)):
             for weight, expected in zip(weights_of(state, role), own, strict=True):
                 torch.testing.assert_close(weight, expected, atol=1e-5, rtol=0)
 
@@ -275,11 +162,19 @@ def contents(run_dir: Path) -> dict[str, Any]:
         {key: value for key, value in json.loads(line).items() if key != "images_per_second"}
         for line in found["log.jsonl"].decode().splitlines()
     ]
-    # safetensors writes the two facts of its header in any order.
-    state = found["state.safetensors"]
-    (length,) = struct.unpack("<Q", state[:8])
-    found["state.safetensors"] = (json.loads(state[8 : 8 + length]), state[8 + length :])
+    states = sorted(name for name in found if name.startswith("states/step"))
+    newest = max(name for name in states if "_epoch_" not in name)
+    for name in states:  # when the passing ones were saved depends on the clock
+        state = found.pop(name)
+        if name == newest or "_epoch_" in name:
+            # safetensors writes the two facts of its header in any order.
+            (length,) = struct.unpack("<Q", state[:8])
+            found[name] = (json.loads(state[8 : 8 + length]), state[8 + length :])
     return found
+
+
+def newest_state(run_dir: Path) -> Path:
+    return max(run_dir.glob("states/step_*[0-9].safetensors"), key=lambda path: path.name)
 
 
 def assert_same_run(run_dir: Path, expected: dict[str, Any]) -> None:
@@ -324,7 +219,9 @@ def test_a_run_leaves_what_it_promises(config: TrainConfig, tmp_path: Path) -> N
         "result/generator/snapshots/epoch_0001.safetensors",
         "result/generator/snapshots/epoch_0003.safetensors",
         "result/generator/weights.safetensors",
-        "state.safetensors",
+        "states/step_000000004_epoch_0001.safetensors",
+        "states/step_000000012.safetensors",
+        "states/step_000000012_epoch_0003.safetensors",
     ]
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines == [vars(tick) for tick in ticks]
@@ -446,6 +343,15 @@ def test_stopped_and_killed_again_and_again_it_ends_in_the_same_bits(
     assert_same_run(run_dir, uninterrupted(config))
 
 
+def test_what_a_killed_save_left_is_removed(config: TrainConfig, tmp_path: Path) -> None:
+    """A state's hidden neighbour, as large as the state; one more for each such kill."""
+    train(config, tmp_path, should_stop=after(2))
+    left = tmp_path / "states" / ".step_000000003.safetensors.0123abcd.part"
+    left.write_bytes(b"half a state")
+    train(config, tmp_path)
+    assert not left.exists()
+
+
 def test_a_log_line_cut_short_by_a_kill_is_dropped(
     config: TrainConfig, uninterrupted: Any, tmp_path: Path
 ) -> None:
@@ -511,8 +417,9 @@ def test_the_rate_counts_seconds_of_training_alone(
 # --- The order of the pictures --------------------------------------------------------------
 
 
+@pytest.mark.parametrize("loading", ["resident", "streamed"])
 def test_each_epoch_shows_pictures_once_in_an_order_of_its_own(
-    tmp_path: Path, write_pictures: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_pictures: Any, monkeypatch: pytest.MonkeyPatch, loading: Loading
 ) -> None:
     pixels = np.zeros((PICTURES, 28, 28, 1), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(PICTURES)  # a picture's number is its first pixel
@@ -524,8 +431,9 @@ def test_each_epoch_shows_pictures_once_in_an_order_of_its_own(
         return from_pixels(pixels, chosen)
 
     monkeypatch.setattr(loop_module, "from_pixels", watch)
-    chosen = small(epochs=30, decay_epochs=0)
-    train(run_on(tmp_path / "data", preset=chosen, snapshots=()), tmp_path / "run")
+    chosen = small(epochs=30, decay_epochs=0, schedule="both")
+    config = run_on(tmp_path / "data", preset=chosen, snapshots=(), loading=loading)
+    train(config, tmp_path / "run")
 
     assert [len(minibatch) for minibatch in shown] == [BATCH] * 30 * PER_EPOCH
     epochs = [sum(shown[i : i + PER_EPOCH], []) for i in range(0, len(shown), PER_EPOCH)]
@@ -539,6 +447,29 @@ def test_each_epoch_shows_pictures_once_in_an_order_of_its_own(
     counts = Counter(itertools.chain(*epochs))
     assert set(counts) == set(range(PICTURES))
     assert min(counts.values()) > 20
+
+
+def test_pictures_read_ahead_train_the_same_bits(
+    config: TrainConfig, uninterrupted: Any, tmp_path: Path
+) -> None:
+    """Stopped in between as well: the reader begins where the run does."""
+    streamed = replace(config, loading="streamed")
+    train(streamed, tmp_path, should_stop=after(7))
+    assert train(streamed, tmp_path)
+    found, expected = contents(tmp_path), dict(uninterrupted(config))
+    del found["config.json"], expected["config.json"]
+    assert found == expected
+
+
+def test_what_the_reader_meets_stops_the_run(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(store: PixelStore, rows: Any) -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(PixelStore, "gather", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        train(replace(config, loading="streamed"), tmp_path)
 
 
 def test_labels_stay_with_their_pictures(
@@ -570,12 +501,12 @@ def test_labels_stay_with_their_pictures(
 def test_a_diverging_run_keeps_the_last_state(config: TrainConfig, tmp_path: Path) -> None:
     config = replace(config, preset=small(learning_rate=1e30))
     train(config, tmp_path, should_stop=after(0))
-    before = (tmp_path / "state.safetensors").read_bytes()
+    before = newest_state(tmp_path).read_bytes()
     with pytest.raises(DivergedError, match="is not finite by step") as caught:
         train(config, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert newest_state(tmp_path).read_bytes() == before
     assert state_of(tmp_path)[1]["step"] == 0
     assert not (tmp_path / "result" / "discriminator").exists()
 
@@ -606,10 +537,10 @@ def test_what_is_not_finite_is_neither_saved_nor_published(
 def test_a_stop_after_divergence_saves_nothing(config: TrainConfig, tmp_path: Path) -> None:
     config = replace(config, preset=small(learning_rate=1e30), tick_steps=1000, snapshots=())
     train(config, tmp_path, should_stop=after(0))
-    before = (tmp_path / "state.safetensors").read_bytes()
+    before = newest_state(tmp_path).read_bytes()
     with pytest.raises(DivergedError):
         train(config, tmp_path, should_stop=after(9))
-    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert newest_state(tmp_path).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -660,11 +591,13 @@ def test_a_damaged_state_is_refused_and_left_alone(
     words: str,
 ) -> None:
     train(config, tmp_path, should_stop=after(6))
-    damage(tmp_path / "state.safetensors")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    with refused(str(tmp_path / "state.safetensors"), words, "delete it to start anew"):
+    state = newest_state(tmp_path)
+    for path in tmp_path.glob("states/*"):
+        damage(path)
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with refused(str(state), words, "delete states/ to start anew"):
         train(config, tmp_path)
-    after_it = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    after_it = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after_it == before
 
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from training_runs import (
+    CHECKOUT,
+    PATIENCE_S,
+    assert_same_run,
+    command,
+    last_line,
+    log_of,
+    state_of,
+    training,
+    without_saves,
+)
 
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
-from dcgan_models.training.checkpoint import load_state
-
-PATIENCE_S = 120
-CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -48,59 +51,6 @@ def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory)
     run_dir = tmp_path_factory.mktemp("uninterrupted")
     assert train(without_saves(config), run_dir)
     return run_dir
-
-
-def without_saves(config: TrainConfig) -> TrainConfig:
-    """The same run, saved at its end alone: faster."""
-    return replace(config, save_seconds=1e9)
-
-
-def command(run_dir: Path) -> list[str]:
-    return [sys.executable, "-m", "dcgan_models.training", str(run_dir)]
-
-
-@contextmanager
-def training(run_dir: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command at work: its log has lines. It is killed if the block does not end it."""
-    process = subprocess.Popen(
-        command(run_dir), cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        log, deadline = run_dir / "log.jsonl", time.monotonic() + PATIENCE_S
-        while not (log.exists() and log.read_text().count("\n") >= 2):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.002)  # between two looks at the file
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def log_of(run_dir: Path) -> list[dict[str, Any]]:
-    lines = map(json.loads, (run_dir / "log.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
-
-
-def state_of(run_dir: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Every tensor as bytes, and the facts."""
-    state = load_state(run_dir)
-    assert state is not None
-    tensors, facts = state
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, facts
-
-
-def assert_same_run(run_dir: Path, other: Path) -> None:
-    """The same logs, the same states, and the same bytes of everything published."""
-    assert log_of(run_dir) == log_of(other)
-    assert state_of(run_dir) == state_of(other)
-    for folder in ("result", "grids"):
-        found, expected = (
-            {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-            for root in (run_dir / folder, other / folder)
-        )
-        assert found
-        assert found == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -139,7 +89,7 @@ def test_a_full_disk_leaves_the_last_state_whole(config: TrainConfig, tmp_path: 
     """No file may grow beyond half a state: writing one fails as on a full disk."""
     calls = iter([False] * 5)
     train(config, tmp_path, should_stop=lambda: next(calls, True))
-    path = tmp_path / "state.safetensors"
+    path = max(tmp_path.glob("states/*"))
     before, limit = path.read_bytes(), path.stat().st_size // 2
     done = subprocess.run(
         command(tmp_path),
@@ -154,14 +104,7 @@ def test_a_full_disk_leaves_the_last_state_whole(config: TrainConfig, tmp_path: 
     assert "File too large" in last_line(done.stderr)
     assert path.read_bytes() == before
     assert state_of(tmp_path)[1]["step"] == 5
-    assert not list(tmp_path.glob(".*"))  # the half-written file is gone
-
-
-def last_line(text: str) -> str:
-    """The message below the progress bar, which redraws itself with carriage returns."""
-    line = text.rstrip("\n").splitlines()[-1]
-    assert line.startswith("error: ")
-    return line
+    assert not list(tmp_path.rglob(".*"))  # the half-written file is gone
 
 
 # --- Without a process of its own -----------------------------------------------------------

@@ -151,13 +151,14 @@ class Bench:
         return [json.loads(line)["step"] for line in lines if line.endswith("}")]
 
     def saved_step(self, preset: str) -> int | None:
-        """The step of the saved state, None where none was saved."""
+        """The step of the newest saved state, None where none was saved."""
         from safetensors import safe_open
 
         folder = self.run_folder(preset)
-        if folder is None or not (folder / "state.safetensors").exists():
+        states = sorted(folder.glob("states/step_*.safetensors")) if folder else []
+        if not states:
             return None
-        with safe_open(folder / "state.safetensors", framework="np") as state:
+        with safe_open(states[-1], framework="np") as state:
             return int(json.loads(state.metadata()["facts"])["step"])
 
     def recorded_runs(self) -> list[tuple[str, str]]:
@@ -175,20 +176,26 @@ def shrink(params: dict[str, Any]) -> None:
         "width": 0.05,
         "epochs": 1,
         "decay_epochs": 1,
-        "snapshots": [1],
-        "health": {"diversity": 0.0, "label_agreement": 0.0},
+        "snapshots": 1,
+        "diversity": 0.0,
+        "label_agreement": 0.0,
         "samples": 200,
-        "references": [200],
+        "references": 200,
         "max_error": 1.0,
         "train": 600,
         "validation": 100,
         "test": 100,
+        "pictures": 240,
+        "probes": 20,
     }
     for key, value in params.items():
-        if key in small:
-            params[key] = small[key]
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             shrink(value)
+        elif key in small:
+            if isinstance(value, list):
+                params[key] = [small[key]]
+            elif type(value) is type(small[key]):  # some are counts here and shares there
+                params[key] = small[key]
     if "batch" in params:
         params["batch"] = 32
 

@@ -1,0 +1,175 @@
+"""Training a candidate and judging its health: for any group."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets import metadata as shown
+from dcgan_assets.launcher import train_somewhere
+from dcgan_assets.sections import Candidate
+from dcgan_assets.steps import Check, Outcome, Verdict, Work
+
+TRAINING_CHECKS = (
+    Check("finite_losses", "Every logged loss is a finite number."),
+    Check("d_loss_above_zero", "D is not so sure that G has nothing left to learn from."),
+    Check("diversity_kept", "Pictures of fixed z vary as much as they once did, or half of it."),
+    Check("filters_settled", "Few of G's channels show one map for every z, to and fro."),
+)
+Judged = tuple[tuple[Verdict, ...], dict[str, Any]]
+
+
+def train_candidate(
+    work: Work, data: str, judge: Callable[[Work, Any], Judged] | None = None
+) -> Outcome:
+    """Train both networks of the section's preset and judge their health.
+
+    The work lies in a run folder of its own, so that a stopped or killed run goes on there.
+
+    Args:
+        data: Key of the data set.
+        judge: Judges the trained generator by the group's own checks; gives verdicts, metadata.
+    """
+    from dcgan_models import load_generator
+    from dcgan_models.training import TrainConfig, train
+    from dcgan_models.training.loop import fixed_grid
+
+    section: Candidate = work.section
+    config = TrainConfig(
+        preset=section.resolved(),
+        data=str(work.input(data)),
+        data_version=work.inputs[data].data_version,
+        seed=work.seed,
+        snapshots=section.snapshots,
+        precision=section.precision,
+        compile=section.compile,
+        device=work.params.machine.device,
+    )
+    run_dir = work.run_dir(train, config.identity())
+    reporter = _Reporter(work, config.preset.batch, read_log(run_dir))
+    with reporter.bar:
+        finished = train_somewhere(work, config, run_dir, reporter.tick)
+    if not finished:
+        work.log(f"stopped and saved in {run_dir}; materialise again to go on")
+        work.stop.stop_now()
+    shutil.copytree(run_dir / "result", work.out(), dirs_exist_ok=True)
+    history = read_log(run_dir)
+    _write_history(history, work.out())
+    generator = load_generator(work.out() / "generator")
+    verdicts, facts = judge(work, generator) if judge else ((), {})
+    return Outcome(
+        metadata={
+            "samples": shown.picture(fixed_grid(generator), "samples of the fixed latents"),
+            "losses": shown.picture_file(work.out() / "losses.png", "losses of D and G"),
+            "images_seen_by_D": history[-1]["images_seen"],
+            "minibatches": history[-1]["step"],
+            **facts,
+        },
+        verdicts=(*_judge_training(history), *verdicts),
+    )
+
+
+class _Reporter:
+    """Turns ticks of the training loop into a progress bar, observations and warnings."""
+
+    def __init__(self, work: Work, batch: int, history: list[dict[str, Any]]) -> None:
+        self.work, self.batch, self.history = work, batch, history
+        self.bar = work.progress(None, "images")
+        self.ailing: set[str] = set()
+
+    def tick(self, tick: Any) -> None:
+        """Show one tick; after a resume the bar starts where the run does."""
+        self.bar.total = tick.steps * self.batch
+        if not self.bar.n:
+            self.bar.n = self.bar.initial = tick.step * self.batch
+        losses = {"d_loss": tick.d_loss, "g_loss": tick.g_loss}
+        losses = {name: loss for name, loss in losses.items() if loss is not None}
+        shown = {name: f"{loss:.3f}" for name, loss in losses.items()}
+        self.bar.set_postfix({"epoch": f"{tick.epoch:.1f}", **shown}, refresh=False)
+        self.bar.update(tick.step * self.batch - self.bar.n)
+        self.work.observe(
+            {
+                "step": tick.step,
+                "epoch": tick.epoch,
+                "images_per_second": tick.images_per_second,
+                "fixed_z_spread": tick.fixed_z_spread,
+                "oscillating_filters": tick.oscillating_filters,
+                **losses,
+            }
+        )
+        self._warn(vars(tick))
+
+    def _warn(self, line: dict[str, Any]) -> None:
+        """Say so when a rule of health begins to fail, once until it holds again."""
+        from dcgan_models.training.health import judge_health
+
+        self.history = [old for old in self.history if old["step"] < line["step"]] + [line]
+        findings = judge_health(self.history)
+        for finding in findings:
+            if not finding.healthy and finding.rule not in self.ailing:
+                self.work.warn(f"step {line['step']}: {finding.words}")
+        self.ailing = {finding.rule for finding in findings if not finding.healthy}
+
+
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, none where it has not begun."""
+    from dcgan_models.training.loop import LOG_FILE
+
+    path = run_dir / LOG_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _write_history(history: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """The log as Parquet, and a picture of the losses and the diversity of fixed z."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from matplotlib.figure import Figure
+
+    # How fast it went is not part of what was made.
+    table = pa.Table.from_pylist(list(history)).drop_columns(["images_per_second"])
+    pq.write_table(table, out / "log.parquet")
+    columns = table.to_pydict()
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    losses, spread = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    losses.plot(columns["epoch"], columns["d_loss"], label="D: -log D(x) - log(1 - D(G(z)))")
+    losses.plot(columns["epoch"], columns["g_loss"], label="G: -log D(G(z))")
+    losses.set(ylabel="loss, nats")
+    losses.legend(frameon=False)
+    spread.plot(columns["epoch"], columns["fixed_z_spread"], color="C2")
+    spread.set(xlabel="epoch", ylabel="spread of fixed z", ylim=(0, None))
+    figure.savefig(out / "losses.png", dpi=100)
+
+
+def _judge_training(history: Sequence[Mapping[str, Any]]) -> tuple[Verdict, ...]:
+    """Judge `TRAINING_CHECKS` by the log."""
+    from dcgan_models.training.health import judge_health
+
+    losses = [line[name] for line in history for name in ("d_loss", "g_loss")]
+    finite = bool(np.isfinite([loss for loss in losses if loss is not None]).all())
+    findings = judge_health(history)
+    return (
+        Verdict("finite_losses", finite, {"ticks": len(history)}),
+        *(
+            Verdict(
+                finding.rule,
+                finding.healthy,
+                {"value": round(finding.value, 4), "bound": finding.bound},
+            )
+            for finding in findings
+        ),
+    )
+
+
+def fixed_samples(folder: Path) -> npt.NDArray[np.uint8]:
+    """A published generator's first fixed latents as one picture."""
+    from dcgan_models import load_generator
+    from dcgan_models.training.loop import fixed_grid
+
+    return fixed_grid(load_generator(folder))

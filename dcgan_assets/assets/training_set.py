@@ -1,0 +1,164 @@
+"""Which of a group's pictures are trained on: an index that copies no pixels."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets.assets.deduplication import MANIFEST_FILE
+from dcgan_assets.assets.group_images import pixel_files, read_manifests, shard_facts
+from dcgan_assets.group_params import TrainingSet
+from dcgan_assets.sources.items import key_hash
+from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_models.data import DATASET_FILE, write_dataset
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json
+
+TRAIN, HELD_OUT = "train", "held_out"
+INDEX_FILE = "index.parquet"
+TRAINING_SET_CHECKS = (Check("every_picture_once", "No picture is in two splits.", required=True),)
+
+
+def make_training_set(work: Work) -> Outcome:
+    """Deal the kept pictures into training and held-out ones.
+
+    Duplicates share a split: what is dealt is the key of the picture that was kept for them.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    section: TrainingSet = work.section
+    table = _kept_rows(work)
+    keys = table["key"].to_pylist()
+    splits = deal_held_out(keys, table["split"].to_pylist(), section)
+    facts = shard_facts(work)
+    size = facts["size"]
+    files = pixel_files(work, size)
+    shard, row = _places(files, table)
+    index = pa.table(
+        {
+            "key": keys,
+            "shard": shard,
+            "row": row,
+            "label": table["label"].fill_null(-1),
+            "picture": table["picture"],
+            "split": splits,
+        }
+    )
+    pq.write_table(index, work.out() / INDEX_FILE)
+    counts = {name: int((splits == name).sum()) for name in (TRAIN, HELD_OUT)}
+    write_dataset(
+        work.out(),
+        index=INDEX_FILE,
+        shards=[os.path.relpath(path, _place(work)) for shard in files for path in shard],
+        n=len(keys),
+        shape=[size, size, 3],
+        dtype="uint8",
+        stand_in=facts["stand_in"],
+        splits=counts,
+        images=_image_versions(work),
+    )
+    return Outcome(
+        metadata={"dagster/row_count": len(keys), **counts},
+        verdicts=(
+            Verdict("every_picture_once", len(set(keys)) == len(keys), {"pictures": len(keys)}),
+        ),
+    )
+
+
+def _place(work: Work) -> Any:
+    """Where the index will lie: shards are named relative to it."""
+    return work.root / "data" / work.step.key
+
+
+def _kept_rows(work: Work) -> Any:
+    """Rows of the pictures that may be trained on; `picture` numbers all that have pixels."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    manifest = work.sibling("manifest")
+    if manifest in work.step.inputs:
+        table = pq.read_table(work.input(manifest) / MANIFEST_FILE)
+    else:
+        table = read_manifests(work, ["key", "row", "label", "split"])
+    table = table.filter(pc.is_valid(table["row"]))
+    table = table.append_column("picture", pa.array(np.arange(len(table))))
+    if manifest in work.step.inputs:
+        table = table.filter(pc.is_null(table["duplicate_of"]))
+    return table
+
+
+def deal_held_out(
+    keys: list[str], given: list[str | None], section: TrainingSet
+) -> npt.NDArray[np.object_]:
+    """The split of each picture.
+
+    A source's own held-out pictures stand. Where it names none, those whose key hashes lowest
+    are held out: a new picture leaves the others where they are, but for the last in the queue.
+
+    Args:
+        keys: Of the pictures.
+        given: The source's own split, or None.
+        section: The share to hold out, and the most.
+    """
+    splits = np.full(len(keys), TRAIN, object)
+    if any(split is not None for split in given):
+        splits[[split in (HELD_OUT, "test") for split in given]] = HELD_OUT
+        return splits
+    hashes = np.array([key_hash(f"split/{key}") for key in keys], np.uint64)
+    chosen = np.flatnonzero(hashes < section.held_out * 2.0**64)
+    order = chosen[np.argsort(hashes[chosen], kind="stable")]
+    splits[order[: section.held_out_most]] = HELD_OUT
+    return splits
+
+
+def _places(files: list[Any], table: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The file and the row in it of each picture, from its shard and its row there."""
+    part, row = (table[name].to_numpy().astype(np.int64) for name in ("part", "row"))
+    file = np.empty_like(part)
+    first = 0
+    for number, paths in enumerate(files):
+        here = part == number
+        lengths = [len(np.load(path, mmap_mode="r")) for path in paths]
+        ends = np.cumsum(lengths)
+        which = np.searchsorted(ends, row[here], "right")
+        file[here] = first + which
+        row[here] -= np.concatenate([[0], ends[:-1]])[which]
+        first += len(paths)
+    return file, row
+
+
+def _image_versions(work: Work) -> dict[str, str]:
+    """Data versions of the shards that the index points into."""
+    images = work.sibling("images")
+    return {
+        label: made.data_version
+        for label, made in work.inputs.items()
+        if label.split("[")[0] == images
+    }
+
+
+def pictures_of(work: Work, split: str) -> npt.NDArray[np.int64]:
+    """The numbers, among all pictures with pixels, of a split's pictures, in its order."""
+    import pyarrow.parquet as pq
+
+    index = pq.read_table(work.input(work.sibling("training_set")) / INDEX_FILE)
+    here = np.array(index["split"].to_pylist()) == split
+    numbers: npt.NDArray[np.int64] = index["picture"].to_numpy()[here]
+    return numbers
+
+
+def require_current(work: Work) -> None:
+    """Stop where the pictures were made anew since the index was: its rows are other pictures.
+
+    Raises:
+        UserError: Naming what to do.
+    """
+    key = work.sibling("training_set")
+    recorded = read_json(work.input(key) / DATASET_FILE)["images"]
+    if recorded != _image_versions(work):
+        raise UserError(f"{key}: made from other pictures; run `dcgan materialize {key}`")

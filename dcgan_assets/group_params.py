@@ -1,0 +1,205 @@
+"""Sections of params.yaml that every group of pictures has: LSUN, faces, a user's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dcgan_assets.sections import Candidate, Count, Epochs, Fraction, Positive, Section, Seed
+from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
+from dcgan_models.presets import SIZES
+
+HASH_SIDE = 32
+
+
+def _known_size(size: int) -> int:
+    if size not in SIZES:
+        raise ValueError(f"pictures are {', '.join(map(str, SIZES))} pixels wide, not {size}")
+    return size
+
+
+def _known_category(category: str | None) -> str | None:
+    if category is not None and category not in LSUN_CATEGORIES:
+        raise ValueError(f"LSUN has no {category!r}; allowed: {', '.join(LSUN_CATEGORIES)}")
+    return category
+
+
+Size = Annotated[int, Field(strict=True), AfterValidator(_known_size)]
+
+
+class GroupImages(Section):
+    """Where a group's pictures come from, and how large they are made.
+
+    Attributes:
+        source: `photographs` are those of installed packages; `folder` is a tree of pictures,
+            `archive` a zip or tar, `lsun` one of LSUN's databases (LMDB).
+        path: Of folder, archive or database, relative to the workspace.
+        category: Of LSUN, to be downloaded; in place of a path.
+        size: Side of the training pictures: short side scaled to it, centre cropped.
+        min_side: Pictures with a shorter side are rejected.
+        shards: Parts that are made one by one, each in a run of its own.
+        pictures, held_out, planted, seed: Of photographs: how many crops are trained on, how many
+            come from regions that are not, the share that are near-duplicates of others.
+        licence, attribution: Of a folder's or archive's pictures.
+        stand_in: Whether a folder or archive holds other pictures than the paper's.
+    """
+
+    source: Literal["photographs", "folder", "archive", "lsun"]
+    path: str | None = None
+    category: Annotated[str | None, AfterValidator(_known_category)] = None
+    size: Size
+    min_side: Count = HASH_SIDE
+    shards: Annotated[int, Field(ge=1, le=99, strict=True)]
+    pictures: Count | None = None
+    held_out: Epochs = 0
+    planted: Annotated[float, Field(ge=0, le=0.5, strict=True)] = 0.0
+    seed: Seed = 42
+    licence: str = "unstated"
+    attribution: str = "unstated"
+    stand_in: bool = False
+
+    @model_validator(mode="after")
+    def _of_its_source(self) -> Self:
+        packaged = self.source == "photographs"
+        if packaged != (self.pictures is not None):
+            raise ValueError("`pictures` is needed with `source: photographs`, and only there")
+        if self.category is not None and self.source != "lsun":
+            raise ValueError("`category` goes with `source: lsun`")
+        if (self.path is None) != (packaged or self.category is not None):
+            raise ValueError("`path` is needed unless the pictures are packaged or downloaded")
+        return self
+
+
+class TrainingSet(Section):
+    """Which pictures are trained on.
+
+    Attributes:
+        held_out: Share that is never trained on, dealt by hash; a source's own split stands.
+        held_out_most: At most so many.
+    """
+
+    held_out: Fraction
+    held_out_most: Count = 10_000
+
+
+class GroupHealth(Section):
+    """Bounds under which a candidate is not published; see checks of `candidate`.
+
+    Attributes:
+        diversity: Least spread of samples, as a share of the training pictures'.
+    """
+
+    diversity: Fraction
+
+
+class GroupCandidate(Candidate):
+    """A training run on a group's pictures."""
+
+    health: GroupHealth
+
+
+class Samples(Section):
+    """Grids of the same fixed latents (Figures 2, 3, 10 and 11).
+
+    Attributes:
+        epochs: Snapshots to draw beside the final network.
+    """
+
+    rows: Count
+    columns: Count
+    epochs: tuple[Count, ...] = ()
+
+
+class LatentWalk(Section):
+    """Figure 4: segments between random points, steps in each, and rows of faded photographs."""
+
+    segments: Count
+    steps: Annotated[int, Field(ge=2, strict=True)]
+    pixel_rows: Count
+    seed: Seed = 4
+
+
+class PictureGroup(Section):
+    """A group of pictures, from source to figures."""
+
+    images: GroupImages
+    training_set: TrainingSet
+    candidate: GroupCandidate
+    samples: Samples
+    latent_walk: LatentWalk
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        side = self.candidate.resolved().image[1]
+        if side != self.images.size:
+            raise ValueError(
+                f"images.size is {self.images.size} and candidate's networks draw {side}; "
+                f"set candidate.size to {self.images.size}"
+            )
+        missing = sorted(set(self.samples.epochs) - set(self.candidate.snapshots))
+        if missing:
+            raise ValueError(f"samples.epochs: no snapshot is kept of {missing}")
+        return self
+
+
+class DedupAutoencoder(Section):
+    """The autoencoder whose code is the semantic hash (section 3.1).
+
+    Attributes:
+        epochs, max_updates, batch, learning_rate: Of its training.
+        probes: Share of pictures that it never sees, on which recall is measured.
+    """
+
+    epochs: Count
+    max_updates: Count | None = None
+    batch: Count = 256
+    learning_rate: Positive = 1e-3
+    probes: Fraction
+
+
+class Deduplication(Section):
+    """What counts as a duplicate.
+
+    Attributes:
+        mode: `exact` collisions are the paper's; `near` takes codes within `radius` bits.
+    """
+
+    mode: Literal["exact", "near"]
+    radius: Annotated[int, Field(ge=1, le=10, strict=True)] = 7
+
+    @property
+    def bits(self) -> int:
+        """Differing bits that still count as the same picture."""
+        return self.radius if self.mode == "near" else 0
+
+
+class DedupReport(Section):
+    """How the deduplication is judged.
+
+    Attributes:
+        probes: Pictures, at most, that are edited and looked for.
+        pairs: Removed pictures shown beside the kept ones, for a person's verdict.
+        verdicts: CSV of those verdicts, relative to the workspace; counted when it is there.
+    """
+
+    probes: Count
+    pairs: Count
+    verdicts: str = "annotations/lsun/duplicates.csv"
+
+
+class NearestTrainingImages(Section):
+    """What the authors' README did with a web search: generated pictures and their neighbours."""
+
+    pictures: Count
+    neighbours: Count
+    shown: Count
+
+
+class LsunGroup(PictureGroup):
+    """LSUN bedrooms: sections 3.1 and 6.1 of the paper, Figures 2 to 4."""
+
+    dedup_autoencoder: DedupAutoencoder
+    manifest: Deduplication
+    dedup_report: DedupReport
+    nearest_training_images: NearestTrainingImages

@@ -1,0 +1,208 @@
+"""The factory of picture groups: the same assets for LSUN, faces, ImageNet and a user's pictures.
+
+images [shards] -> training_set -> candidate -> generator + discriminator -> samples,
+                                                                             latent_walk
+with deduplication:
+images [shards] -> dedup_autoencoder -> hashes -> manifest, dedup_report
+                                                  manifest -> training_set -> ...
+                                        ... generator -> nearest_training_images
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcgan_assets.assets import (
+    dedup_report,
+    deduplication,
+    group_figures,
+    group_images,
+    group_networks,
+    nearest_training_images,
+    training_set,
+)
+from dcgan_assets.assets.candidate import TRAINING_CHECKS
+from dcgan_assets.steps import Step
+
+_TORCH = frozenset({"pytorch"})
+_TABLE = frozenset({"parquet", "table"})
+
+
+def image_group(group: str, section: str, about: str, *, dedup: bool = False) -> tuple[Step, ...]:
+    """The steps of a picture group.
+
+    Args:
+        group: Name of the group, the first half of every key.
+        section: Where it stands in params.yaml, such as `lsun` or `groups.cats`.
+        about: What the pictures are, for the descriptions.
+        dedup: Whether near-duplicates are removed by semantic hashes (section 3.1).
+    """
+
+    def step(name: str, **facts: Any) -> Step:
+        names = (name,) if isinstance(name, str) else name
+        outputs = tuple(f"{group}/{one}" for one in names)
+        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
+        own = facts.pop("section", names[0])
+        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
+
+    return (
+        _images(step, about),
+        *(_deduplication(step) if dedup else ()),
+        *_networks(step, about, dedup=dedup),
+        *_figures(step),
+        *((_nearest(step),) if dedup else ()),
+    )
+
+
+def _images(step: Any, about: str) -> Step:
+    made: Step = step(
+        "images",
+        kind="data",
+        compute=group_images.make_images,
+        shards=group_images.shard_names,
+        source_version=group_images.source_version,
+        checks=group_images.IMAGE_CHECKS,
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=(
+            f"{about} (section 4): each input decoded once, short side scaled and centre cropped, "
+            "small for training and 32 pixels for hashing; a manifest row for every input, kept or "
+            "rejected."
+        ),
+    )
+    return made
+
+
+def _deduplication(step: Any) -> tuple[Step, ...]:
+    return (
+        step(
+            "dedup_autoencoder",
+            inputs=("images",),
+            kind="models",
+            compute=deduplication.make_autoencoder,
+            checks=deduplication.AUTOENCODER_CHECKS,
+            pool="gpu",
+            seeded=True,
+            kinds=_TORCH,
+            description=(
+                "The 3072-128-3072 denoising autoencoder of section 3.1, dropout-regularised, with "
+                "a ReLU code: which units are active is a picture's semantic hash."
+            ),
+        ),
+        step(
+            "hashes",
+            inputs=("images", "dedup_autoencoder"),
+            section="dedup_autoencoder",
+            kind="data",
+            compute=deduplication.make_hashes,
+            kinds=frozenset({"numpy"}),
+            description="The 128-bit code of every kept picture (section 3.1), a file a shard.",
+        ),
+        step(
+            "manifest",
+            inputs=("images", "hashes"),
+            kind="data",
+            compute=deduplication.make_manifest,
+            checks=deduplication.MANIFEST_CHECKS,
+            kinds=_TABLE,
+            description=(
+                "Every input: kept, a duplicate of a kept one by its code, or rejected with a "
+                "reason (section 3.1)."
+            ),
+        ),
+        step(
+            "dedup_report",
+            inputs=("images", "dedup_autoencoder", "hashes", "manifest"),
+            kind="results",
+            compute=dedup_report.make_report,
+            source_version=dedup_report.verdicts_version,
+            kinds=frozenset({"table", "matplotlib"}),
+            shows=("result.json", "figure.png"),
+            description=(
+                "What was removed, and how good the removal is: recall of planted copies, false "
+                "pairs, contact sheets, the usual perceptual hashes beside ours (section 3.1)."
+            ),
+        ),
+    )
+
+
+def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
+    return (
+        step(
+            "training_set",
+            inputs=("images", "manifest") if dedup else ("images",),
+            kind="data",
+            compute=training_set.make_training_set,
+            checks=training_set.TRAINING_SET_CHECKS,
+            kinds=_TABLE,
+            description=(
+                "Which pictures are trained on (section 4) and which held out; it copies no pixels."
+            ),
+        ),
+        step(
+            "candidate",
+            inputs=("images", "training_set"),
+            kind="models",
+            compute=group_networks.make_candidate,
+            checks=TRAINING_CHECKS + group_networks.GROUP_CHECKS,
+            pool="gpu",
+            seeded=True,
+            transient=True,
+            kinds=_TORCH,
+            description=f"A DCGAN trained on {about} (sections 3 and 4). Not yet published.",
+        ),
+        step(
+            ("generator", "discriminator"),
+            inputs=("candidate",),
+            section="candidate",
+            kind="models",
+            compute=group_networks.publish,
+            kinds=_TORCH,
+            description=(
+                "The published networks (sections 3 and 4): the candidate if it is healthy, else "
+                "those that were published before."
+            ),
+        ),
+    )
+
+
+def _figures(step: Any) -> tuple[Step, ...]:
+    return (
+        step(
+            "samples",
+            inputs=("generator",),
+            kind="results",
+            compute=group_figures.draw_samples,
+            kinds=frozenset({"matplotlib"}),
+            shows=("figure.png",),
+            description="Figures 2 and 3: samples of the same z after early epochs and the last.",
+        ),
+        step(
+            "latent_walk",
+            inputs=("images", "training_set", "generator"),
+            kind="results",
+            compute=group_figures.draw_walk,
+            checks=group_figures.WALK_CHECKS,
+            kinds=frozenset({"matplotlib"}),
+            shows=("result.json", "figure.png"),
+            description=(
+                "Figure 4: a walk through the latent space, with photographs faded into one "
+                "another as the baseline, and how evenly both change (section 6.1)."
+            ),
+        ),
+    )
+
+
+def _nearest(step: Any) -> Step:
+    made: Step = step(
+        "nearest_training_images",
+        inputs=("images", "dedup_autoencoder", "training_set", "generator", "discriminator"),
+        kind="results",
+        compute=nearest_training_images.find_nearest,
+        kinds=frozenset({"pytorch", "table"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            "Generated pictures beside the training pictures most like them, and how far held-out "
+            "real ones are. " + nearest_training_images.WARNING
+        ),
+    )
+    return made

@@ -1,0 +1,67 @@
+"""What sections of params.yaml are built from: values that are checked, trainings, candidates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dcgan_models.errors import UserError
+from dcgan_models.presets import Preset, preset
+
+# Strict: `yes` and "20" are not numbers.
+Count = Annotated[int, Field(gt=0, strict=True)]
+Epochs = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What of this section decides the asset's content, as plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+class Training(Section):
+    """A preset and what is overridden of it. Budgets are in epochs."""
+
+    preset: str
+    size: Count | None = None
+    width: Positive = 1.0
+    batch: Count | None = None
+    learning_rate: Positive | None = None
+    epochs: Epochs
+    decay_epochs: Epochs
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("`epochs` and `decay_epochs` are both 0; nothing would be trained")
+        try:
+            self.resolved()
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def resolved(self) -> Preset:
+        """The preset with this section's overrides applied."""
+        names = ("size", "batch", "learning_rate", "epochs", "decay_epochs")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return preset(self.preset).with_overrides(width=self.width, **changes)
+
+    def identity(self) -> dict[str, Any]:
+        """The section with the resolved preset: presets.py itself is in no code version."""
+        return {**super().identity(), "preset": self.resolved().to_dict()}
+
+
+class Candidate(Training):
+    """A training run whose networks may be published."""
+
+    snapshots: tuple[Count, ...] = ()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto", "off", "default", "reduce-overhead", "max-autotune"] = "auto"

@@ -1,0 +1,149 @@
+"""Several processes that train one pair of networks: what each does, and how they stay equal.
+
+Started by torchrun, every process holds both networks and takes its share of each minibatch; the
+preset's batch is that of all of them together. Gradients are averaged as one flat tensor, so that
+every process makes the same update. Process 0 leads: it alone writes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dcgan_models.errors import UserError
+from dcgan_models.networks import Network
+
+_PR_SET_PDEATHSIG = 1
+_PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process's place among `size`.
+
+    Attributes:
+        control: Group for flags, on the processor: agreeing never waits for a GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    control: Any = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> slice:
+        """This process's rows of a minibatch; together the shares are the whole of it."""
+        if batch % self.size:
+            raise UserError(f"a batch of {batch} does not divide among {self.size} processes")
+        rows = batch // self.size
+        return slice(self.rank * rows, (self.rank + 1) * rows)
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace every tensor by its mean over the team, all of them in one message."""
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, mean in zip(tensors, parts, strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so: all learn the same answer at the same step."""
+        if self.size == 1:
+            return flag
+        votes = torch.tensor([int(flag)])
+        dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=self.control)
+        return bool(votes)
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        if self.size > 1:
+            dist.barrier(group=self.control)
+
+    def synchronise_norms(self, *networks: Network) -> None:
+        """Normalise by the statistics of the whole minibatch, not of each process's share."""
+        if self.size > 1:
+            for network in networks:
+                for _, norm in network.norms():
+                    norm.team_mean = self._differentiable_mean
+
+    def _differentiable_mean(self, values: Tensor) -> Tensor:
+        total: Tensor = _Sum.apply(values)
+        return total / self.size
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the team, whose gradient is the sum of everybody's gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
+
+
+@contextmanager
+def say_error(team: Team) -> Iterator[None]:
+    """Print an error as one line, once: what all processes raise, the leader says."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        if team.leads:
+            sys.stderr.write(f"error: {error}\n")
+        raise
+
+
+@contextmanager
+def join_team() -> Iterator[Team]:
+    """The team that torchrun started this process for; a team of one without torchrun."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Team()
+        return
+    die_with_parent()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        yield Team(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+    except RuntimeError as error:
+        if not _lost(error):
+            raise
+        raise UserError("another process of the team was lost") from None
+    finally:
+        dist.destroy_process_group()
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether a message did not arrive: gloo and NCCL raise these two kinds."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def die_with_parent() -> None:
+    """End this process when its parent does: a killed launcher must leave nobody training."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it went before we had asked
+            sys.exit(1)

@@ -1,0 +1,103 @@
+"""`kill -9` at thirty random moments of a training: nothing is half, and nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from training_runs import (
+    assert_same_run,
+    command,
+    started,
+    state_of,
+    training,
+    wait_until,
+    without_saves,
+)
+
+from dcgan_models.presets import preset
+from dcgan_models.training import TrainConfig, train
+from dcgan_models.training.checkpoint import _read_state
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS_AT_WORK, KILLS_AT_THE_END = 24, 6
+PER_EPOCH = 3
+EPOCHS = 250
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> TrainConfig:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
+    data = write_pictures(tmp_path_factory.mktemp("digits"), pixels)
+    return TrainConfig(
+        preset=preset("mnist28").with_overrides(width=0.02, batch=8, epochs=EPOCHS, decay_epochs=0),
+        data=str(data),
+        seed=5,
+        snapshots=tuple(range(5, EPOCHS + 1, 45)),
+        tick_steps=PER_EPOCH,
+        device="cpu",
+        precision="fp32",
+        save_seconds=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("uninterrupted")
+    assert train(without_saves(config), run_dir)
+    return run_dir
+
+
+def assert_nothing_is_half(run_dir: Path) -> None:
+    """Every file that has its name is whole; what was being written has another, hidden one."""
+    states = sorted((run_dir / "states").glob("step_*"))
+    assert states
+    for path in states:
+        _read_state(path)
+    for path in run_dir.glob("result/**/[!.]*.safetensors"):
+        assert load_file(path)
+
+
+def test_killed_at_work_thirty_times_in_all_it_ends_in_the_same_bits(
+    config: TrainConfig, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Some runs save after every minibatch, so that most of their time is spent in saves."""
+    rng, last = random.Random(1), 0  # noqa: S311  (moments, not secrets)
+    for _ in range(KILLS_AT_WORK):
+        replace(config, save_seconds=rng.choice([0.0, 0.0, 0.03])).write(tmp_path)
+        with training(tmp_path) as process:
+            time.sleep(rng.uniform(0, 0.1))  # the moment is what is random here
+            process.kill()
+        assert_nothing_is_half(tmp_path)
+        step = state_of(tmp_path)[1]["step"]
+        assert last <= step < EPOCHS * PER_EPOCH
+        last = step
+    assert last > KILLS_AT_WORK, "each start went on, not back"
+    assert not (tmp_path / "result" / "discriminator").exists()
+
+    # The others fall while the result is written.
+    calls = iter(range(EPOCHS * PER_EPOCH - last - 1))
+    assert not train(without_saves(config), tmp_path, should_stop=lambda: next(calls, None) is None)
+    for _ in range(KILLS_AT_THE_END):
+        with started(command(tmp_path), tmp_path / "output") as process:
+            wait_until(
+                lambda: (
+                    state_of(tmp_path)[1]["step"] == EPOCHS * PER_EPOCH
+                    or process.poll() is not None
+                ),
+                "the last state",
+            )
+            time.sleep(rng.uniform(0, 0.3))
+            process.kill()
+        assert_nothing_is_half(tmp_path)
+
+    (tmp_path / "output").unlink()
+    assert train(without_saves(config), tmp_path)
+    assert_same_run(tmp_path, uninterrupted)
