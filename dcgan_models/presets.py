@@ -406,6 +406,19 @@ def _paper_stack(size: int) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
     return generator, discriminator
 
 
+def _of_the_paper(name: str, source: str, *, size: int, epochs: int) -> Preset:
+    """A preset with the networks of Figure 1."""
+    generator, discriminator = _paper_stack(size)
+    return Preset(
+        name=name,
+        source=source,
+        image=(3, size, size),
+        epochs=epochs,
+        generator=generator,
+        discriminator=discriminator,
+    )
+
+
 def _resized(preset: Preset, size: int) -> Preset:
     """The preset for pictures of another size, stages added or taken away."""
     if (preset.generator, preset.discriminator) != _paper_stack(preset.image[1]):
@@ -461,29 +474,20 @@ _ALL = (
             _LOGIT,
         ),
     ),
-    Preset(
-        name="lsun64",
-        source="section 4.1, Fig. 1; D mirrors G; l2 as in the authors' faces script",
-        image=(3, 64, 64),
+    _of_the_paper(
+        "lsun64",
+        "section 4.1, Fig. 1; D mirrors G; l2 as in the authors' faces script",
+        size=64,
         epochs=5,
-        generator=_paper_stack(64)[0],
-        discriminator=_paper_stack(64)[1],
     ),
-    Preset(
-        name="faces64",
-        source="section 4.2; authors' faces/train_uncond_dcgan.py",
-        image=(3, 64, 64),
-        epochs=25,
-        generator=_paper_stack(64)[0],
-        discriminator=_paper_stack(64)[1],
+    _of_the_paper(
+        "faces64", "section 4.2; authors' faces/train_uncond_dcgan.py", size=64, epochs=25
     ),
-    Preset(
-        name="albums128",
-        source="the README's album covers; one more 5x5 stage is our choice",
-        image=(3, 128, 128),
+    _of_the_paper(
+        "albums128",
+        "the README's album covers; one more 5x5 stage is our choice",
+        size=128,
         epochs=25,
-        generator=_paper_stack(128)[0],
-        discriminator=_paper_stack(128)[1],
     ),
     Preset(
         name="imagenet32",

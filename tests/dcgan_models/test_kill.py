@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from training_runs import (
     assert_same_run,
     command,
+    quick_run,
     started,
     state_of,
     training,
@@ -21,7 +22,6 @@ from training_runs import (
     without_saves,
 )
 
-from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 from dcgan_models.training.checkpoint import _read_state
 
@@ -36,16 +36,8 @@ EPOCHS = 250
 def config(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> TrainConfig:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
     data = write_pictures(tmp_path_factory.mktemp("digits"), pixels)
-    return TrainConfig(
-        preset=preset("mnist28").with_overrides(width=0.02, batch=8, epochs=EPOCHS, decay_epochs=0),
-        data=str(data),
-        seed=5,
-        snapshots=tuple(range(5, EPOCHS + 1, 45)),
-        tick_steps=PER_EPOCH,
-        device="cpu",
-        precision="fp32",
-        save_seconds=0.0,
-    )
+    snapshots = tuple(range(5, EPOCHS + 1, 45))
+    return quick_run(data, {"epochs": EPOCHS}, snapshots=snapshots, tick_steps=PER_EPOCH)
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,12 @@ from training_runs import (
     command,
     last_line,
     log_of,
+    quick_run,
     state_of,
     training,
     without_saves,
 )
 
-from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 
 
@@ -34,16 +34,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> Tra
     """A run of 120 minibatches that saves after each, so that a signal falls in the middle."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
     data = write_pictures(tmp_path_factory.mktemp("digits"), pixels)
-    return TrainConfig(
-        preset=preset("mnist28").with_overrides(width=0.02, batch=8, epochs=40, decay_epochs=0),
-        data=str(data),
-        seed=5,
-        snapshots=(1,),
-        tick_steps=3,
-        device="cpu",
-        precision="fp32",
-        save_seconds=0.0,
-    )
+    return quick_run(data, {"epochs": 40}, snapshots=(1,))
 
 
 @pytest.fixture(scope="module")

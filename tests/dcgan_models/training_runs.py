@@ -13,11 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig
 from dcgan_models.training.checkpoint import load_state
 
 PATIENCE_S = 120
 CHECKOUT = Path(__file__).parents[2]
+
+
+def quick_run(data: Path, changes: dict[str, Any], **settings: Any) -> TrainConfig:
+    """A run of a tiny network that saves whenever it may.
+
+    Args:
+        data: Of digits.
+        changes: To the preset.
+        settings: Of the run.
+    """
+    chosen = preset("mnist28").with_overrides(width=0.02, batch=8, decay_epochs=0, **changes)
+    common = {"seed": 5, "tick_steps": 3, "device": "cpu", "precision": "fp32", "save_seconds": 0.0}
+    return TrainConfig(preset=chosen, data=str(data), **{**common, **settings})
 
 
 def without_saves(config: TrainConfig) -> TrainConfig:
