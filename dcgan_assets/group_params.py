@@ -140,6 +140,10 @@ class PictureGroup(Section):
         missing = sorted(set(self.samples.epochs) - set(self.candidate.snapshots))
         if missing:
             raise ValueError(f"samples.epochs: no snapshot is kept of {missing}")
+        last = self.candidate.epochs + self.candidate.decay_epochs
+        late = [epoch for epoch in self.samples.epochs if epoch > last]
+        if late:
+            raise ValueError(f"samples.epochs: training ends with epoch {last}, before {late}")
         return self
 
 

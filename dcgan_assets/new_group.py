@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dcgan_assets.params import PARAMS_FILE, validate_params
+from dcgan_assets.params import PARAMS_FILE, Params, validate_params
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -37,6 +37,8 @@ def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"group name {name!r}: small letters, digits and _ are allowed")
+    if name in Params.model_fields:
+        raise UserError(f"groups.{name}: the name is taken; choose another")
     if name in workspace.params.groups:
         raise UserError(f"groups.{name} is in {PARAMS_FILE} already; choose another name")
     folder = folder.resolve()

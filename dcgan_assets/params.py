@@ -214,14 +214,14 @@ def _one_line(error: yaml.YAMLError) -> str:
 def _explain(error: ValidationError) -> str:
     """The first error as one line: the key, what is wrong, what is allowed."""
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"])) or "the file"
+    key = ".".join(map(str, first["loc"]))
     match first["type"]:
         case "extra_forbidden":
             return f"{key}: unknown key; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"
         case "missing":
             return f"{key}: this key is missing"
         case "value_error":
-            return f"{key}: {first['ctx']['error']}"
+            return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
         case _:
             return f"{key}: {first['msg']} (found {first['input']!r:.60})"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,11 @@ from torch.nn import functional as F  # noqa: N812  (the field's own name for it
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic, read_json, write_json
 from dcgan_models.presets import Layer, Preset
+
+if TYPE_CHECKING:
+    from dcgan_models.data import PixelStore
+
+Pixels = npt.NDArray[np.uint8]
 
 WEIGHTS_FILE = "weights.safetensors"
 NETWORK_FILE = "network.json"
@@ -377,6 +382,82 @@ def estimate_sampling_statistics(generator: Generator, seed: int, minibatches: i
             yield z.to(device), labels
 
     estimate_statistics(generator, draw())
+
+
+def fix_statistics(
+    discriminator: Discriminator, pictures: Pixels | PixelStore, *, batch: int = 128
+) -> None:
+    """Fix D's batch norm statistics on real pictures; D is left in `eval()` mode.
+
+    As the authors did for their SVHN features: the plain average over minibatches of 128. A last
+    minibatch that is not full would count as much as the others and is left out.
+
+    Args:
+        discriminator: Of an unconditional preset.
+        pictures: uint8 (n, height, width, channels), or a store, of which a minibatch is read at
+            a time; some thousand are enough.
+        batch: Pictures of a minibatch.
+
+    Raises:
+        UserError: There are no pictures, they do not fit D, or D is conditional.
+    """
+    whole = max(len(pictures) - len(pictures) % batch, min(len(pictures), batch))
+    inputs = picture_batches(discriminator, pictures, batch, stop=whole)
+    estimate_statistics(discriminator, ((images, None) for images in inputs))
+
+
+def picture_batches(
+    discriminator: Discriminator,
+    pictures: Pixels | PixelStore,
+    batch: int,
+    *,
+    stop: int | None = None,
+) -> Iterator[Tensor]:
+    """Check pictures, and hand them out as an unconditional D takes them.
+
+    Args:
+        discriminator: Of an unconditional preset.
+        pictures: uint8 (n, height, width, channels), or a store, read batch by batch.
+        batch: Pictures at once; the last batch may have fewer.
+        stop: Only so many of the pictures.
+
+    Returns:
+        float32 (batch, channels, height, width) on D's device, in the order of the pictures.
+
+    Raises:
+        UserError: At once: there are no pictures, they do not fit D, or D is conditional.
+    """
+    preset, device = discriminator.preset, next(discriminator.parameters()).device
+    if preset.classes:
+        raise UserError(f"preset {preset.name} is conditional: its discriminator needs labels")
+    channels, height, width = preset.image
+    found = _kind_of(pictures)
+    if found[1:] != ("uint8", (height, width, channels)) or len(pictures) == 0:
+        raise UserError(
+            f"pictures are {found[1]} {(found[0], *found[2])}; preset {preset.name} needs uint8 "
+            f"(n, {height}, {width}, {channels}), n at least 1"
+        )
+    count = len(pictures) if stop is None else stop
+    # `tensor` copies: a memory map, which cannot be written, is welcome.
+    return (
+        from_pixels(
+            torch.tensor(_take(pictures, first, min(first + batch, count))).to(device), preset
+        )
+        for first in range(0, count, batch)
+    )
+
+
+def _kind_of(pictures: Pixels | PixelStore) -> tuple[int, str, tuple[int, ...]]:
+    """How many pictures, of which dtype and of which shape."""
+    if isinstance(pictures, np.ndarray):
+        return len(pictures), str(pictures.dtype), pictures.shape[1:]
+    return len(pictures), "uint8", pictures.shape
+
+
+def _take(pictures: Pixels | PixelStore, first: int, stop: int) -> Pixels:
+    if isinstance(pictures, np.ndarray):
+        return pictures[first:stop]
+    return pictures.gather(np.arange(first, stop))
 
 
 # --- On disk --------------------------------------------------------------------------------

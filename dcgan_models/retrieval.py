@@ -23,7 +23,7 @@ products propose pairs with a proven bound on their error, and these are measure
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ from dcgan_models.nearest import (
     _rounding_bound,
     _squared_distances,
 )
-from dcgan_models.networks import Discriminator, estimate_statistics, from_pixels
+from dcgan_models.networks import Discriminator, picture_batches
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -68,25 +68,6 @@ class Nearest:
 # --- Features ---------------------------------------------------------------------------------
 
 
-def fix_statistics(discriminator: Discriminator, pictures: Pixels, *, batch: int = 128) -> None:
-    """Fix D's batch norm statistics on real pictures; D is left in `eval()` mode.
-
-    As the authors did for their SVHN features: the plain average over minibatches of 128. A last
-    minibatch that is not full would count as much as the others and is left out.
-
-    Args:
-        discriminator: Of an unconditional preset.
-        pictures: uint8 (n, height, width, channels); some thousand are enough.
-        batch: Pictures of a minibatch.
-
-    Raises:
-        UserError: There are no pictures, they do not fit D, or D is conditional.
-    """
-    whole = max(len(pictures) - len(pictures) % batch, min(len(pictures), batch))
-    inputs = _inputs(discriminator, pictures[:whole], batch)
-    estimate_statistics(discriminator, ((images, None) for images in inputs))
-
-
 @torch.no_grad()
 def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int = 256) -> Tensor:
     """What D's last convolution sees in pictures, averaged over its maps.
@@ -96,7 +77,7 @@ def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int 
     which is what fools a search in pixels (section 6); and it is a sixteenth as long.
 
     Args:
-        discriminator: With statistics (`fix_statistics`), which `eval()` mode uses; so a
+        discriminator: With statistics (`networks.fix_statistics`), which `eval()` mode uses; so a
             picture's features depend on no other picture.
         pictures: uint8 (n, height, width, channels).
         batch: Pictures computed at once.
@@ -105,7 +86,7 @@ def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int 
         float32 (n, channels of the last convolution), on D's device: 1024 for `lsun64`.
 
     Raises:
-        UserError: As `fix_statistics`; or D has no statistics or no convolution.
+        UserError: As `networks.fix_statistics`; or D has no statistics or no convolution.
     """
     layers = discriminator.preset.discriminator
     last = max((i for i, layer in enumerate(layers) if layer.op == "conv"), default=None)
@@ -115,30 +96,12 @@ def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int 
         raise UserError("this discriminator has no statistics: fix them on real pictures first")
     discriminator.eval()
     features = []
-    for images in _inputs(discriminator, pictures, batch):
+    for images in picture_batches(discriminator, pictures, batch):
         x = images
         for block in discriminator.blocks[: last + 1]:
             x = block(x, None)
         features.append(x.mean(dim=(2, 3)))
     return torch.cat(features)
-
-
-def _inputs(discriminator: Discriminator, pictures: Pixels, batch: int) -> Iterator[Tensor]:
-    """Check pictures; hand them out as D takes them, float32 (batch, channels, height, width)."""
-    preset, device = discriminator.preset, next(discriminator.parameters()).device
-    if preset.classes:
-        raise UserError(f"preset {preset.name} is conditional: its discriminator needs labels")
-    channels, height, width = preset.image
-    if pictures.shape[1:] != (height, width, channels) or len(pictures) == 0:
-        raise UserError(
-            f"pictures are {pictures.dtype} {pictures.shape}; preset {preset.name} needs uint8 "
-            f"(n, {height}, {width}, {channels}), n at least 1"
-        )
-    # `tensor` copies: a memory map, which cannot be written, is welcome.
-    return (
-        from_pixels(torch.tensor(pictures[first : first + batch]).to(device), preset)
-        for first in range(0, len(pictures), batch)
-    )
 
 
 def median_distance(features: Tensor) -> float:

@@ -10,6 +10,7 @@ from dcgan_assets.assets.training_set import TRAIN, require_current
 from dcgan_assets.group_params import LatentWalk, Samples
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_models.errors import UserError
 from dcgan_models.grids import tile, write_png
 
 WALK_CHECKS = (
@@ -52,6 +53,11 @@ def draw_walk(work: Work) -> Outcome:
     points = draw_latents(generator.preset, section.segments + 1, rng)
     walk = generator.draw(latent_walk(points, section.steps))
     store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
+    if section.pixel_rows >= len(store):
+        raise UserError(
+            f"{work.step.key}: {section.pixel_rows} rows of faded photographs need one more than "
+            f"that, {len(store)} are trained on; lower `latent_walk.pixel_rows`"
+        )
     rows = np.random.default_rng(section.seed).choice(len(store), section.pixel_rows + 1, False)
     fade = pixel_walk(store.gather(rows), section.steps)
     line = np.zeros((4, section.steps * walk.shape[2], walk.shape[3]), np.uint8)

@@ -106,6 +106,9 @@ def _fetch(work: Work, category: str) -> None:
     with work.progress(None, "B") as bar:
 
         def report(done: int, total: int) -> None:
+            # What came so far stays on disk, and the next call goes on from there.
+            if work.stop():
+                work.stop.stop_now()
             bar.total = total
             bar.update(done - bar.n)
 
@@ -113,7 +116,7 @@ def _fetch(work: Work, category: str) -> None:
 
 
 def _sizes(section: GroupImages) -> tuple[int, ...]:
-    """Training pictures first, as the manifest's checksums are theirs; then those to hash."""
+    """Training pictures, and those to hash; the manifest's checksums are of the larger ones."""
     return tuple(dict.fromkeys((section.size, HASH_SIDE)))
 
 

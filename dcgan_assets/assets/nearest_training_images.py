@@ -21,7 +21,8 @@ from dcgan_assets.assets.training_set import HELD_OUT, TRAIN, pictures_of, requi
 from dcgan_assets.group_params import HASH_SIDE, NearestTrainingImages
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Outcome, Work
-from dcgan_models.errors import UserError
+from dcgan_models.data import DATASET_FILE
+from dcgan_models.files import read_json
 from dcgan_models.grids import tile, write_png
 
 Pixels = npt.NDArray[np.uint8]
@@ -43,26 +44,29 @@ def find_nearest(work: Work) -> Outcome:
     require_current(work)
     section: NearestTrainingImages = work.section
     features = _Features(work)
-    held_out = PixelStore.open(work.input(work.sibling("training_set")), HELD_OUT)
-    some = np.linspace(0, len(held_out) - 1, min(len(held_out), section.pictures)).astype(int)
-    real = held_out.gather(some)
-    real_small = features.small(HELD_OUT, some)
+    folder = work.input(work.sibling("training_set"))
+    # Where nothing is held out, training pictures give the scale, and stand for nothing else.
+    held_out = read_json(folder / DATASET_FILE)["splits"][HELD_OUT] > 1
+    split = HELD_OUT if held_out else TRAIN
+    store = PixelStore.open(folder, split)
+    some = np.linspace(0, len(store) - 1, min(len(store), section.pictures)).astype(int)
+    real, real_small = store.gather(some), features.small(split, some)
     generator = load_generator(work.input(work.sibling("generator")))
     generated = generator.sample(section.pictures, _SEED)
     scales = features.scales(real, real_small)
+    queries = {"generated": (generated, shrink(generated))}
+    if held_out:
+        queries["held out"] = (real, real_small)
     found = {
-        name: features.search(pictures, small, section.neighbours, scales)
-        for name, pictures, small in (
-            ("generated", generated, shrink(generated)),
-            ("held out", real, real_small),
-        )
+        name: features.search(*pictures, section.neighbours, scales)
+        for name, pictures in queries.items()
     }
     rows = _rows({name: nearest.distances.numpy()[:, 0] for name, nearest in found.items()})
     work.result(
         paper_ref="section 6 and the authors' README",
         stand_in=shard_facts(work)["stand_in"],
         rows=rows,
-        notes=f"Distance 1 is that of two held-out pictures, the median. {WARNING}",
+        notes=f"Distance 1 is that of two {split} pictures, the median. {WARNING}",
     ).write(work.out())
     sheet = _sheet(generated, features.store, found["generated"].rows.numpy(), section.shown)
     write_png(work.out() / "figure.png", sheet)
@@ -82,7 +86,7 @@ class _Features:
         from dcgan_models import load_discriminator
         from dcgan_models.data import PixelStore
         from dcgan_models.dedup.autoencoder import load_autoencoder
-        from dcgan_models.retrieval import fix_statistics
+        from dcgan_models.networks import fix_statistics
 
         self.work = work
         self.store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
@@ -111,8 +115,6 @@ class _Features:
         """What counts as 1 in each space."""
         from dcgan_models.retrieval import median_distance
 
-        if len(pictures) < 2:
-            raise UserError(f"{self.work.step.key}: fewer than 2 pictures are held out")
         return [median_distance(found) for found in self.of(pictures, small)]
 
     def search(self, pictures: Pixels, small: Pixels, k: int, scales: list[float]) -> Any:

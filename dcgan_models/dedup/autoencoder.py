@@ -89,7 +89,7 @@ class AutoencoderConfig:
     input_dropout: float = 0.5
     shift: float = 1.0
     zoom: float = 0.03
-    code_noise: float = 2.5
+    code_noise: float = 3.0
     code_dropout: float = 0.5
     seed: int = 0
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dcgan_models.data import Pixels
 from dcgan_models.dedup.codes import Codes
+from dcgan_models.errors import UserError
 
 Floats = npt.NDArray[np.float32]
 
@@ -62,9 +63,11 @@ class PrincipalHash:
 
     @classmethod
     def fit(cls, pixels: Pixels, bits: int = 128, seed: int = 0) -> PrincipalHash:
-        """Fit to training pictures, uint8 (n, 32, 32, 3), n at least `bits`."""
+        """Fit to training pictures, uint8 (n, 32, 32, 3); `UserError` for fewer than `bits`."""
         from sklearn.decomposition import PCA
 
+        if len(pixels) < bits:
+            raise UserError(f"{len(pixels)} pictures: {bits} components need as many at least")
         model = PCA(bits, svd_solver="randomized", random_state=seed)
         model.fit(_flat(pixels))
         return cls(model.mean_.astype(np.float32), model.components_.astype(np.float32))

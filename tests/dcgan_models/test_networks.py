@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from fixture_types import WritePictures
 from safetensors.torch import load_file, save_file
 
 import dcgan_models
+from dcgan_models.data import PixelStore
 from dcgan_models.networks import (
     BatchNorm,
     Discriminator,
@@ -23,6 +25,7 @@ from dcgan_models.networks import (
     draw_latents,
     estimate_sampling_statistics,
     estimate_statistics,
+    fix_statistics,
     from_pixels,
     initialise,
     load_discriminator,
@@ -472,6 +475,82 @@ def test_labels_without_classes_are_refused(refused: Any) -> None:
 def test_a_generator_without_statistics_draws_no_single_picture(refused: Any) -> None:
     with refused("sampling statistics"):
         generator("mnist28", statistics=False).sample(1, seed=0)
+
+
+def small_discriminator(name: str) -> Discriminator:
+    network = Discriminator(small(name))
+    initialise(network, rng(33))
+    return network
+
+
+def pictures(seed: int, n: int, *, size: int = 32, channels: int = 3) -> npt.NDArray[np.uint8]:
+    shape = (n, size, size, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def conv(block: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """A row's convolution alone, from its kernel."""
+    kernel = block.get_parameter("weight.weight")
+    return torch.nn.functional.conv2d(x, kernel, stride=2, padding=2)
+
+
+def test_statistics_are_those_of_whole_minibatches_of_the_given_pictures() -> None:
+    network, real = small_discriminator("svhn32"), pictures(36, 150)
+    fix_statistics(network, real, batch=64)
+    x = from_pixels(torch.from_numpy(real), network.preset).double()
+    first_row, second_row = list(network.double().blocks)[:2]
+    first = torch.nn.functional.leaky_relu(conv(first_row, x), 0.2)
+    second = conv(second_row, first)
+    batches = second[:64], second[64:128]
+    mean = sum(part.mean(dim=(0, 2, 3)) for part in batches) / 2
+    var = sum(part.var(dim=(0, 2, 3), correction=0) for part in batches) / 2
+    _, norm = next(network.norms())
+    torch.testing.assert_close(norm.mean, mean, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(norm.var, var, rtol=1e-4, atol=1e-6)
+    assert not network.training
+
+
+@pytest.mark.parametrize("n", [1, 63])
+def test_fewer_pictures_than_a_minibatch_are_one_minibatch(n: int) -> None:
+    network, real = small_discriminator("svhn32"), pictures(37, n)
+    other = small_discriminator("svhn32")
+    fix_statistics(network, real, batch=64)
+    fix_statistics(other, real, batch=n)
+    assert network.has_statistics
+    for (_, ours), (_, theirs) in zip(network.norms(), other.norms(), strict=True):
+        assert torch.equal(ours.mean, theirs.mean)
+
+
+def test_statistics_of_a_store_are_those_of_its_pictures_read_in_minibatches(
+    tmp_path: Path, write_pictures: WritePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pictures(38, 150)
+    store = PixelStore.open(write_pictures(tmp_path, real, shards=4))
+    asked: list[int] = []
+    gather = PixelStore.gather
+
+    def noted(store: PixelStore, rows: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        asked.append(len(np.asarray(rows)))
+        return gather(store, rows)
+
+    monkeypatch.setattr(PixelStore, "gather", noted)
+    network, other = small_discriminator("svhn32"), small_discriminator("svhn32")
+    fix_statistics(network, store, batch=64)
+    fix_statistics(other, real, batch=64)
+    assert asked == [64, 64]
+    for (_, ours), (_, theirs) in zip(network.norms(), other.norms(), strict=True):
+        assert torch.equal(ours.mean, theirs.mean)
+        assert torch.equal(ours.var, theirs.var)
+
+
+def test_statistics_of_pictures_that_do_not_fit_are_refused(refused: Any) -> None:
+    network, real = small_discriminator("svhn32"), pictures(42, 4)
+    for bad in (real[:0], real[:, :16], real[..., :1], real.astype(np.float32)):
+        with refused("svhn32 needs uint8 (n, 32, 32, 3)", str(bad.dtype), str(bad.shape)):
+            fix_statistics(network, bad)
+    assert not network.has_statistics
+    with refused("mnist28 is conditional"):
+        fix_statistics(small_discriminator("mnist28"), pictures(43, 4, size=28, channels=1))
 
 
 # --- On disk --------------------------------------------------------------------------------
