@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -116,14 +117,26 @@ def _params(workspace: Workspace) -> Finding:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    """The places of the user's own data, as params.yaml names them."""
+    """Where each group's pictures come from, as params.yaml says."""
     try:
-        section = workspace.params.mnist.images
+        params = workspace.params
     except UserError:
         return
-    if section.path is not None:
-        folder = workspace.root / section.path
-        state: State = "ok" if folder.is_dir() else "FAIL"
-        yield Finding(state, "mnist", f"mnist.images.path: {folder}")
-    else:
-        yield Finding("ok", "mnist", f"source: {section.source}")
+    groups: dict[str, Any] = {"mnist": params.mnist, "lsun": params.lsun, **params.groups}
+    for name, group in groups.items():
+        section = group.images
+        if section.path is not None:
+            place = workspace.root / section.path
+            state: State = "ok" if place.exists() else "FAIL"
+            yield Finding(state, name, f"pictures from {place}")
+        else:
+            yield Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+
+
+def _to_download(section: Any) -> str:
+    """What an LSUN category takes."""
+    category = getattr(section, "category", None)
+    if category is None:
+        return ""
+    size, _ = LSUN_CATEGORIES[category]
+    return f", {category}: {size / 1e9:.1f} GB to download, and as much again to unpack"

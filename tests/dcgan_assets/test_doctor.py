@@ -70,9 +70,23 @@ def test_a_folder_of_the_user_that_is_not_there(
 ) -> None:
     workspace = write_params(source="folder", path="digits")
     finding = findings(workspace)["mnist"]
-    assert (finding.state, finding.detail) == ("FAIL", f"mnist.images.path: {tmp_path / 'digits'}")
+    assert (finding.state, finding.detail) == ("FAIL", f"pictures from {tmp_path / 'digits'}")
     (tmp_path / "digits").mkdir()
     assert findings(workspace)["mnist"].state == "ok"
+
+
+def test_a_download_says_what_it_takes(write_params: Callable[..., Workspace]) -> None:
+    workspace = write_params()
+    path = workspace.root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    images = params["lsun"]["images"]
+    for name in ("pictures", "held_out", "planted"):
+        del images[name]
+    images.update(source="lsun", category="bedroom")
+    path.write_text(yaml.safe_dump(params))
+    finding = findings(Workspace(workspace.root))["lsun"]
+    assert finding.state == "ok"
+    assert "bedroom: 45.9 GB to download" in finding.detail
 
 
 def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -90,7 +104,7 @@ def test_the_command_prints_a_line_each_and_fails_where_one_does(
     assert well.exit_code == 0
     assert [line.split()[1] for line in well.stdout.splitlines()] == [
         *INSTALLATION,
-        *("disk", "params.yaml", "mnist"),
+        *("disk", "params.yaml", "mnist", "lsun"),
     ]
     write_params(train=0)
     ill = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])
