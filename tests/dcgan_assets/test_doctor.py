@@ -52,7 +52,7 @@ def test_the_installation_alone() -> None:
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params())
-    assert list(found) == [*INSTALLATION, "disk", "params.yaml", "mnist"]
+    assert list(found) == [*INSTALLATION, "disk", "params.yaml", "mnist", "lsun"]
     assert found["params.yaml"] == Finding("ok", "params.yaml", "profile sample")
     assert found["mnist"] == Finding("ok", "mnist", "source: packaged")
     assert "GB free" in found["disk"].detail
