@@ -62,6 +62,9 @@ def main() -> None:
     )
     parser.add_argument("--loading", action="store_true", help="from disk, each in its own way")
     parser.add_argument("--processes", type=int, help="compare so many with one")
+    parser.add_argument(
+        "--own-norms", action="store_true", help="of several processes, each its own statistics"
+    )
     parser.add_argument("--memory", type=int, metavar="STEPS", help="resident memory over STEPS")
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
     a = parser.parse_args()
@@ -84,6 +87,8 @@ def our_step(
     precision: torch.dtype,
     compiled: str | None,
     team: Team,
+    *,
+    own_norms: bool = False,
 ) -> Step:
     """A step of both networks, as the training loop takes it."""
     networks = Generator(chosen), Discriminator(chosen)
@@ -91,7 +96,8 @@ def our_step(
         initialise(network, torch.Generator().manual_seed(0))
         network.to(device)
     updates = Updates(*networks, precision=precision, compiled=compiled, team=team)
-    team.synchronise_norms(*networks)
+    if not own_norms:
+        team.synchronise_norms(*networks)
     latents, share = torch.Generator(device).manual_seed(0), team.share(chosen.batch)
     numbers = itertools.count()
 
@@ -209,7 +215,10 @@ def _compare_processes(a: argparse.Namespace) -> None:
             values.append(_run_team(processes, a))
     one, several = seconds[1], seconds[a.processes]
     report(
-        {"step": f"{a.preset}, batch {a.batch} in all, {a.steps} a run, median of the runs"},
+        {
+            "step": f"{a.preset}, batch {a.batch} in all, {a.steps} a run, their median",
+            "batch norm": "of each process's share" if a.own_norms else "of the whole minibatch",
+        },
         {
             "one process: ms a step": [1e3 * s for s in one],
             f"{a.processes} processes: ms a step": [1e3 * s for s in several],
@@ -224,6 +233,7 @@ def _run_team(processes: int, a: argparse.Namespace) -> float:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     words = ["--preset", a.preset, "--batch", str(a.batch), "--steps", str(a.steps)]
     words += ["--width", str(a.width), "--device", a.device, "--pictures", str(a.pictures)]
+    words += ["--own-norms"] if a.own_norms else []
     threads = max(1, (os.cpu_count() or 1) // processes)
     done = subprocess.run(
         [sys.executable, *launcher, "-m", "benchmarks.train_step", "--timed", *words],
@@ -242,7 +252,7 @@ def _time_in_team(chosen: Preset, a: argparse.Namespace, folder: Path) -> None:
         order = Order(len(store), chosen.batch, 0, team)
         pictures = open_pictures(store, order, device, "resident", itertools.count())
         precision = choose_precision(a.precision, device)
-        step = our_step(chosen, device, pictures, precision, None, team)
+        step = our_step(chosen, device, pictures, precision, None, team, own_norms=a.own_norms)
         seconds = interleaved({"step": _repeated(step, 1, device)}, a.steps)["step"]
         if team.leads:
             print(json.dumps(statistics.median(seconds)))

@@ -9,7 +9,7 @@ A network on disk is a folder: `network.json` (role and preset) and `weights.saf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812  (the field's own name for it
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic, read_json, write_json
 from dcgan_models.presets import Layer, Preset
+from dcgan_models.shared_norm import Average, shared_batch_norm
 
 if TYPE_CHECKING:
     from dcgan_models.data import PixelStore
@@ -42,13 +43,13 @@ class BatchNorm(nn.Module):
     by `mean` and `var`, which are NaN until `estimate_statistics` has filled them.
 
     Attributes:
-        team_mean: Averages a tensor over the processes that share a minibatch, differentiably;
-            None where this process has all of it.
+        average: Of tensors, over the processes that share a minibatch; None where this process
+            has all of it.
     """
 
     mean: Tensor
     var: Tensor
-    team_mean: Callable[[Tensor], Tensor] | None = None
+    average: Average | None = None
 
     def __init__(self, features: int, *, affine: bool, eps: float) -> None:
         super().__init__()
@@ -64,24 +65,13 @@ class BatchNorm(nn.Module):
             return F.batch_norm(
                 x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
             )
-        if self.team_mean is None:
+        if self.average is None:
             # On the processor, torch keeps the statistics of bfloat16 without a scale in bfloat16.
             rough = self.weight is None and x.dtype is torch.bfloat16 and x.device.type == "cpu"
             wide = x.float() if rough else x
             normal = F.batch_norm(wide, None, None, self.weight, self.bias, True, 0.0, self.eps)
             return normal.to(x.dtype)
-        return self._normalise_with_team(x, self.team_mean)
-
-    def _normalise_with_team(self, x: Tensor, team_mean: Callable[[Tensor], Tensor]) -> Tensor:
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        plane = (1, -1, *[1] * (x.ndim - 2))
-        wide = x.float() if x.dtype is torch.bfloat16 else x
-        centred = wide - team_mean(wide.mean(axes)).view(plane)
-        var = team_mean(centred.square().mean(axes))
-        normal = centred * (var + self.eps).rsqrt().view(plane)
-        if self.weight is not None and self.bias is not None:
-            normal = normal * self.weight.view(plane) + self.bias.view(plane)
-        return normal.to(x.dtype)
+        return shared_batch_norm(x, self.weight, self.bias, self.eps, self.average)
 
 
 class Block(nn.Module):

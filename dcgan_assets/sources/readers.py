@@ -36,11 +36,11 @@ from dcgan_models.errors import UserError
 
 # The decoders' own libraries and mapped files come on top, some 0.2 GiB.
 WORKER_DATA_BYTES = 5 << 28
-BATCH = 32
+BATCH = 64
 # A batch takes some 15 ms. A picture of 50 million pixels takes seconds.
 BATCH_SECONDS = 120.0
 # So many pictures may be read ahead of the one that is waited for.
-WINDOW = 64 * BATCH
+WINDOW = 32 * BATCH
 QUEUED = 3
 MAX_DEATHS_IN_A_ROW = 8
 _POLL_SECONDS = 0.5

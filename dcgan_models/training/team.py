@@ -81,25 +81,7 @@ class Team:
         if self.size > 1:
             for network in networks:
                 for _, norm in network.norms():
-                    norm.team_mean = self._differentiable_mean
-
-    def _differentiable_mean(self, values: Tensor) -> Tensor:
-        total: Tensor = _Sum.apply(values)
-        return total / self.size
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over the team, whose gradient is the sum of everybody's gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _Sum.forward(ctx, gradient)
+                    norm.average = self.average
 
 
 @contextmanager
