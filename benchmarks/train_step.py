@@ -37,7 +37,12 @@ from benchmarks.textbook import resident_minibatches, textbook_minibatches, text
 from dcgan_models.data import PixelStore, write_dataset
 from dcgan_models.networks import Discriminator, Generator, draw_latents, from_pixels, initialise
 from dcgan_models.presets import Preset, preset
-from dcgan_models.training.config import choose_compile, choose_device, choose_precision
+from dcgan_models.training.config import (
+    choose_compile,
+    choose_device,
+    choose_precision,
+    settle_kernels,
+)
 from dcgan_models.training.pictures import Loading, Order, Pictures, open_pictures
 from dcgan_models.training.team import Team, join_team
 from dcgan_models.training.updates import Updates
@@ -110,6 +115,7 @@ def our_step(
 
 def _compare_textbook(chosen: Preset, a: argparse.Namespace, folder: Path) -> None:
     device = choose_device(a.device)
+    settle_kernels(device)
     native = choose_precision(a.precision, device)
     store = _write_noise(folder, chosen, a.pictures)
     order = Order(len(store), chosen.batch, 0, Team())

@@ -87,11 +87,12 @@ def pair_sheet(pictures: Any, pairs: Rows, path: Path) -> Any:
 def group_sheet(pictures: Any, kept_for: Rows, path: Path) -> Any:
     """The largest groups, one a row: what was kept, then what was removed for it."""
     names, sizes = np.unique(kept_for[kept_for >= 0], return_counts=True)
+    columns = min(_GROUP_COLUMNS, int(sizes.max()) + 1)
     rows = []
     for kept in names[np.argsort(-sizes, kind="stable")][:_LARGEST_GROUPS]:
-        members = [kept, *np.flatnonzero(kept_for == kept)[: _GROUP_COLUMNS - 1]]
-        row = np.zeros((_GROUP_COLUMNS, *pictures.shape), np.uint8)
+        members = [kept, *np.flatnonzero(kept_for == kept)[: columns - 1]]
+        row = np.zeros((columns, *pictures.shape), np.uint8)
         row[: len(members)] = pictures.gather(members)
         rows.append(row)
-    write_png(path, tile(np.concatenate(rows), _GROUP_COLUMNS))
+    write_png(path, tile(np.concatenate(rows), columns))
     return shown.picture_file(path, "the largest groups, the kept picture first")

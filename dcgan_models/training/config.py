@@ -123,6 +123,18 @@ def choose_precision(requested: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if requested == "bf16" else torch.float32
 
 
+def settle_kernels(device: torch.device) -> None:
+    """Say what CUDA's kernels may do, rather than leave it to defaults that changed over time.
+
+    fp32 is fp32: TF32, which rounds to 10 bits, is off, for whoever wants speed asks for bf16.
+    Shapes never change in a training, so that trying out convolutions at its start pays.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = True
+
+
 def choose_compile(requested: Compile, device: torch.device) -> str | None:
     """The mode for `torch.compile`, or None to run eagerly."""
     if requested == "auto":

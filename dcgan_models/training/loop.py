@@ -48,6 +48,7 @@ from dcgan_models.training.config import (
     choose_compile,
     choose_device,
     choose_precision,
+    settle_kernels,
 )
 from dcgan_models.training.health import FilterWatch
 from dcgan_models.training.pictures import Order, Pictures, open_pictures
@@ -169,6 +170,7 @@ class _Run:
 
     def __init__(self, config: TrainConfig, run_dir: Path, store: PixelStore, team: Team) -> None:
         preset, device = config.preset, choose_device(config.device)
+        settle_kernels(device)
         self.config, self.preset, self.run_dir, self.device = config, preset, run_dir, device
         self.team = team
         self.order = Order(len(store), preset.batch, config.seed, team)
