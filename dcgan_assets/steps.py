@@ -297,6 +297,10 @@ class Work:
         """The folder to fill for an output, the first one by default."""
         return self._folders[key or self.step.key]
 
+    def place(self) -> Path:
+        """Where the first output will lie once it is published."""
+        return self._catalogue.store.folder(self._order.outputs[0])
+
     def input(self, key: str) -> Path:
         """The published folder of an input."""
         return self._catalogue.store.folder(self._catalogue.artefact(key))

@@ -15,7 +15,7 @@ from dagster_pipes import open_dagster_pipes
 from dcgan_models.errors import UserError
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training.stopping import stop_when_asked
-from dcgan_models.training.team import Team, join_team, say_error
+from dcgan_models.training.team import Team, join_team
 
 STOPPED = 130
 
@@ -25,7 +25,7 @@ def main() -> int:
     run_dir = Path(sys.argv[1])
     should_stop = stop_when_asked()
     try:
-        with join_team() as team, say_error(team):
+        with join_team() as team:
             return _train(run_dir, should_stop, team)
     except (UserError, OSError):
         return 1

@@ -29,7 +29,6 @@ from dcgan_assets.assets.dedup_pictures import (
 )
 from dcgan_assets.assets.deduplication import (
     AUTOENCODER_FILE,
-    MANIFEST_FILE,
     MIN_ACTIVE_BITS,
     PROBES_FILE,
     read_codes,
@@ -40,6 +39,7 @@ from dcgan_assets.results import Row
 from dcgan_assets.sources.decode import Refused, decode, thumbnails
 from dcgan_assets.sources.items import UnreadableError
 from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
+from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.dedup.grouping import near_pairs
 from dcgan_models.dedup.judging import judge_codes

@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.group_images import open_pixels, pixel_files, read_manifests
+from dcgan_assets.assets.group_images import (
+    image_versions,
+    open_pixels,
+    pixel_files,
+    read_manifests,
+)
 from dcgan_assets.group_params import HASH_SIDE, DedupAutoencoder, Deduplication
 from dcgan_assets.sources.items import key_hash
-from dcgan_assets.sources.pictures import REJECTED
+from dcgan_assets.sources.pictures import MANIFEST_FILE, REJECTED
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.files import read_json, write_json
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
-MANIFEST_FILE = "manifest.parquet"
 HASHES_FILE = "hashes.json"
 PROBES_FILE = "probes.json"
 # A code with fewer active bits says too little: that of a blank picture has none.
@@ -125,11 +129,7 @@ def make_hashes(work: Work) -> Outcome:
         "autoencoder": work.inputs[autoencoder].data_version,
         "code": work.code_version,
     }
-    shards = [
-        {**made_with, "images": made.data_version}
-        for label, made in sorted(work.inputs.items())
-        if label.split("[")[0] == work.sibling("images")
-    ]
+    shards = [{**made_with, "images": version} for version in image_versions(work).values()]
     earlier = _earlier_hashes(work)
     kept = total = 0
     with work.progress(len(shards), "shards") as bar:

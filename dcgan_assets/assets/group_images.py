@@ -17,11 +17,12 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.group_params import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
-from dcgan_assets.sources.ingest import INGEST_SCHEMA, MANIFEST_FILE, IngestReport, ingest
+from dcgan_assets.sources.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.items import Item, Source
 from dcgan_assets.sources.lsun import Lsun
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES, database_folder, fetch_database
 from dcgan_assets.sources.photographs import PROBES, WHOLE, Photographs
+from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json, write_json
@@ -177,6 +178,16 @@ def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
         part = pa.array(np.full(len(table), number, np.int64))
         tables.append(table.append_column("part", part))
     return pa.concat_tables(tables)
+
+
+def image_versions(work: Work) -> dict[str, str]:
+    """Data versions of a group's `images`, by label, in the order of the shards."""
+    images = work.sibling("images")
+    return {
+        label: made.data_version
+        for label, made in sorted(work.inputs.items())
+        if label.split("[")[0] == images
+    }
 
 
 def shard_facts(work: Work) -> dict[str, Any]:

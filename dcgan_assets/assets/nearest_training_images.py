@@ -17,9 +17,10 @@ import numpy.typing as npt
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.deduplication import AUTOENCODER_FILE
 from dcgan_assets.assets.group_images import open_pixels, shard_facts
-from dcgan_assets.assets.training_set import HELD_OUT, TRAIN, pictures_of, require_current
+from dcgan_assets.assets.training_set import TRAIN, pictures_of, require_current
 from dcgan_assets.group_params import HASH_SIDE, NearestTrainingImages
 from dcgan_assets.results import Row
+from dcgan_assets.sources.items import HELD_OUT
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json

@@ -11,13 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dcgan_assets.sources.pictures import KEPT, PICTURE_SCHEMA, Pictures
+from dcgan_assets.sources.pictures import (
+    FILE_BYTES,
+    KEPT,
+    MANIFEST_FILE,
+    PICTURE_SCHEMA,
+    Pictures,
+)
 from dcgan_assets.steps import Check, Verdict
 from dcgan_models.data import write_dataset
 from dcgan_models.errors import UserError
 
-MANIFEST_FILE = "manifest.parquet"
-SHARD_BYTES = 800_000_000
 UNUSED = "unused"
 
 PICTURE_CHECKS = (
@@ -92,7 +96,7 @@ def write_pictures(
         stand_in: Whether these are other pictures than the paper's; results say so.
     """
     pixels = pictures.pixels
-    per_shard = max(1, SHARD_BYTES // pixels[0].nbytes)
+    per_shard = max(1, FILE_BYTES // pixels[0].nbytes)
     names = []
     for number, first in enumerate(range(0, len(pixels), per_shard)):
         names.append(f"shard_{number:03d}.npy")

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.deduplication import MANIFEST_FILE
-from dcgan_assets.assets.group_images import pixel_files, read_manifests, shard_facts
+from dcgan_assets.assets.group_images import (
+    image_versions,
+    pixel_files,
+    read_manifests,
+    shard_facts,
+)
 from dcgan_assets.group_params import TrainingSet
-from dcgan_assets.sources.items import key_hash
+from dcgan_assets.sources.items import HELD_OUT, key_hash
+from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.data import DATASET_FILE, write_dataset
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 
-TRAIN, HELD_OUT = "train", "held_out"
+TRAIN = "train"
 INDEX_FILE = "index.parquet"
 TRAINING_SET_CHECKS = (Check("every_picture_once", "No picture is in two splits.", required=True),)
 
@@ -53,13 +58,13 @@ def make_training_set(work: Work) -> Outcome:
     write_dataset(
         work.out(),
         index=INDEX_FILE,
-        shards=[os.path.relpath(path, _place(work)) for shard in files for path in shard],
+        shards=[os.path.relpath(path, work.place()) for shard in files for path in shard],
         n=len(keys),
         shape=[size, size, 3],
         dtype="uint8",
         stand_in=facts["stand_in"],
         splits=counts,
-        images=_image_versions(work),
+        images=image_versions(work),
     )
     return Outcome(
         metadata={"dagster/row_count": len(keys), **counts},
@@ -67,11 +72,6 @@ def make_training_set(work: Work) -> Outcome:
             Verdict("every_picture_once", len(set(keys)) == len(keys), {"pictures": len(keys)}),
         ),
     )
-
-
-def _place(work: Work) -> Any:
-    """Where the index will lie: shards are named relative to it."""
-    return work.root / "data" / work.step.key
 
 
 def _kept_rows(work: Work) -> Any:
@@ -132,16 +132,6 @@ def _places(files: list[Any], table: Any) -> tuple[npt.NDArray[np.int64], npt.ND
     return file, row
 
 
-def _image_versions(work: Work) -> dict[str, str]:
-    """Data versions of the shards that the index points into."""
-    images = work.sibling("images")
-    return {
-        label: made.data_version
-        for label, made in work.inputs.items()
-        if label.split("[")[0] == images
-    }
-
-
 def pictures_of(work: Work, split: str) -> npt.NDArray[np.int64]:
     """The numbers, among all pictures with pixels, of a split's pictures, in its order."""
     import pyarrow.parquet as pq
@@ -160,5 +150,5 @@ def require_current(work: Work) -> None:
     """
     key = work.sibling("training_set")
     recorded = read_json(work.input(key) / DATASET_FILE)["images"]
-    if recorded != _image_versions(work):
+    if recorded != image_versions(work):
         raise UserError(f"{key}: made from other pictures; run `dcgan materialize {key}`")

@@ -21,13 +21,17 @@ import pyarrow.parquet as pq
 
 from dcgan_assets.sources.decode import Pixels
 from dcgan_assets.sources.items import Item
-from dcgan_assets.sources.pictures import KEPT, PICTURE_SCHEMA, REJECTED
+from dcgan_assets.sources.pictures import (
+    FILE_BYTES,
+    KEPT,
+    MANIFEST_FILE,
+    PICTURE_SCHEMA,
+    REJECTED,
+)
 from dcgan_assets.sources.readers import Reading, Recipe, StoppedError, read_pictures
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
-MANIFEST_FILE = "manifest.parquet"
-FILE_BYTES = 800_000_000
 MIN_SIDE = 32
 _ROW_GROUP = 1 << 15
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 UNSTATED = "unstated"
+HELD_OUT = "held_out"
 # A photograph of 50 million pixels takes about 30 MB as a JPEG.
 MAX_PICTURE_BYTES = 64 << 20
 
@@ -70,7 +71,7 @@ class Item:
         uri: File name relative to the source, with #RECORD inside an archive, or
             package:NAME/FILE#RECORD.
         label: Index into the source's `classes`, or None.
-        split: 'train' or 'test' where the source says so.
+        split: 'train', 'test' or `HELD_OUT` where the source says so.
         licence: Licence of the picture, as its source states it.
         attribution: Whom to name as its maker.
         location: Where its bytes are read from.

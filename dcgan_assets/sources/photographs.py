@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dcgan_assets.sources.decode import Pixels, Refused, decode, thumbnails
-from dcgan_assets.sources.items import Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.items import HELD_OUT, Item, in_shard, key_hash, once_a_process
 from dcgan_models.errors import UserError
 
 
@@ -89,7 +89,7 @@ PROBES = ("chelsea", "coffee", "motorcycle_left")
 # Most crops of the retina are plain red beside plain black: alike without being duplicates.
 SHOWN = tuple(name for name in PHOTOGRAPHS if name not in (*PROBES, "retina"))
 
-TRAIN, HELD_OUT = "train", "held_out"
+TRAIN = "train"
 LABELLED_TRAIN, LABELLED_TEST = "labelled_train", "labelled_test"
 WHOLE = "whole"
 

@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 KEPT = "kept"
 REJECTED = "rejected"
 SPLITS = ("train", "test")
+# Of every `images` artefact: the table of its inputs, and about how large a file of pixels grows.
+MANIFEST_FILE = "manifest.parquet"
+FILE_BYTES = 800_000_000
 
 
 def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
@@ -63,7 +66,7 @@ PICTURE_SCHEMA = pa.schema(
         _field(
             "split",
             pa.string(),
-            "'train' or 'test', as the source says. Null when it does not.",
+            "'train', 'test' or 'held_out', as the source says. Null when it does not.",
             nullable=True,
         ),
     ],

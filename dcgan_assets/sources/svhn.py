@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
+from dcgan_assets.sources.items import HELD_OUT
 from dcgan_assets.sources.mnist import MNIST_ATTRIBUTION, MNIST_LICENCE, packaged
 from dcgan_assets.sources.photographs import (
-    HELD_OUT,
     PHOTOGRAPHS,
     SHOWN,
     TRAIN,

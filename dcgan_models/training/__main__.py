@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dcgan_models.errors import UserError
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training.stopping import stop_when_asked
-from dcgan_models.training.team import join_team, say_error
+from dcgan_models.training.team import join_team
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     run_dir = parser.parse_args().run_dir
     should_stop = stop_when_asked()
     try:
-        with join_team() as team, say_error(team), _bar(shown=team.leads) as bar:
+        with join_team() as team, _bar(shown=team.leads) as bar:
 
             def show(tick: Tick) -> None:
                 bar.total = tick.steps

@@ -85,7 +85,7 @@ class Team:
 
 
 @contextmanager
-def say_error(team: Team) -> Iterator[None]:
+def _errors_said(team: Team) -> Iterator[None]:
     """Print an error as one line, once: what all processes raise, the leader says."""
     try:
         yield
@@ -97,10 +97,18 @@ def say_error(team: Team) -> Iterator[None]:
 
 @contextmanager
 def join_team() -> Iterator[Team]:
-    """The team that torchrun started this process for; a team of one without torchrun."""
+    """The team that torchrun started this process for; a team of one without torchrun.
+
+    An error of the user's that leaves the block has been printed, by the process that leads.
+
+    Raises:
+        UserError: Another process was lost.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team()
+        team = Team()
+        with _errors_said(team):
+            yield team
         return
     die_with_parent()
     if torch.cuda.is_available():
@@ -108,13 +116,22 @@ def join_team() -> Iterator[Team]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
     try:
-        yield Team(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+        team = Team(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+        with _errors_said(team), _losses_named():
+            yield team
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _losses_named() -> Iterator[None]:
+    """Turn what a message raises that did not arrive into one line."""
+    try:
+        yield
     except RuntimeError as error:
         if not _lost(error):
             raise
         raise UserError("another process of the team was lost") from None
-    finally:
-        dist.destroy_process_group()
 
 
 def _lost(error: RuntimeError) -> bool:
