@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
-from dcgan_assets.groups import image_group
+from dcgan_assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
 
@@ -15,6 +15,11 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     domains = (mnist, sampling_statistics, ablations, architecture)
     steps = [step for domain in domains for step in domain.STEPS]
     steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True)
+    steps += image_group(
+        "imagenet", "imagenet", "ImageNet-1k at 32 pixels", ordered=True, walk=False
+    )
+    steps += cifar10_group()
+    steps += svhn_group(workspace.params.svhn.features)
     for name in workspace.params.groups:
         steps += image_group(name, f"groups.{name}", f"the pictures of `{name}`")
     return Catalogue(workspace, tuple(steps))

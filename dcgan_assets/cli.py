@@ -170,25 +170,10 @@ def materialize(
 def sample(
     root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
 ) -> None:
-    """Draw pictures from GROUP's published generator into one PNG."""
-    folder = Workspace.find(root).root / "models" / group / "generator"
-    if not folder.is_dir():
-        raise UserError(f"{group}: no generator is published; run `dcgan materialize {group}`")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
+    """Draw pictures from GROUP's generator into one PNG."""
+    from dcgan_assets.sample_command import draw_sample
 
-    from dcgan_models import load_generator
-    from dcgan_models.grids import tile, write_png
-
-    generator = load_generator(folder)
-    labels = None if label is None else [label] * count
-    pictures = generator.sample(count, seed, labels)
-    columns = generator.preset.classes or round(count**0.5)
-    try:
-        write_png(out, tile(pictures, min(columns, count)))
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
-    click.echo(f"{out}: {count} pictures, seed {seed}")
+    click.echo(draw_sample(Workspace.find(root), group, count, seed, label, out))
 
 
 @main.command()

@@ -122,7 +122,8 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
         params = workspace.params
     except UserError:
         return
-    groups: dict[str, Any] = {"mnist": params.mnist, "lsun": params.lsun, **params.groups}
+    own = ("mnist", "lsun", "imagenet", "cifar10", "svhn")
+    groups: dict[str, Any] = {name: getattr(params, name) for name in own} | params.groups
     for name, group in groups.items():
         section = group.images
         if section.path is not None:

@@ -120,23 +120,26 @@ class LatentWalk(Section):
     seed: Seed = 4
 
 
-class PictureGroup(Section):
-    """A group of pictures, from source to figures."""
+class SortedSamples(Samples):
+    """Samples of which D may choose the order.
 
-    images: GroupImages
+    Attributes:
+        order: `drawn`, or `score`: the most real to D first, as the authors' script for Figure 11
+            sorts them.
+    """
+
+    order: Literal["drawn", "score"]
+
+
+class TrainedGroup(Section):
+    """What every group has whose pictures a DCGAN is trained on."""
+
     training_set: TrainingSet
     candidate: GroupCandidate
     samples: Samples
-    latent_walk: LatentWalk
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        side = self.candidate.resolved().image[1]
-        if side != self.images.size:
-            raise ValueError(
-                f"images.size is {self.images.size} and candidate's networks draw {side}; "
-                f"set candidate.size to {self.images.size}"
-            )
+    def _snapshots_are_kept(self) -> Self:
         missing = sorted(set(self.samples.epochs) - set(self.candidate.snapshots))
         if missing:
             raise ValueError(f"samples.epochs: no snapshot is kept of {missing}")
@@ -145,6 +148,28 @@ class PictureGroup(Section):
         if late:
             raise ValueError(f"samples.epochs: training ends with epoch {last}, before {late}")
         return self
+
+
+class IngestedGroup(TrainedGroup):
+    """A group whose pictures are made small from any size."""
+
+    images: GroupImages
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        side = self.candidate.resolved().image[1]
+        if side != self.images.size:
+            raise ValueError(
+                f"images.size is {self.images.size} and candidate's networks draw {side}; "
+                f"set candidate.size to {self.images.size}"
+            )
+        return self
+
+
+class PictureGroup(IngestedGroup):
+    """A group of pictures, from source to figures."""
+
+    latent_walk: LatentWalk
 
 
 class DedupAutoencoder(Section):

@@ -15,27 +15,43 @@ from typing import Any
 from dcgan_assets.assets import (
     dedup_report,
     deduplication,
+    features,
     group_figures,
     group_images,
     group_networks,
+    labelled_images,
     nearest_training_images,
+    svm_scores,
     training_set,
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
+from dcgan_assets.evaluation_params import SvhnFeatures
 from dcgan_assets.steps import Step
 
 _TORCH = frozenset({"pytorch"})
 _TABLE = frozenset({"parquet", "table"})
 
 
-def image_group(group: str, section: str, about: str, *, dedup: bool = False) -> tuple[Step, ...]:
+def image_group(
+    group: str,
+    section: str,
+    about: str,
+    *,
+    images: Step | None = None,
+    dedup: bool = False,
+    ordered: bool = False,
+    walk: bool = True,
+) -> tuple[Step, ...]:
     """The steps of a picture group.
 
     Args:
         group: Name of the group, the first half of every key.
         section: Where it stands in params.yaml, such as `lsun` or `groups.cats`.
         about: What the pictures are, for the descriptions.
+        images: Makes the group's `images` where `GroupImages` does not describe them.
         dedup: Whether near-duplicates are removed by semantic hashes (section 3.1).
+        ordered: Whether D may choose the order of the samples (Figure 11).
+        walk: Whether there is a latent walk (Figure 4).
     """
 
     def step(name: str, **facts: Any) -> Step:
@@ -46,10 +62,11 @@ def image_group(group: str, section: str, about: str, *, dedup: bool = False) ->
         return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
 
     return (
-        _images(step, about),
+        images or _images(step, about),
         *(_deduplication(step) if dedup else ()),
         *_networks(step, about, dedup=dedup),
-        *_figures(step),
+        _samples(step, ordered=ordered),
+        *((_latent_walk(step),) if walk else ()),
         *((_nearest(step),) if dedup else ()),
     )
 
@@ -165,31 +182,35 @@ def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
     )
 
 
-def _figures(step: Any) -> tuple[Step, ...]:
-    return (
-        step(
-            "samples",
-            inputs=("generator",),
-            kind="results",
-            compute=group_figures.draw_samples,
-            kinds=frozenset({"matplotlib"}),
-            shows=("figure.png",),
-            description="Figures 2 and 3: samples of the same z after early epochs and the last.",
-        ),
-        step(
-            "latent_walk",
-            inputs=("images", "training_set", "generator"),
-            kind="results",
-            compute=group_figures.draw_walk,
-            checks=group_figures.WALK_CHECKS,
-            kinds=frozenset({"matplotlib"}),
-            shows=("result.json", "figure.png"),
-            description=(
-                "Figure 4: a walk through the latent space, with photographs faded into one "
-                "another as the baseline, and how evenly both change (section 6.1)."
-            ),
+def _samples(step: Any, *, ordered: bool) -> Step:
+    about = "samples of the same z after early epochs and the last."
+    made: Step = step(
+        "samples",
+        inputs=("generator", "discriminator") if ordered else ("generator",),
+        kind="results",
+        compute=group_figures.draw_ordered_samples if ordered else group_figures.draw_samples,
+        kinds=frozenset({"matplotlib"}),
+        shows=("figure.png",),
+        description=f"Figure 11: {about}" if ordered else f"Figures 2 and 3: {about}",
+    )
+    return made
+
+
+def _latent_walk(step: Any) -> Step:
+    made: Step = step(
+        "latent_walk",
+        inputs=("images", "training_set", "generator"),
+        kind="results",
+        compute=group_figures.draw_walk,
+        checks=group_figures.WALK_CHECKS,
+        kinds=frozenset({"matplotlib"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            "Figure 4: a walk through the latent space, with photographs faded into one "
+            "another as the baseline, and how evenly both change (section 6.1)."
         ),
     )
+    return made
 
 
 def _nearest(step: Any) -> Step:
@@ -206,3 +227,81 @@ def _nearest(step: Any) -> Step:
         ),
     )
     return made
+
+
+# --- Where D is evaluated ---------------------------------------------------------------------
+
+
+def cifar10_group() -> tuple[Step, ...]:
+    """Section 5.1: pictures that D never saw, classified by its features."""
+    return (
+        _labelled("cifar10", labelled_images.make_cifar10, "CIFAR-10 (section 5.1)"),
+        _features("cifar10", "imagenet/discriminator"),
+        _svm_scores("cifar10", svm_scores.make_table_1, "Table 1"),
+    )
+
+
+def svhn_group(section: SvhnFeatures) -> tuple[Step, ...]:
+    """Section 5.2 of the paper's second version.
+
+    Args:
+        section: Says whose features are used, which decides what is an input of them.
+    """
+    whose = {"trained": "svhn/discriminator", "imagenet": "imagenet/discriminator"}
+    images = _labelled("svhn", labelled_images.make_svhn, "SVHN (section 5.2 of v2)")
+    return (
+        *image_group("svhn", "svhn", "SVHN's house numbers", images=images, walk=False),
+        _features("svhn", whose.get(section.discriminator)),
+        _svm_scores("svhn", svm_scores.make_svhn_table, "Table 2 of the second version"),
+    )
+
+
+def _labelled(group: str, compute: Any, about: str) -> Step:
+    return Step(
+        outputs=(f"{group}/images",),
+        section=f"{group}.images",
+        kind="data",
+        compute=compute,
+        source_version=labelled_images.listed_version,
+        checks=labelled_images.LABELLED_CHECKS,
+        kinds=frozenset({"numpy", "parquet"}),
+        description=f"{about}: pictures of 32 pixels with labels, a manifest row for every input.",
+    )
+
+
+def _features(group: str, discriminator: str | None) -> Step:
+    inputs = (f"{group}/images", *((discriminator,) if discriminator else ()))
+    return Step(
+        outputs=(f"{group}/features",),
+        inputs=inputs,
+        section=f"{group}.features",
+        kind="data",
+        compute=features.make_features,
+        source_version=None if discriminator else features.released_version,
+        checks=features.FEATURE_CHECKS,
+        pool="gpu",
+        kinds=_TORCH | {"arrow"},
+        description=(
+            "What a discriminator's convolutions see in every picture, max-pooled to 4x4 places "
+            "(sections 5.1 and 5.2): 28,672 columns for `imagenet32`, 7,168 for `svhn32`, at full "
+            "width."
+        ),
+    )
+
+
+def _svm_scores(group: str, compute: Any, table: str) -> Step:
+    return Step(
+        outputs=(f"{group}/svm_scores",),
+        inputs=(f"{group}/images", f"{group}/features"),
+        section=f"{group}.svm_scores",
+        kind="results",
+        compute=compute,
+        checks=svm_scores.SVM_CHECKS,
+        pool="gpu",
+        kinds=_TORCH | {"table", "matplotlib"},
+        shows=("result.json", "figure.png"),
+        description=(
+            f"{table} (section 5): a linear L2-SVM on D's features, with a D of random weights "
+            "and the pixels as controls; by class, by number of labels, by layer."
+        ),
+    )

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dcgan_assets.evaluation_params import Cifar10Group, ImagenetGroup, SvhnGroup
 from dcgan_assets.group_params import LsunGroup, PictureGroup
 from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
 from dcgan_models.errors import UserError
@@ -151,6 +152,9 @@ class Params(Section):
     machine: Machine = Machine()
     mnist: Mnist
     lsun: LsunGroup
+    imagenet: ImagenetGroup
+    cifar10: Cifar10Group
+    svhn: SvhnGroup
     groups: dict[GroupName, PictureGroup] = Field(default_factory=dict)
     report: Report
 

@@ -21,6 +21,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
 FEATURES_FILE = "features.arrow"
+PARQUET_FILE = "features.parquet"
 COLUMNS_FILE = "columns.parquet"
 # Features of a record batch. One is held while it is filled.
 BATCH_BYTES = 256 << 20
@@ -115,6 +116,25 @@ def write_feature_table(
                 ]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
                 first = part.stop
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def write_parquet(folder: Path) -> None:
+    """Write the table of a folder as `features.parquet`, too, batch by batch: for other tools.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    try:
+        with (
+            pa.memory_map(str(folder / FEATURES_FILE)) as mapped,
+            pa.ipc.open_file(mapped) as reader,
+            open_atomic(folder / PARQUET_FILE) as stream,
+            pq.ParquetWriter(stream, reader.schema) as writer,
+        ):
+            for number in range(reader.num_record_batches):
+                writer.write_batch(reader.get_batch(number))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
 

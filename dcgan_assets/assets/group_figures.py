@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.group_images import shard_facts
 from dcgan_assets.assets.training_set import TRAIN, require_current
-from dcgan_assets.group_params import LatentWalk, Samples
+from dcgan_assets.group_params import LatentWalk, Samples, SortedSamples
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.errors import UserError
@@ -20,18 +23,73 @@ WALK_CHECKS = (
 
 def draw_samples(work: Work) -> Outcome:
     """The same fixed latents after each snapshot and at the end (Figures 2 and 3)."""
+    section: Samples = work.section
+    count = section.rows * section.columns
+    return _draw_grids(work, np.arange(count))
+
+
+def draw_ordered_samples(work: Work) -> Outcome:
+    """Figure 11: samples in the order drawn, or the most real to D first.
+
+    The authors' script sorts 400 samples by D's score before it lays out the grid.
+    """
+    from dcgan_models import load_discriminator, load_generator
+
+    section: SortedSamples = work.section
+    count = section.rows * section.columns
+    if section.order == "drawn":
+        outcome = _draw_grids(work, np.arange(count))
+    else:
+        generator = load_generator(work.input(work.sibling("generator")))
+        discriminator = load_discriminator(work.input(work.sibling("discriminator")))
+        scores = score_samples(discriminator, generator.draw(_fixed(generator, count)))
+        outcome = _draw_grids(work, np.argsort(-scores, kind="stable"))
+    words = {"drawn": "in the order drawn", "score": "by D's score, the most real to D first"}
+    return Outcome(metadata={**outcome.metadata, "order": words[section.order]})
+
+
+def score_samples(discriminator: Any, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """D's logit of each picture, (n,), by the statistics of these pictures together.
+
+    The authors score minibatches with batch norm's own statistics; here it is one minibatch.
+    """
+    import torch
+
+    from dcgan_models.networks import picture_batches
+
+    discriminator.train()
+    with torch.inference_mode():
+        (batch,) = picture_batches(discriminator, pictures, len(pictures))
+        scores: npt.NDArray[np.float32] = discriminator(batch).flatten().numpy()
+    return scores
+
+
+def _fixed(generator: Any, count: int) -> Any:
+    """The first fixed latents.
+
+    Raises:
+        UserError: There are fewer.
+    """
+    if count > len(generator.fixed_z):
+        raise UserError(
+            f"samples: {count} pictures asked for, the generator keeps {len(generator.fixed_z)} "
+            "fixed latents; lower `samples.rows` or `samples.columns`"
+        )
+    return generator.fixed_z[:count]
+
+
+def _draw_grids(work: Work, order: npt.NDArray[np.intp]) -> Outcome:
+    """Samples of the first fixed latents, in this order, by each snapshot and at the end."""
     from dcgan_models import load_generator
 
     section: Samples = work.section
     folder = work.input(work.sibling("generator"))
-    n = section.rows * section.columns
     names = [f"epoch_{epoch:04d}" for epoch in section.epochs]
     files = {name: f"snapshots/{name}.safetensors" for name in names}
     facts = {}
     for name, weights in {**files, "figure": "weights.safetensors"}.items():
         generator = load_generator(folder, weights=weights)
-        assert generator.fixed_z is not None  # noqa: S101  (published generators have them)
-        grid = tile(generator.draw(generator.fixed_z[:n]), section.columns)
+        grid = tile(generator.draw(_fixed(generator, len(order))[order]), section.columns)
         write_png(work.out() / f"{name}.png", grid)
         facts["at_the_end" if name == "figure" else name] = shown.picture(grid, f"samples, {name}")
     return Outcome(metadata=facts)

@@ -34,6 +34,8 @@ IMAGE_CHECKS = (
 SHARD_FILE = "shard.json"
 _DOWNLOADS = "data/downloads/lsun"
 _SHEET = 100
+# Crops of photographs are scaled down by so much at most.
+_MOST_SCALED = 4
 
 
 def open_source(section: GroupImages, root: Path) -> Source:
@@ -44,6 +46,7 @@ def open_source(section: GroupImages, root: Path) -> Source:
             section.pictures,
             planted=section.planted,
             seed=section.seed,
+            side_range=(section.size, _MOST_SCALED * section.size),
             held_out=section.held_out,
         )
     if section.category is not None:

@@ -55,6 +55,35 @@ LEFT_OUT = {
     "lsun.dedup_report.verdicts",  # one place for all
     "lsun.training_set.held_out_most",
     "lsun.latent_walk.seed",
+    *(f"imagenet.candidate.{name}" for name in ("width", "batch", "learning_rate")),
+    *(f"svhn.candidate.{name}" for name in ("width", "batch", "learning_rate")),
+    *(
+        f"{group}.candidate.{name}"
+        for group in ("imagenet", "svhn")
+        for name in ("size", "precision", "compile")
+    ),
+    *(  # of other sources
+        f"imagenet.images.{name}"
+        for name in ("path", "category", "pictures", "held_out", "planted", "licence")
+    ),
+    *(f"imagenet.images.{name}" for name in ("attribution", "stand_in", "seed", "min_side")),
+    *(f"{group}.training_set.held_out_most" for group in ("imagenet", "svhn")),
+    *(  # of other sources
+        f"{group}.images.{name}"
+        for group in ("cifar10", "svhn")
+        for name in ("path", "train", "test", "seed")
+    ),
+    "svhn.images.extra",  # the paper leaves them out
+    *(  # what the picture in the UI shows; one split and one set of draws for all
+        f"{group}.{name}"
+        for group in ("cifar10", "svhn")
+        for name in (
+            "features.shown",
+            "features.neighbours",
+            "svm_scores.curve_draws",
+            "svm_scores.seed",
+        )
+    ),
     "groups",  # the user's own
 }
 

@@ -1,0 +1,59 @@
+"""`dcgan sample`: pictures from a group's generator, in one PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
+
+
+def draw_sample(
+    workspace: Workspace, group: str, count: int, seed: int, label: int | None, out: Path
+) -> str:
+    """Draw pictures from a group's generator into `out`; returns a line that says what is there.
+
+    `svhn` is drawn by the networks that `svhn.features.discriminator` names.
+
+    Args:
+        label: Only this class, of a conditional network.
+
+    Raises:
+        UserError: There is no such generator, or `out` cannot be written.
+    """
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+    generator, whose = _open(workspace, group)
+
+    from dcgan_models.grids import tile, write_png
+
+    labels = None if label is None else [label] * count
+    pictures = generator.sample(count, seed, labels)
+    columns = generator.preset.classes or round(count**0.5)
+    try:
+        write_png(out, tile(pictures, min(columns, count)))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
+    return f"{out}: {count} pictures by {whose}, seed {seed}"
+
+
+def _open(workspace: Workspace, group: str) -> tuple[Any, str]:
+    """A generator that can sample, and its name."""
+    features = workspace.params.svhn.features if group == "svhn" else None
+    if features is not None and features.released is not None:
+        from dcgan_models.networks import estimate_sampling_statistics
+        from dcgan_models.released import load_released_svhn
+
+        generator, _ = load_released_svhn(workspace.root / features.released)
+        estimate_sampling_statistics(generator, seed=0)
+        return generator, "the authors' SVHN generator"
+    if features is not None and features.discriminator == "imagenet":
+        group = "imagenet"
+    folder = workspace.root / "models" / group / "generator"
+    if not folder.is_dir():
+        raise UserError(f"{group}: no generator is published; run `dcgan materialize {group}`")
+
+    from dcgan_models import load_generator
+
+    return load_generator(folder), f"{group}/generator"
