@@ -135,9 +135,13 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _to_download(section: Any) -> str:
-    """What an LSUN category takes."""
+    """What is fetched before a group's pictures can be made."""
     category = getattr(section, "category", None)
-    if category is None:
-        return ""
-    size, _ = LSUN_CATEGORIES[category]
-    return f", {category}: {size / 1e9:.1f} GB to download, and as much again to unpack"
+    if category is not None:
+        size, _ = LSUN_CATEGORIES[category]
+        return f", {category}: {size / 1e9:.1f} GB to download, and as much again to unpack"
+    if getattr(section, "downloaded", False):
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+        return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
+    return ""

@@ -33,8 +33,10 @@ class GroupImages(Section):
 
     Attributes:
         source: `photographs` are those of installed packages; `folder` is a tree of pictures,
-            `archive` a zip or tar, `lsun` one of LSUN's databases (LMDB).
-        path: Of folder, archive or database, relative to the workspace.
+            `archive` a zip or tar, `lsun` one of LSUN's databases (LMDB), `imagenet` ImageNet-1k's
+            class folders or its official tar, `cifar10` CIFAR-10's training pictures.
+        path: Of folder, archive or database, relative to the workspace. Of `cifar10` the folder
+            of its binary archive, which is downloaded when there is no path.
         category: Of LSUN, to be downloaded; in place of a path.
         size: Side of the training pictures: short side scaled to it, centre cropped.
         min_side: Pictures with a shorter side are rejected.
@@ -45,7 +47,7 @@ class GroupImages(Section):
         stand_in: Whether a folder or archive holds other pictures than the paper's.
     """
 
-    source: Literal["photographs", "folder", "archive", "lsun"]
+    source: Literal["photographs", "folder", "archive", "lsun", "imagenet", "cifar10"]
     path: str | None = None
     category: Annotated[str | None, AfterValidator(_known_category)] = None
     size: Size
@@ -66,9 +68,15 @@ class GroupImages(Section):
             raise ValueError("`pictures` is needed with `source: photographs`, and only there")
         if self.category is not None and self.source != "lsun":
             raise ValueError("`category` goes with `source: lsun`")
-        if (self.path is None) != (packaged or self.category is not None):
+        without = packaged or self.category is not None
+        if self.source != "cifar10" and (self.path is None) != without:
             raise ValueError("`path` is needed unless the pictures are packaged or downloaded")
         return self
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether the pictures are fetched first."""
+        return self.category is not None or (self.source == "cifar10" and self.path is None)
 
 
 class TrainingSet(Section):

@@ -44,7 +44,7 @@ def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    n = len(Folder(folder).items(0, 1))
+    n = len(Folder(folder))
     if n < _FEWEST:
         raise UserError(f"{folder}: {n} files; at least {_FEWEST} pictures are needed")
     section = _section(workspace, folder, size, n)

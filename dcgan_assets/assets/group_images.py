@@ -17,6 +17,7 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.group_params import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
+from dcgan_assets.sources.imagenet import imagenet
 from dcgan_assets.sources.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.items import Item, Source
 from dcgan_assets.sources.lsun import Lsun
@@ -32,7 +33,8 @@ IMAGE_CHECKS = (
     Check("not_blank", "Kept pictures differ from one another and use their range."),
 )
 SHARD_FILE = "shard.json"
-_DOWNLOADS = "data/downloads/lsun"
+_LSUN_DOWNLOADS = "data/downloads/lsun"
+_CIFAR10_DOWNLOAD = "data/downloads/cifar10"
 _SHEET = 100
 # Crops of photographs are scaled down by so much at most.
 _MOST_SCALED = 4
@@ -50,8 +52,14 @@ def open_source(section: GroupImages, root: Path) -> Source:
             held_out=section.held_out,
         )
     if section.category is not None:
-        return Lsun(database_folder(section.category, root / _DOWNLOADS))
-    path = root / str(section.path)
+        return Lsun(database_folder(section.category, root / _LSUN_DOWNLOADS))
+    path = root / (section.path or _CIFAR10_DOWNLOAD)
+    if section.source == "cifar10":
+        from dcgan_assets.sources.cifar10 import CIFAR10, UnlabelledCifar10
+
+        return UnlabelledCifar10(path, CIFAR10)
+    if section.source == "imagenet":
+        return imagenet(path)
     if section.source == "lsun":
         return Lsun(path)
     kind = Folder if section.source == "folder" else Archive
@@ -72,13 +80,17 @@ def source_version(section: GroupImages, root: Path, shard: str | None) -> str:
     """The version of what a shard reads: names, sizes and times, not bytes."""
     if section.category is not None:
         return LSUN_CATEGORIES[section.category][1][:32]
+    if section.downloaded:
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+        return CIFAR10_DOWNLOAD.sha256[:32]
     return open_source(section, root).version(int(shard or 0), section.shards)
 
 
 def make_images(work: Work) -> Outcome:
     """Read one shard of a group's source."""
     section: GroupImages = work.section
-    if section.category is not None:
+    if section.downloaded:
         _fetch(work, section.category)
     source = open_source(section, work.root)
     items = source.items(int(work.shard or 0), section.shards)
@@ -105,8 +117,8 @@ def make_images(work: Work) -> Outcome:
     return Outcome(metadata=_facts(report, pixels), verdicts=_judge(report, len(items), pixels))
 
 
-def _fetch(work: Work, category: str) -> None:
-    """Bring an LSUN database, once for all shards."""
+def _fetch(work: Work, category: str | None) -> None:
+    """Bring an LSUN database, or CIFAR-10, once for all shards."""
     with work.progress(None, "B") as bar:
 
         def report(done: int, total: int) -> None:
@@ -116,7 +128,13 @@ def _fetch(work: Work, category: str) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        fetch_database(category, work.root / _DOWNLOADS, report)
+        if category is not None:
+            fetch_database(category, work.root / _LSUN_DOWNLOADS, report)
+            return
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+        from dcgan_assets.sources.fetch import fetch
+
+        fetch(CIFAR10_DOWNLOAD, work.root / _CIFAR10_DOWNLOAD, report)
 
 
 def _sizes(section: GroupImages) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ A compressed tar can only be read from its beginning, by one process; so it is r
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import stat
 import struct
@@ -43,7 +44,7 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _LOCAL_HEADER = 30
-_TOO_LARGE = f"more than {MAX_PICTURE_BYTES:,} bytes"
+TOO_LARGE = f"more than {MAX_PICTURE_BYTES:,} bytes"
 
 
 class TarMember(NamedTuple):
@@ -171,15 +172,9 @@ class _Listing:
 
 @once_a_process
 def _listing(path: Path) -> _Listing:
-    with _damage_named(path):
-        magic = _magic(path)
-        for start, kind in _COMPRESSED.items():
-            if magic.startswith(start):
-                raise UserError(
-                    f"{path}: a {kind} stream, which can only be read from its beginning; "
-                    "unpack it, or pack it as .zip or plain .tar"
-                )
-        members = list(_zip_members(path) if magic.startswith(b"PK") else _tar_members(path))
+    with damage_named(path, "zip or tar"):
+        is_zip = uncompressed_magic(path).startswith(b"PK")
+        members = list(_zip_members(path) if is_zip else _tar_members(path))
     if not members:
         raise UserError(f"{path}: an archive without files; pictures are expected")
     unique = sorted(_with_unique_keys(members), key=lambda member: member.key)
@@ -188,9 +183,21 @@ def _listing(path: Path) -> _Listing:
     return _Listing(unique, hashes, tuple(folders))
 
 
-def _magic(path: Path) -> bytes:
+def uncompressed_magic(path: Path) -> bytes:
+    """The first bytes of an archive, which is no compressed stream.
+
+    Raises:
+        UserError: It is one.
+    """
     with path.open("rb") as stream:
-        return stream.read(6)
+        magic = stream.read(6)
+    for start, kind in _COMPRESSED.items():
+        if magic.startswith(start):
+            raise UserError(
+                f"{path}: a {kind} stream, which can only be read from its beginning; "
+                "unpack it, or pack it as .zip or plain .tar"
+            )
+    return magic
 
 
 def _first_folder(key: str) -> str:
@@ -241,28 +248,70 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         return f"compression method {info.compress_type}; stored and deflated members are read"
     if max(info.file_size, info.compress_size) > MAX_PICTURE_BYTES:
-        return _TOO_LARGE
+        return TOO_LARGE
     return None
 
 
 def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path, "r:", errors="surrogateescape", encoding="utf-8") as archive:
-        while (info := archive.next()) is not None:
-            # It would keep every member, a kilobyte each.
-            archive.members.clear()  # type: ignore[attr-defined]
-            name = info.name.removeprefix("./")
-            if info.isdir() or is_system_file(name):
-                continue
-            reason = _refused_name(name) or _tar_refusal(info)
-            key = safe_key(name.encode("utf-8", "surrogateescape"))
-            location: Location = TarMember(path, info.offset_data, info.size)
-            version = f"{info.size}\0{info.mtime}\0{reason}"
-            yield _Member(key, version, Unread(reason) if reason else location)
-        # tarfile takes a damaged header, and a file that is cut between members, for the end.
-        with path.open("rb") as stream:
+    for info in tar_headers(path):
+        name = info.name.removeprefix("./")
+        if info.isdir() or is_system_file(name):
+            continue
+        reason = _refused_name(name) or _tar_refusal(info)
+        key = safe_key(name.encode("utf-8", "surrogateescape"))
+        location: Location = TarMember(path, info.offset_data, info.size)
+        version = f"{info.size}\0{info.mtime}\0{reason}"
+        yield _Member(key, version, Unread(reason) if reason else location)
+
+
+def tar_headers(path: Path, start: int = 0, size: int | None = None) -> Iterator[tarfile.TarInfo]:
+    """The headers of an uncompressed tar; no member is read, and no header is kept.
+
+    Args:
+        path: The file.
+        start, size: Where the tar lies in the file, when that is itself an archive. The headers'
+            offsets count from `start`.
+
+    Raises:
+        tarfile.TarError: It is no tar, or damaged, or cut short.
+    """
+    # Without a buffer, which would read 8 KB or more for every header of 512 bytes.
+    with path.open("rb", buffering=0) as file:
+        stream = _Window(file, start, path.stat().st_size if size is None else size)
+        with tarfile.open(
+            fileobj=stream, mode="r:", errors="surrogateescape", encoding="utf-8"
+        ) as archive:
+            while (info := archive.next()) is not None:
+                # It would keep every member, a kilobyte each.
+                archive.members.clear()  # type: ignore[attr-defined]
+                yield info
+            # tarfile takes a damaged header, and a file cut between members, for the end.
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError(f"no header and no end mark at byte {archive.offset:,}")
+
+
+class _Window(io.RawIOBase):
+    """So many bytes of a file from an offset on, as a file of their own."""
+
+    def __init__(self, file: io.FileIO, start: int, size: int) -> None:
+        self._file, self._start, self._size = file, start, size
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        assert whence == io.SEEK_SET  # noqa: S101  (tarfile knows no other)
+        self._position = offset
+        return offset
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        self._file.seek(self._start + self._position)
+        content = self._file.read(left if size < 0 else min(size, left))
+        self._position += len(content)
+        return content
 
 
 def _tar_refusal(info: tarfile.TarInfo) -> str | None:
@@ -270,7 +319,7 @@ def _tar_refusal(info: tarfile.TarInfo) -> str | None:
         return "a link"
     if not info.isreg() or info.issparse():
         return "not a file"
-    return _TOO_LARGE if info.size > MAX_PICTURE_BYTES else None
+    return TOO_LARGE if info.size > MAX_PICTURE_BYTES else None
 
 
 def _refused_name(name: str) -> str | None:
@@ -281,14 +330,18 @@ def _refused_name(name: str) -> str | None:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn what reading an archive raises into one line."""
+def damage_named(where: object, kind: str) -> Iterator[None]:
+    """Turn what reading an archive raises into one line.
+
+    Args:
+        where: The archive, and what in it.
+        kind: What was expected.
+    """
     damage = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error)
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{where}: cannot be read ({error.strerror})") from error
     except damage as error:
-        raise UserError(
-            f"{path}: not a whole zip or tar archive ({' '.join(str(error).split())})"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{where}: not a whole {kind} archive ({reason})") from error

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
-from dcgan_assets.sources.items import UNSTATED
+from dcgan_assets.sources.items import UNSTATED, Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.sources.pictures import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
@@ -258,3 +260,77 @@ def _records(rows: npt.NDArray[np.uint8], name: str, uri_prefix: str) -> Iterato
             label=int(row[0]),
             split="test" if stem == "test_batch" else "train",
         )
+
+
+# --- Without labels ---------------------------------------------------------------------------
+
+
+class RawPicture(NamedTuple):
+    """A picture that was read with its archive: 32 rows of 32 RGB pixels."""
+
+    pixels: bytes
+
+    def read(self) -> bytes:
+        """The same as a PNG, which is what is hashed as the source's bytes."""
+        import cv2
+
+        picture = np.frombuffer(self.pixels, np.uint8).reshape(SIDE, SIDE, 3)
+        stored = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+        content: bytes = cv2.imencode(".png", picture[..., ::-1], stored)[1].tobytes()
+        return content
+
+
+@dataclass(frozen=True)
+class UnlabelledCifar10:
+    """The training pictures without labels, in place of pictures of the same size: ImageNet-32.
+
+    The key is `data_batch_1/00000`, dealt into shards by its hash.
+
+    Attributes:
+        path: A folder as `from_folder` reads it.
+        release: As there.
+    """
+
+    path: Path
+    release: Release
+
+    @property
+    def stand_in(self) -> bool:
+        """True: the paper trains no DCGAN on CIFAR-10."""
+        return True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Empty."""
+        return ()
+
+    def items(self, shard: int, shards: int) -> list[Item]:
+        """As `Source.items`."""
+        pictures = _read_once(self)
+        keys, uris, splits = (
+            pictures.table[name].to_pylist() for name in ("key", "source_uri", "split")
+        )
+        hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
+        return [
+            Item(
+                keys[row],
+                uris[row],
+                None,
+                None,
+                UNSTATED,
+                CIFAR10_ATTRIBUTION,
+                RawPicture(pictures.pixels[row].tobytes()),
+            )
+            for row in in_shard(hashes, shard, shards).tolist()
+            if splits[row] == "train"
+        ]
+
+    def version(self, shard: int, shards: int) -> str:
+        """As `Source.version`: the names, sizes and times of the folder's files."""
+        content = f"{listing_version(self.path)}\0{shard}\0{shards}"
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@once_a_process
+def _read_once(source: UnlabelledCifar10) -> Pictures:
+    return from_folder(source.path, source.release)

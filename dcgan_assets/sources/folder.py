@@ -80,6 +80,10 @@ class Folder:
         """Names of the first-level sub-folders that hold anything; empty without `labels`."""
         return tuple(map(safe_key, _listing(self.path).folders)) if self.labels else ()
 
+    def __len__(self) -> int:
+        """How many inputs it holds."""
+        return len(_listing(self.path).names)
+
     def items(self, shard: int, shards: int) -> list[Item]:
         """As `Source.items`; keys are dealt into shards by their hash."""
         listing = _listing(self.path)

@@ -75,18 +75,27 @@ def test_a_folder_of_the_user_that_is_not_there(
     assert findings(workspace)["mnist"].state == "ok"
 
 
-def test_a_download_says_what_it_takes(write_params: Callable[..., Workspace]) -> None:
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"source": "lsun", "category": "bedroom"}, "bedroom: 45.9 GB to download"),
+        ({"source": "cifar10"}, "cifar10, 170 MB to download"),
+    ],
+)
+def test_a_download_says_what_it_takes(
+    write_params: Callable[..., Workspace], source: dict[str, str], words: str
+) -> None:
     workspace = write_params()
     path = workspace.root / "params.yaml"
     params = yaml.safe_load(path.read_text())
     images = params["lsun"]["images"]
     for name in ("pictures", "held_out", "planted"):
         del images[name]
-    images.update(source="lsun", category="bedroom")
+    images.update(source)
     path.write_text(yaml.safe_dump(params))
     finding = findings(Workspace(workspace.root))["lsun"]
     assert finding.state == "ok"
-    assert "bedroom: 45.9 GB to download" in finding.detail
+    assert words in finding.detail
 
 
 def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ FOLDER: Images = {"source": "folder", "path": "cats", "size": 64, "shards": 1}
 ARCHIVE: Images = {**FOLDER, "source": "archive", "path": "cats.zip"}
 DATABASE: Images = {**FOLDER, "source": "lsun", "path": "bedroom_train_lmdb"}
 DOWNLOAD: Images = {"source": "lsun", "category": "bedroom", "size": 64, "shards": 64}
+IMAGENET: Images = {**FOLDER, "source": "imagenet", "path": "ILSVRC2012_img_train.tar"}
+CIFAR10: Images = {"source": "cifar10", "size": 64, "shards": 1}
 PHOTOGRAPHS: Images = {"source": "photographs", "pictures": 100, "size": 64, "shards": 2}
 
 
@@ -64,12 +66,25 @@ def images(section: Images) -> GroupImages:
 # --- Where pictures come from ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("section", [FOLDER, ARCHIVE, DATABASE, DOWNLOAD, PHOTOGRAPHS])
+@pytest.mark.parametrize(
+    "section",
+    [
+        FOLDER,
+        ARCHIVE,
+        DATABASE,
+        DOWNLOAD,
+        IMAGENET,
+        CIFAR10,
+        {**CIFAR10, "path": "raw/cifar10"},
+        PHOTOGRAPHS,
+    ],
+)
 def test_each_source_with_what_it_needs(section: Images) -> None:
     found = images(section)
     assert {name: getattr(found, name) for name in section} == section
     assert found.min_side == 32
     assert not found.stand_in
+    assert found.downloaded == (section in (DOWNLOAD, CIFAR10))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +98,19 @@ def test_each_source_with_what_it_needs(section: Images) -> None:
         ),
         pytest.param(
             {**DATABASE, "path": None}, "`path` is needed unless", id="a database without a path"
+        ),
+        pytest.param(
+            {**IMAGENET, "path": None}, "`path` is needed unless", id="ImageNet without a path"
+        ),
+        pytest.param(
+            {**IMAGENET, "category": "bedroom"},
+            "`category` goes with `source: lsun`",
+            id="a category of ImageNet",
+        ),
+        pytest.param(
+            {**CIFAR10, "pictures": 100},
+            "`pictures` is needed with `source: photographs`, and only there",
+            id="a number of pictures of CIFAR-10",
         ),
         pytest.param(
             {**DOWNLOAD, "path": "here"}, "`path` is needed unless", id="a download with a path"
@@ -121,7 +149,7 @@ def test_a_source_has_what_it_needs_and_nothing_else(section: Images, words: str
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("source", "flickr", ["'photographs', 'folder', 'archive' or 'lsun'", "'flickr'"]),
+        ("source", "flickr", ["'archive', 'lsun', 'imagenet' or 'cifar10'", "'flickr'"]),
         ("shards", 0, ["greater than or equal to 1", "(found 0)"]),
         ("shards", 100, ["less than or equal to 99", "(found 100)"]),
         ("shards", "2", ["integer", "(found '2')"]),

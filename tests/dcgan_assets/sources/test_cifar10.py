@@ -23,10 +23,13 @@ from dcgan_assets.sources.cifar10 import (
     CLASSES,
     FOLDER,
     Release,
+    UnlabelledCifar10,
     from_archive,
     from_folder,
     holds_cifar10,
 )
+from dcgan_assets.sources.decode import Decoded, decode
+from dcgan_assets.sources.items import forget_listings
 from dcgan_assets.sources.pictures import PICTURE_SCHEMA, Pictures
 
 NAMES = [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]
@@ -145,6 +148,47 @@ def test_only_the_public_files_are_cifar10(tmp_path: Path, monkeypatch: pytest.M
     assert holds_cifar10(tmp_path)
     pack(tmp_path / CIFAR10_DOWNLOAD.name, {})
     assert not holds_cifar10(tmp_path)
+
+
+# --- Without labels ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_training_pictures_without_labels(tmp_path: Path, shards: int) -> None:
+    forget_listings()
+    release = pack(tmp_path / CIFAR10_DOWNLOAD.name, batches())
+    source = UnlabelledCifar10(tmp_path, release)
+    dealt = [source.items(shard, shards) for shard in range(shards)]
+    found = [item for shard in dealt for item in shard]
+    assert all(shard == sorted(shard, key=lambda item: item.key) for shard in dealt)
+    assert len(found) == 5 * PER_BATCH
+    assert {(item.label, item.split) for item in found} == {(None, None)}
+    assert (source.classes, source.stand_in) == ((), True)
+    for item in found:
+        stem, number = item.key.split("/")
+        batch = NAMES.index(f"{stem}.bin")
+        assert item.uri == f"{CIFAR10_DOWNLOAD.name}#{stem}.bin#{int(number)}"
+        decoded = decode(item.location.read())
+        assert isinstance(decoded, Decoded)
+        np.testing.assert_array_equal(decoded.pixels, picture(batch, int(number)))
+    assert len({item.key for item in found}) == len(found)
+
+
+def test_the_unlabelled_version_is_that_of_the_folder(tmp_path: Path) -> None:
+    release = pack(tmp_path / CIFAR10_DOWNLOAD.name, batches())
+    source = UnlabelledCifar10(tmp_path, release)
+    before = [source.version(shard, 3) for shard in range(3)]
+    assert len(set(before)) == 3
+    assert [source.version(shard, 3) for shard in range(3)] == before
+    pack(tmp_path / CIFAR10_DOWNLOAD.name, {**batches(), "test_batch.bin": b""})
+    assert not {source.version(shard, 3) for shard in range(3)} & set(before)
+
+
+def test_an_unlabelled_archive_that_is_another_is_refused(tmp_path: Path, refused: Refused) -> None:
+    forget_listings()
+    release = pack(tmp_path / CIFAR10_DOWNLOAD.name, batches())
+    with refused(CIFAR10_DOWNLOAD.name, "its SHA-256 is"):
+        UnlabelledCifar10(tmp_path, replace(release, sha256="0" * 64)).items(0, 1)
 
 
 # --- What is refused --------------------------------------------------------------------------
