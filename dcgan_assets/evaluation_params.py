@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup
 from dcgan_assets.sections import Count, Positive, Section, Seed, Training
 
+SIDE = 32
 RELEASED = "released:"
 
 
@@ -16,6 +17,14 @@ class ImagenetGroup(IngestedGroup):
     """ImageNet-1k at 32 pixels: the pictures whose D is evaluated, and Figure 11."""
 
     samples: SortedSamples
+
+    @model_validator(mode="after")
+    def _as_large_as_what_is_classified(self) -> Self:
+        if self.images.size != SIDE:
+            raise ValueError(
+                f"images.size is {self.images.size}; its D looks at CIFAR-10, which has {SIDE}"
+            )
+        return self
 
 
 class LabelledImages(Section):
@@ -73,12 +82,11 @@ class Features(Section):
 
     Attributes:
         parquet: Whether to write the table as Parquet, too, for other tools.
-        neighbours, shown: Pictures looked up among the training features, and nearest ones of
-            each, for the picture in the UI.
+        neighbours: Training pictures that are shown beside a test picture of each class, the
+            nearest by these features.
     """
 
     parquet: bool = False
-    shown: Count = 10
     neighbours: Count = 9
 
 

@@ -34,7 +34,7 @@ from dcgan_models.features import (
     FeatureLayer,
     FeatureSummary,
     LayerSummary,
-    _place,
+    column_place,
     feature_columns,
     feature_layers,
 )
@@ -124,7 +124,9 @@ def layer_views(summary: FeatureSummary, preset: Preset) -> list[LayerView]:
     """
     wrong = torch.nonzero(~summary.mean.isfinite())
     if len(wrong):
-        raise UserError(f"feature {_place(preset, int(wrong[0]))} is not finite in every picture")
+        raise UserError(
+            f"feature {column_place(preset, int(wrong[0]))} is not finite in every picture"
+        )
     total = summary.var.sum().item()
     return [
         _layer_view(summary, layer, one, total)

@@ -211,7 +211,7 @@ def _finite(blocks: Iterable[tuple[Tensor, Tensor]], preset: Preset) -> Iterator
         if not finite:
             row, column = (int(i) for i in (~block.isfinite()).nonzero()[0])
             raise UserError(
-                f"picture {done + row}: its feature {_place(preset, column)} is "
+                f"picture {done + row}: its feature {column_place(preset, column)} is "
                 f"{block[row, column].item()} in float16; this discriminator's weights or "
                 "statistics are not sound"
             )
@@ -219,8 +219,8 @@ def _finite(blocks: Iterable[tuple[Tensor, Tensor]], preset: Preset) -> Iterator
         done += len(block)
 
 
-def _place(preset: Preset, column: int) -> str:
-    """A column by number, layer and channel."""
+def column_place(preset: Preset, column: int) -> str:
+    """A column in words: its number, layer and channel."""
     layer = next(layer for layer in feature_layers(preset) if column < layer.stop)
     channel = (column - layer.start) // CELLS**2
     return f"{column} (layer {layer.number}, channel {channel})"
@@ -292,7 +292,7 @@ class FeatureSummary:
         """Raise `UserError` that names constant columns, if there are any."""
         constant = self.constant_columns()
         if constant:
-            named = ", ".join(_place(self._preset, column) for column in constant[:_NAMED])
+            named = ", ".join(column_place(self._preset, column) for column in constant[:_NAMED])
             more = f" and {len(constant) - _NAMED:,} more" if len(constant) > _NAMED else ""
             raise UserError(
                 f"features: {len(constant):,} of {len(self.low):,} columns are constant over "

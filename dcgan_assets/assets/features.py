@@ -20,9 +20,11 @@ from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.data import PixelStore
 from dcgan_models.files import write_json
+from dcgan_models.grids import neighbour_sheet, write_png
 
 FEATURE_CHECKS = (Check("few_dead_channels", "Nine of ten channels are above zero somewhere."),)
 FACTS_FILE = "features.json"
+SHEET_FILE = "neighbours.png"
 _DEAD_SHARE = 0.1
 # Looked at before hours are spent on the rest.
 _FIRST_LOOK = 1_024
@@ -30,12 +32,8 @@ _FIRST_LOOK = 1_024
 
 def make_features(work: Work) -> Outcome:
     """Compute the features of all training and test pictures, and look at them."""
-    from dcgan_models.feature_table import (
-        FEATURES_FILE,
-        feature_schema,
-        write_feature_table,
-        write_parquet,
-    )
+    from dcgan_models.feature_table import feature_schema, write_feature_table, write_parquet
+    from dcgan_models.feature_views import layer_views
     from dcgan_models.features import FeatureSummary, feature_blocks, feature_columns
 
     section: Features = work.section
@@ -70,17 +68,39 @@ def make_features(work: Work) -> Outcome:
             "images": image_versions(work),
         },
     )
-    layers = summary.layers()
+    layers = layer_views(summary, preset)
+    facts = _neighbours(work, pictures)
     return Outcome(
         metadata={
             "dagster/row_count": len(pictures),
             "dagster/column_schema": shown.table_schema(feature_schema(columns.num_rows)),
             "columns": columns.num_rows,
-            "features": FEATURES_FILE,
-            "layers": shown.table([_layer_row(layer) for layer in layers]),
+            "layers": shown.table([_rounded(layer.record()) for layer in layers]),
+            **facts,
         },
-        verdicts=_judge(layers),
+        verdicts=_judge([layer.summary for layer in layers]),
     )
+
+
+def _neighbours(work: Work, pictures: PixelStore) -> dict[str, Any]:
+    """A test picture of each class, and the training pictures that these features find nearest."""
+    from dcgan_models.feature_table import FeatureTable
+    from dcgan_models.feature_views import feature_neighbours, first_of_each_class
+
+    section: Features = work.section
+    table = FeatureTable.open(work.out())
+    queries = first_of_each_class(table, table.rows("test"))
+    found = feature_neighbours(table, queries, table.rows("train"), section.neighbours)
+    sheet = neighbour_sheet(pictures.gather(queries), pictures, found.rows)
+    write_png(work.out() / SHEET_FILE, sheet)
+    facts: dict[str, Any] = {
+        "neighbours": shown.picture(sheet, "a test picture of each class, its nearest beside it")
+    }
+    shares = found.class_shares()
+    if shares is not None:
+        facts["neighbours_of_the_same_class"] = round(shares[0], 4)
+        facts["the_same_by_chance"] = round(shares[1], 4)
+    return facts
 
 
 def _discriminator(work: Work) -> Any:
@@ -137,15 +157,10 @@ def _watched(blocks: Iterable[Any], summary: Any, bar: Any, stop: Any) -> Iterat
         yield block
 
 
-def _layer_row(layer: Any) -> dict[str, Any]:
+def _rounded(record: dict[str, Any]) -> dict[str, Any]:
     return {
-        "layer": layer.layer,
-        "channels": layer.channels,
-        "columns": layer.channels * 16,
-        "mean": round(layer.mean, 4),
-        "standard deviation": round(layer.std, 4),
-        "above zero": round(layer.positive, 4),
-        "dead channels": len(layer.dead),
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in record.items()
     }
 
 

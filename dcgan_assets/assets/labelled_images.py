@@ -24,7 +24,7 @@ from dcgan_assets.assets.group_images import (
     open_pixels,
     read_manifests,
 )
-from dcgan_assets.evaluation_params import Cifar10Images, LabelledImages, SvhnImages
+from dcgan_assets.evaluation_params import SIDE, Cifar10Images, LabelledImages, SvhnImages
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.sources.pictures import FILE_BYTES, MANIFEST_FILE, PICTURE_SCHEMA, Pictures
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -35,7 +35,6 @@ LABELLED_CHECKS = (
     *IMAGE_CHECKS,
     Check("no_empty_class", "Every class has training and test pictures.", required=True),
 )
-SIDE = 32
 _DOWNLOADS = Path("data", "downloads")
 _SHOWN = 10
 

@@ -24,7 +24,7 @@ from dcgan_assets.sources.items import HELD_OUT
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
-from dcgan_models.grids import tile, write_png
+from dcgan_models.grids import neighbour_sheet, write_png
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -62,20 +62,21 @@ def find_nearest(work: Work) -> Outcome:
         name: features.search(*pictures, section.neighbours, scales)
         for name, pictures in queries.items()
     }
-    rows = _rows({name: nearest.distances.numpy()[:, 0] for name, nearest in found.items()})
+    distances = _rows({name: nearest.distances.numpy()[:, 0] for name, nearest in found.items()})
     work.result(
         paper_ref="section 6 and the authors' README",
         stand_in=shard_facts(work)["stand_in"],
-        rows=rows,
+        rows=distances,
         notes=f"Distance 1 is that of two {split} pictures, the median. {WARNING}",
     ).write(work.out())
-    sheet = _sheet(generated, features.store, found["generated"].rows.numpy(), section.shown)
+    rows = found["generated"].rows.numpy()[: section.shown]
+    sheet = neighbour_sheet(generated[: section.shown], features.store, rows)
     write_png(work.out() / "figure.png", sheet)
     return Outcome(
         metadata={
             "figure": shown.picture(sheet, "generated, then the nearest training pictures"),
             "note": WARNING,
-            **{row.name: row.value for row in rows},
+            **{row.name: row.value for row in distances},
         }
     )
 
@@ -155,13 +156,3 @@ def _rows(distances: dict[str, npt.NDArray[np.float32]]) -> list[Row]:
         )
         for name, found in distances.items()
     ]
-
-
-def _sheet(generated: Pixels, store: Any, rows: npt.NDArray[np.int64], most: int) -> Pixels:
-    """A row for each generated picture: itself, a gap, its neighbours, nearest first."""
-    lines = []
-    for picture, nearest in zip(generated[:most], rows[:most], strict=True):
-        gap = np.full((picture.shape[0], 4, picture.shape[2]), 255, np.uint8)
-        neighbours = tile(store.gather(nearest), len(nearest))
-        lines.append(np.concatenate([picture, gap, neighbours], axis=1))
-    return np.concatenate(lines)

@@ -78,7 +78,6 @@ LEFT_OUT = {
         f"{group}.{name}"
         for group in ("cifar10", "svhn")
         for name in (
-            "features.shown",
             "features.neighbours",
             "svm_scores.curve_draws",
             "svm_scores.seed",

@@ -102,9 +102,7 @@ def test_columns_that_say_nothing_are_guessed_from() -> None:
 def test_rows_of_a_table_in_parts_are_those_of_an_array(tmp_path: Path) -> None:
     features, labels = planted(noise=0.5)
     half = features.astype(np.float16)
-    columns = pa.table(
-        [pa.array(np.arange(COLUMNS, dtype=np.int32))] * 5, schema=COLUMNS_SCHEMA
-    )
+    columns = pa.table([pa.array(np.arange(COLUMNS, dtype=np.int32))] * 5, schema=COLUMNS_SCHEMA)
     write_feature_table(
         tmp_path,
         columns,
@@ -129,7 +127,9 @@ def test_rows_of_a_table_in_parts_are_those_of_an_array(tmp_path: Path) -> None:
 
 def test_too_few_labelled_pictures_are_refused() -> None:
     features, labels = planted(noise=0.5)
-    with pytest.raises(SVMInputError, match=r"class \d has \d+ labelled examples, fewer than .* 60"):
+    with pytest.raises(
+        SVMInputError, match=r"class \d has \d+ labelled examples, fewer than .* 60"
+    ):
         FewLabels(60, [0.1], 0, 1, 0).measure(features, labels, some_split())
 
 

@@ -187,6 +187,11 @@ def shrink(params: dict[str, Any]) -> None:
         "test": 100,
         "pictures": 240,
         "probes": 20,
+        "per_class": 5,
+        "choosing_draws": 1,
+        "draws": 2,
+        "curve": 2,
+        "random_networks": 1,
     }
     for key, value in params.items():
         if isinstance(value, dict):
