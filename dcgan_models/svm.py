@@ -303,7 +303,7 @@ def _decisions(models: Sequence[L2SVM], X: Any) -> list[npt.NDArray[np.float64]]
             )
     weights = torch.from_numpy(
         np.vstack([np.column_stack([m.coef_, m.intercept_]) for m in models]).T.copy()
-    ).to(rows.device)
+    ).to(rows.device, rows.dtype)
     margins = np.empty((rows.n, weights.shape[1]))
     for part, block in rows.blocks():
         rows.check_block(part, block)
@@ -379,8 +379,11 @@ class _Rows:
 
 
 def _margins(block: Tensor, weights: Tensor) -> Tensor:
-    """Rows (m, p) times weights (p + 1, k), the last for the feature that is always 1: float64."""
-    return (block @ weights[:-1].to(block.dtype)).double() + weights[-1]
+    """Rows (m, p) times weights (p + 1, k), the last for the feature that is always 1: float64.
+
+    The weights have the rows' precision already: a block has hardly more numbers than they.
+    """
+    return (block @ weights[:-1]).double() + weights[-1]
 
 
 def _add_rows(total: Tensor, block: Tensor, factors: Tensor) -> None:
@@ -433,6 +436,7 @@ class _SpanSolver:
         self._rows, self._signs = rows, signs
         self._gram = _gram(rows)
         self._b = torch.zeros_like(signs)
+        self._whole: tuple[float, Tensor] | None = None
 
     def solve(self, C: float, tol: float, max_iter: int) -> _End:
         """Go on from the last solution; the end's point is b, (n, k)."""
@@ -461,15 +465,21 @@ class _SpanSolver:
 
     def _newton_point(self, support: Tensor, y: Tensor, C: float) -> Tensor:
         """The minimum of the quadratic that F is while the same rows are inside the margin."""
+        if support.all():
+            whole: Tensor = torch.cholesky_solve(y[:, None], self._whole_factor(C)).squeeze(1)
+            return whole
         inside = support.nonzero().squeeze(1)
-        system = self._gram.index_select(0, inside).index_select(1, inside)
-        system.diagonal().add_(1 / (2 * C))
-        factor, failed = torch.linalg.cholesky_ex(system)
-        if failed:
-            raise SVMInputError(f"C is {C:g}, too large for features of this size in float64")
+        factor = _factor(self._gram[inside[:, None], inside], C)
         point = torch.zeros_like(y)
         point[inside] = torch.cholesky_solve(y[inside, None], factor).squeeze(1)
         return point
+
+    def _whole_factor(self, C: float) -> Tensor:
+        """The factor for all rows: every class begins with it, and at a small C ends so, too."""
+        if self._whole is None or self._whole[0] != C:
+            self._whole = None  # its memory is needed for the next one
+            self._whole = C, _factor(self._gram.clone(), C)
+        return self._whole[1]
 
     def weights(self, points: Sequence[Tensor]) -> list[Tensor]:
         """The weights (p + 1, k) of each end's point, in one pass over the rows."""
@@ -478,6 +488,16 @@ class _SpanSolver:
         for part, tile in self._rows.tiles():
             _add_rows(total, tile, b[part])
         return list(torch.tensor_split(total, len(points), dim=1))
+
+
+def _factor(products: Tensor, C: float) -> Tensor:
+    """Cholesky's factor of products of rows + I / (2 C); `products` is changed."""
+    products.diagonal().add_(1 / (2 * C))
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(products)
+    if failed:
+        raise SVMInputError(f"C is {C:g}, too large for features of this size in float64")
+    return factor
 
 
 def _gram(rows: _Rows) -> Tensor:
@@ -563,26 +583,27 @@ class _StreamSolver:
         direction = solved = self._preconditioner.solve(residual, scale)
         product = (residual * solved).sum(dim=0)
         for _ in range(_MOST_GRADIENTS):
-            # A class that is done stands still, or rounding would carry it away.
+            # A class that is done stands still, or rounding would carry it away. Its residual
+            # may be 0, and so its direction; without a choice 0 / 0 would spread from there.
             going = residual.norm(dim=0) > goal
             if not going.any():
                 break
             margins, curved = self._hessian(C, inside, direction)
-            length = going * product / (direction * curved).sum(dim=0)
+            length = torch.where(going, product / (direction * curved).sum(dim=0), 0)
             d += length * direction
             change += length * margins
             residual -= length * curved
             solved = self._preconditioner.solve(residual, scale)
             before, product = product, (residual * solved).sum(dim=0)
-            direction = solved + product / before * direction
+            direction = solved + torch.where(going, product / before, 0) * direction
         return d, change
 
     def _hessian(self, C: float, inside: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Margins X v, (n, k), and H v, (p + 1, k), in one pass."""
         margins = torch.empty_like(inside)
-        total = direction.clone()
+        total, narrow = direction.clone(), direction.to(self._rows.dtype)
         for part, block in self._rows.blocks():
-            margins[part] = _margins(block, direction)
+            margins[part] = _margins(block, narrow)
             _add_rows(total, block, 2 * C * inside[part] * margins[part])
         return margins, total
 
@@ -605,9 +626,9 @@ class _Preconditioner:
         kept = (values > 1e-8 * values[-1]).nonzero().squeeze(1)[-_RANK:]
         basis = sample.T @ (vectors[:, kept] / values[kept].sqrt())
         del sample
-        ritz = basis.new_zeros(len(kept), len(kept))
+        ritz, narrow = basis.new_zeros(len(kept), len(kept)), basis.to(rows.dtype)
         for _, block in rows.blocks():
-            projected = _margins(block, basis)
+            projected = _margins(block, narrow)
             ritz += projected.T @ projected
         self._values, turn = torch.linalg.eigh(ritz)
         self._vectors = basis @ turn

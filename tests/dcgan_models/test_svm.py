@@ -278,6 +278,23 @@ def test_exact_step_minimises_along_the_line(name: str) -> None:
     assert (value(t) <= lowest + 1e-12 * (1 + lowest.abs())).all()
 
 
+def test_gradients_of_a_class_with_no_row_inside_the_margin_stay_numbers() -> None:
+    # Its Hessian is the identity: it is solved in one step, to the bit, while others go on.
+    x, y = problem("many rows")
+    signs = torch.from_numpy(np.where(y[:, None] == np.arange(4), 1.0, -1.0))
+    solver = svm._StreamSolver(svm._Rows(x.astype(np.float64), torch.device("cpu")), signs)
+    inside = torch.ones_like(signs)
+    inside[:, 2] = 0
+    gradient = torch.from_numpy(np.random.default_rng(0).normal(size=(x.shape[1] + 1, 4)))
+    d, change = solver._conjugate_gradients(1.0, inside, gradient, torch.full((4,), 1e-6).double())
+    z = torch.from_numpy(with_one(x))
+    for k in range(4):
+        residual = d[:, k] + 2.0 * z.T @ (inside[:, k] * (z @ d[:, k])) + gradient[:, k]
+        assert residual.norm() <= 1e-5 * gradient[:, k].norm()
+    assert torch.equal(d[:, 2], -gradient[:, 2])
+    torch.testing.assert_close(change, z @ d)
+
+
 # --- Bad input --------------------------------------------------------------------------------
 
 
