@@ -283,9 +283,10 @@ def test_gradients_of_a_class_with_no_row_inside_the_margin_stay_numbers() -> No
     x, y = problem("many rows")
     signs = torch.from_numpy(np.where(y[:, None] == np.arange(4), 1.0, -1.0))
     solver = svm._StreamSolver(svm._Rows(x.astype(np.float64), torch.device("cpu")), signs)
-    inside = torch.ones_like(signs)
+    rng = np.random.default_rng(0)
+    inside = torch.from_numpy(rng.random(signs.shape).round())
     inside[:, 2] = 0
-    gradient = torch.from_numpy(np.random.default_rng(0).normal(size=(x.shape[1] + 1, 4)))
+    gradient = torch.from_numpy(rng.normal(size=(x.shape[1] + 1, 4)))
     d, change = solver._conjugate_gradients(1.0, inside, gradient, torch.full((4,), 1e-6).double())
     z = torch.from_numpy(with_one(x))
     for k in range(4):
