@@ -8,9 +8,9 @@ The network is the preset's D with one output unit for each class in the place o
 scratch, with softmax cross entropy and Adam on the labelled pictures alone. Batch norm's
 statistics for the validation pictures are D's own: averages over the training pictures.
 
-The paper does not give its search space; `SPACE` is ours. No picture is augmented, because none
-is in the paper. What the validation split chooses (the trial, and the epoch of each trial) makes
-its error an optimistic one, as the paper's is.
+The paper does not give its search space; `trials.SPACE` is ours. No picture is augmented, because
+none is in the paper. What the validation split chooses (the trial, and the epoch of each trial)
+makes its error an optimistic one, as the paper's is.
 
 Trials are kept in an Optuna study, `search.sqlite`. Trial k draws its settings, weights, order and
 dropout from (seed, k) alone, so that a search that was killed and resumed has the same table.
@@ -21,25 +21,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 import torch
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    distribution_to_json,
-)
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL
-from sqlalchemy.exc import DatabaseError
+from optuna.distributions import distribution_to_json
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
 
@@ -53,31 +43,14 @@ from dcgan_models.networks import (
     picture_batches,
 )
 from dcgan_models.presets import Preset
-from dcgan_models.training.checkpoint import describe_differences, run_lock
+from dcgan_models.training.checkpoint import run_lock
 from dcgan_models.training.config import Device, choose_device, settle_kernels
 from dcgan_models.training.streams import random_stream
 from dcgan_models.training.updates import adam
+from dcgan_models.trials import SPACE, Trial, abandon, ask, finished_trials, open_study, tell
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
-SEARCH_FILE = "search.sqlite"
-
-# Where the 64 trials are drawn from; but for dropout, the names are a preset's.
-SPACE: Mapping[str, BaseDistribution] = {
-    # Around the presets' 2e-4 and 5e-4, a factor of ten or more both ways: far too low and far too
-    # high are inside. A learning rate acts by its magnitude, and so does l2.
-    "learning_rate": FloatDistribution(2e-5, 1e-2, log=True),
-    # From the paper's 0.5, which it chose for GANs, to Adam's usual 0.9.
-    "beta1": FloatDistribution(0.5, 0.9),
-    # The authors' 1e-5 and 2.5e-5, and up to where it rules the gradient: labels are few.
-    "l2": FloatDistribution(1e-6, 1e-2, log=True),
-    # 1,000 pictures are 62 to 7 updates an epoch; smaller ones make batch norm's statistics noise.
-    "batch": CategoricalDistribution((16, 32, 64, 128)),
-    # Of what the output layer reads. It changes no layer, and gives the control a fair chance
-    # against a regularised SVM. At 0.5 (Srivastava et al., 2014) it is usual for such layers.
-    "dropout": FloatDistribution(0.0, 0.6),
-}
 
 # A trial looks at the validation split so many times, evenly over its epochs, and ends early
 # after so many looks in a row that were no better than its best one.
@@ -87,28 +60,6 @@ _LOOKS, _PATIENCE = 10, 4
 _OF_THE_PRESET = (
     "image discriminator affine norm_eps init_std leak beta2 adam_eps".split()  # noqa: SIM905
 )
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A network that was trained.
-
-    Attributes:
-        number: From 0; with the seed it says all that was drawn.
-        parameters: Its point in `SPACE`.
-        validation_error: The lowest share of wrong answers on the validation split, in [0, 1];
-            1 where the loss was not finite before the first look.
-        best_epoch: The epoch after which it was seen.
-        epochs: Epochs trained.
-        training_loss: Mean cross entropy of the last epoch, in nats; NaN where it was not finite.
-    """
-
-    number: int
-    parameters: Mapping[str, float]
-    validation_error: float
-    best_epoch: int
-    epochs: int
-    training_loss: float
 
 
 @dataclass(frozen=True)
@@ -211,18 +162,18 @@ def search(
     data = _Data.check(images, labels, validation_images, validation_labels, preset)
     chosen = choose_device(device)
     settle_kernels(chosen)
-    with run_lock(folder), _open_study(folder, _identity(preset, data, epochs, seed)) as study:
-        done = _finished(study)
+    with run_lock(folder), open_study(folder, _identity(preset, data, epochs, seed)) as study:
+        done = finished_trials(study)
         while len(done) < trials and not should_stop():
             # Optuna counts trials that were killed, too; ours are numbered by what is finished.
-            started = _ask(study, seed, len(done))
+            started = ask(study, seed, len(done))
             trial = _train(
                 data, preset, len(done), started.params, epochs, seed, chosen, should_stop
             )
             if trial is None:
-                study.tell(started, state=TrialState.FAIL)
+                abandon(study, started)
                 break
-            _tell(study, started, trial)
+            tell(study, started, trial)
             done.append(trial)
             progress(trial)
     return SearchResult(tuple(done[:trials]), len(done) >= trials)
@@ -292,7 +243,7 @@ def _check_labels(labels: npt.ArrayLike, pictures: int, which: str) -> Labels:
     return found.astype(np.int64)
 
 
-# --- The study on disk ------------------------------------------------------------------------
+# --- What identifies a search ------------------------------------------------------------------
 
 
 def _identity(preset: Preset, data: _Data, epochs: int, seed: int) -> dict[str, Any]:
@@ -300,6 +251,7 @@ def _identity(preset: Preset, data: _Data, epochs: int, seed: int) -> dict[str, 
     content = preset.to_dict()
     identity = {
         "preset": {name: content[name] for name in _OF_THE_PRESET},
+        "signed": preset.signed,
         "data": data.digest(),
         "epochs": epochs,
         "seed": seed,
@@ -308,70 +260,6 @@ def _identity(preset: Preset, data: _Data, epochs: int, seed: int) -> dict[str, 
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
-
-
-@contextmanager
-def _open_study(folder: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
-    """The folder's study, new or found there, which must be of the same search."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / SEARCH_FILE
-    url = URL.create("sqlite", database=str(path)).render_as_string()
-    try:
-        storage = optuna.storages.RDBStorage(url)
-    except (DatabaseError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not the storage of a search ({reason}); delete it to begin anew"
-        ) from None
-    try:
-        study = optuna.create_study(storage=storage, study_name="supervised", load_if_exists=True)
-        saved = study.user_attrs.get("search")
-        if saved is None:
-            study.set_user_attr("search", identity)
-        elif saved != identity:
-            raise UserError(
-                f"{path} holds another search: {describe_differences(saved, identity)}; use "
-                "another folder or delete it"
-            )
-        yield study
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _finished(study: optuna.Study) -> list[Trial]:
-    """The finished trials in order; any other is of a process that is gone, and is closed."""
-    for lost in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(lost.number, state=TrialState.FAIL)
-    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [_read(number, trial) for number, trial in enumerate(found)]
-
-
-def _ask(study: optuna.Study, seed: int, number: int) -> optuna.Trial:
-    """Begin a trial whose parameters depend on the seed and its number alone."""
-    own = random_stream(seed, f"trial {number}/parameters").initial_seed() % 2**32
-    study.sampler = optuna.samplers.RandomSampler(own)
-    return study.ask(dict(SPACE))
-
-
-def _tell(study: optuna.Study, started: optuna.Trial, trial: Trial) -> None:
-    """Store a trial; only the last of these writes makes it count."""
-    for name in ("best_epoch", "epochs", "training_loss"):
-        value = getattr(trial, name)
-        started.set_user_attr(name, None if math.isnan(value) else value)
-    study.tell(started, trial.validation_error)
-
-
-def _read(number: int, stored: FrozenTrial) -> Trial:
-    loss = stored.user_attrs["training_loss"]
-    return Trial(
-        number,
-        stored.params,
-        float(stored.values[0]),
-        stored.user_attrs["best_epoch"],
-        stored.user_attrs["epochs"],
-        math.nan if loss is None else loss,
-    )
 
 
 # --- One trial --------------------------------------------------------------------------------

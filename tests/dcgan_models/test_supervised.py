@@ -17,10 +17,11 @@ import pytest
 import torch
 from fixture_types import Refused
 
-from dcgan_models import supervised
+from dcgan_models import supervised, trials
 from dcgan_models.networks import Discriminator, initialise
 from dcgan_models.presets import Preset, preset
-from dcgan_models.supervised import SEARCH_FILE, SPACE, Classifier, SearchResult, Trial, search
+from dcgan_models.supervised import Classifier, SearchResult, search
+from dcgan_models.trials import SEARCH_FILE, SPACE, Trial
 
 CHECKOUT = Path(__file__).parents[2]
 CLASSES = 4
@@ -149,7 +150,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial(
     wild = optuna.distributions.FloatDistribution(1e30, 1e31, log=True)
     # Several minibatches an epoch: the loss of the first comes before any harm.
     small = optuna.distributions.CategoricalDistribution((16,))
-    monkeypatch.setattr(supervised, "SPACE", {**SPACE, "learning_rate": wild, "batch": small})
+    monkeypatch.setattr(trials, "SPACE", {**SPACE, "learning_rate": wild, "batch": small})
     (trial,) = run(tmp_path, trials=1).trials
     assert trial.validation_error == 1
     assert trial.epochs < 4
