@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup
-from dcgan_assets.sections import Count, Positive, Section, Seed, Training
+from dcgan_assets.sections import Count, Positive, Section, Seed
+from dcgan_models.presets import Preset, preset
 
 SIDE = 32
 RELEASED = "released:"
@@ -134,17 +135,31 @@ class SvmScores(Section):
     seed: Seed = 42
 
 
-class SupervisedCnn(Training):
+class SupervisedCnn(Section):
     """The control of section 5.2: the same architecture, trained on the labels alone.
 
     Attributes:
+        preset, width: Whose D it is.
+        epochs: Of each trial at most; it ends early when validation stops improving.
         trials: Of the random search.
-        per_class, validation: As those of `svm_scores`.
+        per_class, validation, seed: Those of `svm_scores`.
     """
 
+    preset: str
+    width: Positive = 1.0
+    epochs: Count
     trials: Count
     per_class: Count
     validation: Count
+    seed: Seed = 42
+
+    def resolved(self) -> Preset:
+        """The preset at this width."""
+        return preset(self.preset).with_overrides(width=self.width)
+
+    def identity(self) -> dict[str, Any]:
+        """The section with the resolved preset: presets.py itself is in no code version."""
+        return {**super().identity(), "preset": self.resolved().to_dict()}
 
 
 class Cifar10Group(Section):
@@ -161,3 +176,15 @@ class SvhnGroup(TrainedGroup):
     images: SvhnImages
     features: SvhnFeatures
     svm_scores: SvmScores
+    supervised_cnn: SupervisedCnn
+
+    @model_validator(mode="after")
+    def _same_labels(self) -> Self:
+        for name in ("per_class", "validation", "seed"):
+            own, other = getattr(self.supervised_cnn, name), getattr(self.svm_scores, name)
+            if own != other:
+                raise ValueError(
+                    f"supervised_cnn.{name} is {own} and svm_scores.{name} {other}; the control "
+                    "needs the same"
+                )
+        return self

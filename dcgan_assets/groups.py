@@ -21,6 +21,7 @@ from dcgan_assets.assets import (
     group_networks,
     labelled_images,
     nearest_training_images,
+    supervised_cnn,
     svm_scores,
     training_set,
 )
@@ -253,6 +254,7 @@ def svhn_group(section: SvhnFeatures) -> tuple[Step, ...]:
         *image_group("svhn", "svhn", "SVHN's house numbers", images=images, walk=False),
         _features("svhn", whose.get(section.discriminator)),
         _svm_scores("svhn", svm_scores.make_svhn_table, "Table 2 of the second version"),
+        _supervised_cnn(),
     )
 
 
@@ -303,5 +305,23 @@ def _svm_scores(group: str, compute: Any, table: str) -> Step:
         description=(
             f"{table} (section 5): a linear L2-SVM on D's features, with a D of random weights "
             "and the pixels as controls; by class, by number of labels, by layer."
+        ),
+    )
+
+
+def _supervised_cnn() -> Step:
+    return Step(
+        outputs=("svhn/supervised_cnn",),
+        inputs=("svhn/images",),
+        section="svhn.supervised_cnn",
+        kind="results",
+        compute=supervised_cnn.search_cnn,
+        pool="gpu",
+        seeded=True,
+        kinds=_TORCH | {"optuna", "table"},
+        shows=("result.json", "figure.png"),
+        description=(
+            "The control of section 5.2 (v2): D's architecture trained on the same few labels "
+            "alone, the best of a random search."
         ),
     )

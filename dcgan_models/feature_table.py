@@ -65,6 +65,18 @@ def feature_schema(columns: int) -> pa.Schema:
     )
 
 
+def layer_columns(columns: pa.Table) -> dict[int, slice]:
+    """The columns of each layer, by row of D's layer table, in order.
+
+    Args:
+        columns: With `COLUMNS_SCHEMA`; a layer's stand together.
+    """
+    layers = columns["layer"].to_numpy()
+    starts = np.flatnonzero(np.diff(layers, prepend=layers[0] - 1)).tolist()
+    stops = [*starts[1:], len(layers)]
+    return {int(layers[a]): slice(a, b) for a, b in zip(starts, stops, strict=True)}
+
+
 def write_feature_table(
     folder: Path,
     columns: pa.Table,

@@ -171,6 +171,7 @@ class _Data:
     """
 
     def __init__(self, work: Work, features: Mapping[str, Sequence[Any]]) -> None:
+        from dcgan_models.feature_table import layer_columns
         from dcgan_models.protocols import split_rows
 
         self.work, self.features = work, features
@@ -178,9 +179,7 @@ class _Data:
         (table,) = features[TRAINED]
         self.labels = table.labels
         self.split = split_rows(table.splits, self.section.validation, self.section.seed)
-        layer = table.columns["layer"].to_numpy()
-        ends = {number: np.flatnonzero(layer == number) for number in np.unique(layer).tolist()}
-        self.layers = {number: slice(int(at[0]), int(at[-1]) + 1) for number, at in ends.items()}
+        self.layers = layer_columns(table.columns)
 
     def measured(self, name: str, measure: Callable[[Any], Any]) -> Any:
         """What is measured on a kind's features; several networks are pooled."""

@@ -73,6 +73,8 @@ LEFT_OUT = {
         for group in ("cifar10", "svhn")
         for name in ("path", "train", "test", "seed")
     ),
+    "svhn.supervised_cnn.width",
+    "svhn.supervised_cnn.seed",
     "svhn.images.extra",  # the paper leaves them out
     *(  # what the picture in the UI shows; one split and one set of draws for all
         f"{group}.{name}"
