@@ -90,6 +90,11 @@ class Block(nn.Module):
         """Apply the row to (n, ...) inputs; `condition` is (n, classes), one-hot."""
         if self.layer.op == "pool":
             return x.mean(dim=(2, 3))
+        x = _activate(self.preactivation(x, condition), self.layer.act, self.leak)
+        return x if self.layer.reshape is None else x.reshape(-1, *self.layer.reshape)
+
+    def preactivation(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """The row up to its activation: weight and batch norm, not reshaped; not for `pool`."""
         if self.layer.op == "dense":
             x = x.flatten(1)
         elif x.ndim == 2:
@@ -97,10 +102,7 @@ class Block(nn.Module):
         if condition is not None:
             x = concatenate_condition(x, condition)
         x = self.weight(x)
-        if self.norm is not None:
-            x = self.norm(x)
-        x = _activate(x, self.layer.act, self.leak)
-        return x if self.layer.reshape is None else x.reshape(-1, *self.layer.reshape)
+        return x if self.norm is None else self.norm(x)
 
 
 def _weight(layer: Layer, inputs: int) -> nn.Module:
@@ -163,13 +165,20 @@ class Network(nn.Module):
             inputs = int(np.prod(shape)) if layer.op == "dense" else shape[0]
             self.blocks.append(Block(layer, inputs + preset.classes, preset))
 
-    def _stack(self, x: Tensor, labels: Tensor | None) -> Tensor:
+    def run(self, x: Tensor, labels: Tensor | None, rows: slice = slice(None)) -> Tensor:
+        """Apply some rows of the layer table, so that what lies between two can be changed.
+
+        Args:
+            x: What the first of the rows takes.
+            labels: (n,) int64, for a conditional preset.
+            rows: Of the table, from 0; `slice(2)` and then `slice(2, None)` are the whole network.
+        """
         condition = None
         if self.preset.classes:
             if labels is None:
                 raise ValueError(f"{self.preset.name} is conditional: labels are needed")
             condition = F.one_hot(labels, self.preset.classes).to(x.dtype)
-        for block in self.blocks:
+        for block in self.blocks[rows]:
             x = block(x, condition)
         return x
 
@@ -210,7 +219,7 @@ class Generator(Network):
         Returns:
             (n, channels, height, width) in [-1, 1], or [0, 1] where the preset ends in a sigmoid.
         """
-        return self._stack(z, labels)
+        return self.run(z, labels)
 
     def sample(
         self, n: int, seed: int, labels: npt.ArrayLike | None = None, *, batch: int = 256
@@ -270,7 +279,7 @@ class Discriminator(Network):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Judge pictures (n, channels, height, width), scaled as G draws: logits (n,)."""
-        return self._stack(images, labels).flatten()
+        return self.run(images, labels).flatten()
 
 
 def _pairs(z: Tensor, labels: Tensor | None, batch: int) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -292,6 +292,18 @@ def test_the_label_reaches_every_layer() -> None:
         assert not torch.equal(network(z, labels), before)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_run_in_parts_is_the_whole(name: str) -> None:
+    network = generator(name)
+    z, labels = draw_latents(network.preset, 3, rng(1)), labels_for(network.preset, 3)
+    with torch.no_grad():
+        whole = network(z, labels)
+        for row in range(1, len(network.blocks)):
+            maps = network.run(z, labels, slice(row))
+            assert maps.shape[1:] == network.preset.generator_shapes()[row]
+            assert torch.equal(network.run(maps, labels, slice(row, None)), whole)
+
+
 def test_a_conditional_network_asks_for_labels() -> None:
     network = generator("mnist28")
     with pytest.raises(ValueError, match="labels are needed"):
