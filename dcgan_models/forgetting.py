@@ -30,6 +30,7 @@ from torch import Tensor
 
 from dcgan_models.boxes import Box, Change, box_change, check_boxes, on_object, touched
 from dcgan_models.errors import UserError
+from dcgan_models.exemplars import check_latents
 from dcgan_models.networks import Generator, to_pixels
 from dcgan_models.presets import Preset
 
@@ -240,9 +241,7 @@ def collect_examples(
 
 
 def _check_latents(generator: Generator, z: Tensor) -> None:
-    length = generator.preset.z_dim
-    if z.ndim != 2 or z.shape[1] != length:
-        raise UserError(f"z is {tuple(z.shape)}; this generator takes (n, {length})")
+    check_latents(z, generator.preset)
     if not generator.has_statistics:
         raise UserError("this generator has no sampling statistics: it cannot draw single z")
 

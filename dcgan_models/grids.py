@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,26 @@ def tile(pictures: Pixels, columns: int) -> Pixels:
     return grid.reshape(rows * height, columns * width, channels)
 
 
+def beside(blocks: Sequence[Pixels], gap: int, level: int = 255) -> Pixels:
+    """Lay blocks (h, w, channels) of any size side by side, `gap` pixels of a level between them.
+
+    Lower blocks end in the same level.
+    """
+    height = max(block.shape[0] for block in blocks)
+    parts = []
+    for block in blocks:
+        room = np.full((height, block.shape[1] + gap, block.shape[2]), level, np.uint8)
+        room[: block.shape[0], : block.shape[1]] = block
+        parts.append(room)
+    joined = np.concatenate(parts, axis=1)
+    return joined[:, : joined.shape[1] - gap]
+
+
+def above(blocks: Sequence[Pixels], gap: int, level: int = 255) -> Pixels:
+    """The same, one above the other."""
+    return beside([block.swapaxes(0, 1) for block in blocks], gap, level).swapaxes(0, 1)
+
+
 def neighbour_sheet(pictures: Pixels, store: PixelStore, rows: npt.NDArray[np.int64]) -> Pixels:
     """A row for each picture: itself, a white gap, and its neighbours, nearest first.
 
@@ -39,10 +60,10 @@ def neighbour_sheet(pictures: Pixels, store: PixelStore, rows: npt.NDArray[np.in
         store: Holds pictures of the same shape.
         rows: int64 (n, k), the neighbours' rows in the store.
     """
-    lines = []
-    for picture, nearest in zip(pictures, rows, strict=True):
-        gap = np.full((picture.shape[0], 4, picture.shape[2]), 255, np.uint8)
-        lines.append(np.concatenate([picture, gap, tile(store.gather(nearest), len(nearest))], 1))
+    lines = [
+        beside([picture, tile(store.gather(nearest), len(nearest))], gap=4)
+        for picture, nearest in zip(pictures, rows, strict=True)
+    ]
     return np.concatenate(lines)
 
 

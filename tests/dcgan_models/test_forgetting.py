@@ -247,7 +247,7 @@ def test_other_bad_input_is_refused(refused: Refused) -> None:
     network, (z, boxes) = square_generator(), squares(12)
     with refused("layer 3", "1 (6 of 4x4), 2 (6 of 4x4)"):
         find_object_maps(network, z, boxes, layer=3)
-    with refused("z is (12, 5)", "(n, 17)"):
+    with refused("z is (12, 5)", "preset square", "(n, 17)"):
         find_object_maps(network, z[:, :5], boxes, layer=LAYER)
     with refused("maps [6]", "0 to 5"):
         draw_without(network, z, [6], LAYER)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_models.grids import tile, write_png
+from dcgan_models.grids import above, beside, tile, write_png
 
 
 def test_pictures_lie_row_by_row() -> None:
@@ -42,3 +42,20 @@ def test_a_png_holds_the_same_pixels(tmp_path: Path, channels: int, mode: str) -
         assert (image.format, image.mode, image.size) == ("PNG", mode, (6, 9))
         assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
     assert [entry.name for entry in tmp_path.iterdir()] == ["grid.png"]
+
+
+def test_blocks_of_any_size_lie_beside_and_above_one_another() -> None:
+    tall, wide = np.full((3, 1, 1), 7, np.uint8), np.full((1, 2, 1), 9, np.uint8)
+    assert beside([tall, wide], 1, level=5)[..., 0].tolist() == [
+        [7, 5, 9, 9],
+        [7, 5, 5, 5],
+        [7, 5, 5, 5],
+    ]
+    assert above([wide, tall], 1, level=0)[..., 0].tolist() == [
+        [9, 9],
+        [0, 0],
+        [7, 0],
+        [7, 0],
+        [7, 0],
+    ]
+    assert np.array_equal(beside([tall], 4), tall)
