@@ -23,7 +23,7 @@ from dcgan_models.networks import Generator, draw_latents, from_pixels
 Pixels = npt.NDArray[np.uint8]
 
 # Adam's first step moves each number of z by this much; the range of uniform z is 2.
-_LEARNING_RATE = 0.1
+_LEARNING_RATE = 0.05
 
 
 @dataclass(frozen=True)
