@@ -14,10 +14,7 @@ it is the root of three times as large, further out than G has ever seen. `laten
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,75 +29,16 @@ from dcgan_models.exemplars import (
     latent_scale,
     mean_latents,
 )
+from dcgan_models.expressions import concepts_of, evaluate, parse_expression
 from dcgan_models.grids import above, beside, tile
 from dcgan_models.networks import Generator
 
 Pixels = npt.NDArray[np.uint8]
-Summand = TypeVar("Summand", Tensor, npt.NDArray[np.float64])
 
 # "Averaging the Z vector for three examplars showed consistent and stable generations."
 EXEMPLARS = 3
 # Figure 7's result and its neighbours, three rows of three.
 _GRID = 9
-
-_WORD = re.compile(r"\s*([+-]|\w+)")
-
-
-# --- Expressions --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Term:
-    """A concept of an expression, and its sign: 1 or -1."""
-
-    sign: int
-    concept: str
-
-
-def parse_expression(text: str) -> tuple[Term, ...]:
-    """Read names joined by + and -, such as `glasses_man - plain_man + plain_woman`.
-
-    A name has letters, digits and underscores; the first may have a sign.
-
-    Raises:
-        UserError: Another operator, or a name or operator where the other is needed; the line
-            quotes what is left to read.
-    """
-    terms: list[Term] = []
-    sign, rest = 1, text.strip()
-    signed = False
-    while rest:
-        match = _WORD.match(rest)
-        word = match[1] if match else ""
-        operator = word in {"+", "-"}
-        # A name follows the start or an operator; an operator follows the start or a name.
-        if not match or (signed if operator else bool(terms) and not signed):
-            raise UserError(
-                f"expression {text!r}: cannot read {rest.split()[0]!r} here; allowed are names of "
-                "concepts joined by + and -"
-            )
-        if operator:
-            sign = 1 if word == "+" else -1
-        else:
-            terms.append(Term(sign, word))
-        signed, rest = operator, rest[match.end() :].strip()
-    if not terms or signed:
-        raise UserError(f"expression {text!r}: it must end in the name of a concept")
-    return tuple(terms)
-
-
-def evaluate(terms: Sequence[Term], means: Mapping[str, Summand]) -> Summand:
-    """Add and subtract what the concepts stand for, one vector or picture each."""
-    first, *others = terms
-    total = first.sign * means[first.concept]
-    for term in others:
-        total = total + term.sign * means[term.concept]
-    return total
-
-
-def concepts_of(terms: Sequence[Term]) -> list[str]:
-    """The concepts of an expression in their order, each once."""
-    return list(dict.fromkeys(term.concept for term in terms))
 
 
 # --- Figure 7 -----------------------------------------------------------------------------------

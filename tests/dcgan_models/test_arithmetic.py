@@ -11,15 +11,7 @@ import torch
 from fixture_types import Refused
 from torch import Tensor
 
-from dcgan_models.arithmetic import (
-    Term,
-    concepts_of,
-    evaluate,
-    exemplar_spread,
-    neighbours,
-    parse_expression,
-    vector_arithmetic,
-)
+from dcgan_models.arithmetic import exemplar_spread, neighbours, vector_arithmetic
 from dcgan_models.exemplars import exemplar_rows, latent_scale, mean_latents
 from dcgan_models.networks import Generator, draw_latents, estimate_sampling_statistics, initialise
 from dcgan_models.presets import Layer, Preset, preset
@@ -64,48 +56,6 @@ def latents(n: int, low: float, high: float, seed: int = 0) -> Tensor:
 def levels(z: Tensor) -> npt.NDArray[np.uint8]:
     shown = (z.reshape(-1, SIDE, SIDE, 1) * 255).round().clamp(0, 255)
     return shown.to(torch.uint8).numpy()
-
-
-# --- Expressions --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("a", [(1, "a")]),
-        ("a-b", [(1, "a"), (-1, "b")]),
-        ("  a +b  -  c_2 ", [(1, "a"), (1, "b"), (-1, "c_2")]),
-        ("-a + a", [(-1, "a"), (1, "a")]),
-        ("+Sonne - Fenêtre", [(1, "Sonne"), (-1, "Fenêtre")]),
-    ],
-)
-def test_expressions_are_names_and_signs(text: str, terms: list[tuple[int, str]]) -> None:
-    assert parse_expression(text) == tuple(Term(*term) for term in terms)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a * b", ("'*'",)),
-        ("a b", ("'b'", "joined by + and -")),
-        ("a - - b", ("'-'",)),
-        ("(a - b) + c", ("'(a'",)),
-        ("a -", ("must end in the name",)),
-        ("", ("must end in the name",)),
-        ("a / 2", ("'/'",)),
-    ],
-)
-def test_what_cannot_be_read_is_quoted(text: str, words: tuple[str, ...], refused: Refused) -> None:
-    with refused(f"expression {text!r}", *words):
-        parse_expression(text)
-
-
-def test_concepts_are_named_once_and_counted_each_time() -> None:
-    terms = parse_expression("a - b + a")
-    assert concepts_of(terms) == ["a", "b"]
-    assert evaluate(
-        terms, {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([5.0, 0.0])}
-    ).tolist() == [-3, 4]
 
 
 # --- Figure 7 -----------------------------------------------------------------------------------
