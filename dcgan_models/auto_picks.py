@@ -6,7 +6,8 @@ bedroom, a box holds a `bright_spot` and not a window. Whatever is made of them 
 was picked automatically.
 
 A concept is one word, or several joined by underscores, such as `warm_dark`: its exemplars are
-the samples with the highest mean rank in what its words ask for. A box surrounds the brightest
+the samples with the highest mean rank in what its words ask for, among those that have something
+in them: the darkest samples of a small generator are plain black. A box surrounds the brightest
 compact spot of a sample, if it has one.
 """
 
@@ -25,6 +26,9 @@ Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
 
 SPOT = "bright_spot"
+
+# A sample has something in it if its levels deviate by this share of what is usual, the median.
+_FAINT = 0.5
 
 # A spot is brighter than the picture's mean by so many standard deviations, fills so much of its
 # box, and the box has so much of the picture's area: neither a speck nor half of a bright sky.
@@ -89,14 +93,16 @@ def auto_concepts(pictures: Pixels, names: Sequence[str], count: int = 3) -> dic
         For each concept `count` numbers of samples, the best first; of equals the lower number.
 
     Raises:
-        UserError: A word that is not known, or more exemplars than samples.
+        UserError: A word that is not known, or more exemplars than samples with something in them.
     """
-    if not 1 <= count <= len(pictures):
-        raise UserError(f"{count} exemplars a concept of {len(pictures)} samples")
+    contrast = _grey(pictures).std(axis=(1, 2))
+    rows = np.flatnonzero(contrast >= _FAINT * np.median(contrast))
+    if not 1 <= count <= len(rows):
+        raise UserError(f"{count} exemplars a concept; allowed are 1 to {len(rows)} samples")
     found = {}
     for name in names:
-        ranks = np.mean([_ranks(_measure(word, pictures)) for word in _words(name)], axis=0)
-        found[name] = np.argsort(-ranks, kind="stable")[:count].tolist()
+        ranks = np.mean([_ranks(_measure(word, pictures[rows])) for word in _words(name)], axis=0)
+        found[name] = rows[np.argsort(-ranks, kind="stable")[:count]].tolist()
     return found
 
 

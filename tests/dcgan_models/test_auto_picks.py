@@ -35,7 +35,7 @@ def planted(word: str, picture: Pixels, by: int) -> None:
         case "textured":
             levels[::2] += by
         case "smooth":
-            levels[:] = 128
+            levels[:] = np.linspace(118, 138, SIDE)[:, None, None]
     picture[:] = levels.clip(0, 255).astype(np.uint8)
 
 
@@ -65,6 +65,13 @@ def test_words_together_ask_for_all_of_them() -> None:
     assert agreement(pictures[3], "cool_bright", samples) <= (1 / 5 + 2 / 5) / 2
 
 
+def test_pictures_with_nothing_in_them_are_no_exemplars() -> None:
+    pictures = plain()
+    pictures[3] = 0
+    planted("dark", pictures[5], 40)
+    assert auto_concepts(pictures, ["dark"], 1) == {"dark": [5]}
+
+
 def test_of_equals_the_lower_number_is_picked() -> None:
     pictures = np.full((5, 4, 4, 1), 128, np.uint8)
     assert auto_concepts(pictures, ["warm", "dark"], 2) == {"warm": [0, 1], "dark": [0, 1]}
@@ -91,5 +98,5 @@ def test_specks_skies_and_thin_lines_are_no_spots() -> None:
 def test_bad_input_is_refused(refused: Refused) -> None:
     with refused("concept 'warm_smiling'", "'smiling'", "bright, dark, right, left"):
         auto_concepts(plain(), ["warm_smiling"])
-    with refused("10 exemplars", "9 samples"):
+    with refused("10 exemplars", "1 to 9 samples"):
         auto_concepts(plain(), ["warm"], 10)
