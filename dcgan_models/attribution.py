@@ -56,7 +56,6 @@ class Hits:
         values: float32 (f, k), the highest activation within each picture, descending.
         rows: int64 (f, k), the pictures, each at most once a filter; of equals the lower number.
         units: int64 (f, k, 2), the place (y, x) of that activation in the maps.
-        mean, std: float64 (f,), of the highest activation over all pictures.
         pictures: How many were looked at.
     """
 
@@ -64,19 +63,7 @@ class Hits:
     values: Tensor
     rows: Tensor
     units: Tensor
-    mean: Tensor
-    std: Tensor
     pictures: int
-
-    @property
-    def selectivity(self) -> Tensor:
-        """How far the k best stand out: float64 (f,), in standard deviations above the mean.
-
-        A filter that responds to all pictures much alike has no more than the best of many are
-        above their mean by chance; 0 where all pictures have the same response.
-        """
-        apart = self.values.double().mean(dim=1) - self.mean
-        return torch.where(self.std > 0, apart / self.std, torch.zeros_like(apart))
 
 
 @dataclass(frozen=True)
@@ -210,7 +197,6 @@ class _Best:
         self._values = torch.empty(0, filters)
         self._rows = torch.empty(0, filters, dtype=torch.int64)
         self._places = torch.empty(0, filters, dtype=torch.int64)
-        self._sums = torch.zeros(2, filters, dtype=torch.float64)
 
     def add(self, values: Tensor, places: Tensor) -> None:
         """Take in the next pictures: highest activations and their flat places, (n, filters)."""
@@ -224,14 +210,13 @@ class _Best:
         # Stable, and rows ascend: of equal values the lower row stays first.
         order = merged[0].argsort(dim=0, descending=True, stable=True)[: self._k]
         self._values, self._rows, self._places = (part.gather(0, order) for part in merged)
-        wide = values.double()
-        self._sums = self._sums.to(values.device) + torch.stack([wide.sum(0), wide.square().sum(0)])
         self._seen += len(values)
 
     def hits(self, filters: tuple[int, ...], width: int) -> Hits:
         """What was found, in maps of `width` columns."""
-        mean, square = self._sums.cpu() / self._seen
-        if not square.isfinite().all():
+        values = self._values.cpu().T.contiguous()
+        # NaN sorts above all numbers: where there is one, it is among the best.
+        if not values.isfinite().all():
             raise UserError(
                 "activations are not finite: this discriminator's weights or statistics are "
                 "not sound"
@@ -239,11 +224,9 @@ class _Best:
         places = self._places.cpu().T
         return Hits(
             filters,
-            self._values.cpu().T.contiguous(),
+            values,
             self._rows.cpu().T.contiguous(),
             torch.stack([places // width, places % width], dim=2),
-            mean,
-            (square - mean.square()).clamp(min=0).sqrt(),
             self._seen,
         )
 
@@ -387,3 +370,27 @@ def shade(gradients: Gradients) -> tuple[Pixels, int]:
     scale = 255 / (high - low)
     levels = np.rint((gradients.astype(np.float64) - low) * scale).astype(np.uint8)
     return levels, round(-low * scale)
+
+
+def likeness(tiles: Pixels, neutral: Pixels) -> npt.NDArray[np.float64]:
+    """How alike what excites a filter is: for a filter that has learnt a thing, about that thing.
+
+    The mean cosine of all pairs of a row's tiles, levels counted from the row's grey. Made for
+    both kinds of tiles, beside random filters: those of `tiles` share the structure of the filter
+    itself, those of `crops` nothing but what is in the pictures.
+
+    Args:
+        tiles: uint8 (f, k, side, side, channels), k at least 2.
+        neutral: uint8 (f,).
+
+    Returns:
+        float64 (f,), from about 0 to 1; a tile of grey alone is like none.
+    """
+    found = []
+    for row, grey in zip(tiles, neutral, strict=True):
+        levels = row.reshape(len(row), -1).astype(np.float64) - float(grey)
+        lengths = np.linalg.norm(levels, axis=1, keepdims=True)
+        directions = levels / np.where(lengths > 0, lengths, 1)
+        cosines = directions @ directions.T
+        found.append(cosines[~np.eye(len(row), dtype=bool)].mean())
+    return np.array(found)

@@ -130,8 +130,10 @@ def forget_object(
         seed: Of the negatives and of the random maps.
 
     Raises:
-        UserError: As `find_object_maps`, or no map has a weight greater than zero.
+        UserError: As `find_object_maps`; no map has a weight greater than zero; no controls.
     """
+    if controls < 1:
+        raise UserError(f"{controls} draws of random maps: at least 1 is needed")
     layer = second_highest_layer(generator.preset) if layer is None else layer
     found = find_object_maps(generator, z, boxes, layer=layer, labels=labels, C=C, seed=seed)
     if not len(found.maps):

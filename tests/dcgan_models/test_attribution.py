@@ -17,6 +17,7 @@ from dcgan_models.attribution import (
     RULES,
     Rule,
     guided_backpropagation,
+    likeness,
     random_filters,
     receptive_field,
     shade,
@@ -125,15 +126,6 @@ def test_one_streamed_pass_equals_sorting_all_activations(
             hits.values[number], hits.rows[number], hits.units[number], strict=True
         ):
             assert x[row, channel, y, z].item() == pytest.approx(value.item(), abs=1e-4)
-    torch.testing.assert_close(hits.mean, highest.double().mean(0), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(hits.std, highest.double().std(0, correction=0), rtol=1e-5, atol=0)
-    apart = (hits.values.double().mean(1) - hits.mean) / hits.std
-    torch.testing.assert_close(hits.selectivity, apart)
-
-
-def test_a_blind_filter_is_not_selective() -> None:
-    hits = top_activations(one_filter(CORNER), pictures(1, 6), [0], k=2)
-    assert hits.selectivity.tolist() == [0]
 
 
 # --- Guided backpropagation ---------------------------------------------------------------------
@@ -296,6 +288,19 @@ def test_the_figure_has_tiles_crops_and_one_grey_a_row() -> None:
     np.testing.assert_array_equal(found.tiles[0, 0, ..., 0], kernel)
     np.testing.assert_array_equal(found.crops[0, 0, ..., 0], shown[1, 5:8, 0:3, 0])
     assert (found.tiles[1] == 128).all()
+
+
+def test_tiles_of_one_thing_are_alike_and_random_ones_are_not() -> None:
+    one = pictures(11, 1, 16)
+    noise = pictures(12, 4, 16)
+    blank = np.full_like(noise, 128)
+    rows = np.stack([np.repeat(one, 4, axis=0), noise, blank])
+    found = likeness(rows, np.array([128, 128, 128], np.uint8))
+    assert found[0] == pytest.approx(1)
+    assert abs(found[1]) < 0.1
+    assert found[2] == 0
+    half = np.array([[[[[228]], [[128]]], [[[128]], [[228]]], [[[228]], [[228]]]]], np.uint8)
+    assert likeness(half, np.array([128], np.uint8))[0] == pytest.approx((0 + 2 * 0.5**0.5) / 3)
 
 
 def test_random_filters_are_drawn_by_the_seed_and_ready_to_use() -> None:

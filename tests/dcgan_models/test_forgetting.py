@@ -251,6 +251,8 @@ def test_other_bad_input_is_refused(refused: Refused) -> None:
         find_object_maps(network, z[:, :5], boxes, layer=LAYER)
     with refused("maps [6]", "0 to 5"):
         draw_without(network, z, [6], LAYER)
+    with refused("0 draws", "at least 1"):
+        forget_object(network, z, boxes, z, layer=LAYER, controls=0)
     with refused("mnist28_fc", "0 layers"):
         second_highest_layer(preset("mnist28_fc"))
     with refused("no sampling statistics"):
