@@ -28,7 +28,8 @@ from dcgan_assets.sources.pictures import (
     PICTURE_SCHEMA,
     REJECTED,
 )
-from dcgan_assets.sources.readers import Reading, Recipe, StoppedError, read_pictures
+from dcgan_assets.sources.readers import Reading, Recipe
+from dcgan_assets.sources.workers import StoppedError, run_workers
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
@@ -125,16 +126,19 @@ def ingest(
         raise ValueError("the items' keys are not unique")
     # None stays of a manifest that describes other pixels.
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    batches = read_pictures(
-        [item.location for item in items],
+    batches = run_workers(
         Recipe(tuple(sizes), min_side),
+        [item.location for item in items],
         workers or available_cores(),
         should_stop,
     )
     try:
-        with _unwritable_named(folder), closing(batches), ExitStack() as stack:
+        with unwritable_named(folder), closing(batches), ExitStack() as stack:
             manifest = stack.enter_context(_Manifest(folder / MANIFEST_FILE))
-            files = [stack.enter_context(_PixelFiles(folder, size, file_bytes)) for size in sizes]
+            files = [
+                stack.enter_context(PixelFiles(folder, f"pixels_{size}", size, file_bytes))
+                for size in sizes
+            ]
             for batch in batches:
                 first = tally.kept + tally.rejected
                 done = first + len(batch.readings)
@@ -229,16 +233,20 @@ class _Manifest:
         self._rows.clear()
 
 
-class _PixelFiles:
-    """The .npy files of one size in the making; a context that publishes the last one."""
+class PixelFiles:
+    """The .npy files of one size in the making; a context that publishes the last one.
 
-    def __init__(self, folder: Path, size: int, file_bytes: int) -> None:
+    The first is called STEM.npy, the others STEM_001.npy and so on.
+    """
+
+    def __init__(self, folder: Path, stem: str, size: int, file_bytes: int = FILE_BYTES) -> None:
+        self.stem = stem
         self.size = size
         self.rows_per_file = max(1, file_bytes // (size * size * 3))
         self.names: list[str] = []
         self._folder = folder
 
-    def __enter__(self) -> _PixelFiles:
+    def __enter__(self) -> PixelFiles:
         self._open()
         return self
 
@@ -260,7 +268,7 @@ class _PixelFiles:
 
     def _open(self) -> None:
         number = f"_{len(self.names):03d}" if self.names else ""
-        self.names.append(f"pixels_{self.size}{number}.npy")
+        self.names.append(f"{self.stem}{number}.npy")
         self._file = open_atomic(self._folder / self.names[-1])
         self._stream = self._file.__enter__()
         self._rows = 0
@@ -275,7 +283,8 @@ class _PixelFiles:
 
 
 @contextmanager
-def _unwritable_named(folder: Path) -> Iterator[None]:
+def unwritable_named(folder: Path) -> Iterator[None]:
+    """Say of a failure to write that it is this folder's."""
     try:
         yield
     except OSError as error:

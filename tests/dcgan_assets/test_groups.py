@@ -44,7 +44,7 @@ from dcgan_assets.sources.photographs import (
     planted_edit,
     planted_original,
 )
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 from dcgan_assets.steps import Work, place_order
 from dcgan_assets.workspace import Workspace
 from dcgan_models.data import PixelStore

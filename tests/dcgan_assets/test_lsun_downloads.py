@@ -38,7 +38,7 @@ from dcgan_assets.sources.lsun_downloads import (
     fetch_database,
     lsun_download,
 )
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 
 PICTURES = 40
 NAME = "bedroom_train_lmdb"

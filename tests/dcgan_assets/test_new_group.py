@@ -24,7 +24,7 @@ from dcgan_assets.cli import main
 from dcgan_assets.params import load_params, profile_text
 from dcgan_assets.sources.decode import thumbnails
 from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 from dcgan_assets.store import Artefact, Meta, Store
 from dcgan_models.data import PixelStore
 from dcgan_models.dedup.planted import thumbnail

@@ -27,13 +27,15 @@ from odd_locations import Broken, Endless, Faulty, Given, Greedy, Killed, Segfau
 from PIL import Image
 
 from dcgan_assets.sources import readers
+from dcgan_assets.sources import workers as processes
 from dcgan_assets.sources.decode import Decoded, Pixels, decode, thumbnails
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.items import Item, Location, Unread, forget_listings
 from dcgan_assets.sources.lsun import Lsun
 from dcgan_assets.sources.pictures import PICTURE_SCHEMA, pixels_sha256
-from dcgan_assets.sources.readers import Recipe, close_workers, read_pictures
+from dcgan_assets.sources.readers import Recipe
+from dcgan_assets.sources.workers import close_workers, run_workers
 
 Row = dict[str, Any]
 
@@ -314,7 +316,7 @@ def test_a_deadly_picture_costs_one_row(tmp_path: Path, deadly: Location, reason
 def test_a_picture_without_end_costs_one_row(tmp_path: Path) -> None:
     locations: list[Location] = [Given(jpeg(number)) for number in range(40)]
     locations[33] = Endless(tmp_path / "began")
-    batches = list(read_pictures(locations, Recipe((64,), 1), 2, batch_seconds=1.0))
+    batches = list(run_workers(Recipe((64,), 1), locations, 2, batch_seconds=1.0))
     readings = [reading for batch in batches for reading in batch.readings]
     assert [n for n, reading in enumerate(readings) if reading.reason] == [33]
     assert readings[33].reason == "not read within 1 s"
@@ -380,15 +382,15 @@ def test_stopping_leaves_no_manifest_and_no_part(tmp_path: Path) -> None:
 def test_processes_are_kept_for_the_next_shard_and_ended_on_request(tmp_path: Path) -> None:
     items = items_of([Given(jpeg(number)) for number in range(40)])
     run(items, tmp_path)
-    first = [worker.process for worker in readers._pool]
+    first = [worker.process for worker in processes._pool]
     run(items, tmp_path)
-    assert [worker.process for worker in readers._pool] == first
+    assert [worker.process for worker in processes._pool] == first
     assert len(first) == 2
     assert all(process.poll() is None for process in first)
     run(items, tmp_path, workers=1)
-    assert len(readers._pool) == 1
+    assert len(processes._pool) == 1
     close_workers()
-    assert readers._pool == []
+    assert processes._pool == []
     assert all(process.poll() is not None for process in first)
 
 
@@ -460,7 +462,7 @@ def test_memory_of_a_worker_is_bounded_whatever_the_picture(tmp_path: Path) -> N
         )  # fmt: skip
         report = run(items_of([Given(data), Given(jpeg(1))]), tmp_path, workers=1)
         assert (report.kept, report.conversions) == (2, {"alpha on white": 1, "16-bit": 1})
-        status = Path(f"/proc/{readers._pool[0].process.pid}/status").read_text()
+        status = Path(f"/proc/{processes._pool[0].process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         peaks.append(int(line.split()[1]) * 1024)
     assert max(peaks) < 3 << 29, peaks

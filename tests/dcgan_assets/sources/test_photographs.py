@@ -36,7 +36,7 @@ from dcgan_assets.sources.photographs import (
     planted_original,
     region,
 )
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 from dcgan_models.dedup.planted import EDITS
 
 SOURCE = Photographs(600, 0.25, seed=3)
