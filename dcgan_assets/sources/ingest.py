@@ -10,16 +10,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from dcgan_assets.sources.decode import Pixels
 from dcgan_assets.sources.items import Item
 from dcgan_assets.sources.pictures import (
     FILE_BYTES,
@@ -29,12 +25,10 @@ from dcgan_assets.sources.pictures import (
     REJECTED,
 )
 from dcgan_assets.sources.readers import Reading, Recipe
+from dcgan_assets.sources.shard_files import PixelFiles, Row, TableFile, unwritable_named
 from dcgan_assets.sources.workers import StoppedError, run_workers
-from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic
 
 MIN_SIDE = 32
-_ROW_GROUP = 1 << 15
 
 Progress = Callable[[int, int], None]
 
@@ -134,7 +128,7 @@ def ingest(
     )
     try:
         with unwritable_named(folder), closing(batches), ExitStack() as stack:
-            manifest = stack.enter_context(_Manifest(folder / MANIFEST_FILE))
+            manifest = stack.enter_context(TableFile(folder / MANIFEST_FILE, INGEST_SCHEMA))
             files = [
                 stack.enter_context(PixelFiles(folder, f"pixels_{size}", size, file_bytes))
                 for size in sizes
@@ -142,7 +136,7 @@ def ingest(
             for batch in batches:
                 first = tally.kept + tally.rejected
                 done = first + len(batch.readings)
-                manifest.add(items[first:done], batch.readings, tally.kept)
+                manifest.add(_rows(items[first:done], batch.readings, tally.kept))
                 tally.add(batch.readings)
                 for one, pixels in zip(files, batch.pixels, strict=True):
                     one.add(pixels)
@@ -181,111 +175,24 @@ class _Tally:
                 self.conversions.update(reading.converted.split("; "))
 
 
-class _Manifest:
-    """The manifest in the making; a context that publishes it when it ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open_atomic(path)
-        self._rows: list[tuple[Any, ...]] = []
-
-    def __enter__(self) -> _Manifest:
-        self._writer = pq.ParquetWriter(self._file.__enter__(), INGEST_SCHEMA)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._write()
-        self._writer.close()
-        self._file.__exit__(*error)
-
-    def add(self, items: Sequence[Item], readings: Sequence[Reading], row: int) -> None:
-        """Add rows, `row` being the number of the next picture kept."""
-        for item, reading in zip(items, readings, strict=True):
-            kept = reading.reason is None
-            self._rows.append(
-                (
-                    item.key,
-                    reading.source_sha256,
-                    reading.pixels_sha256,
-                    item.uri,
-                    item.licence,
-                    item.attribution,
-                    reading.width,
-                    reading.height,
-                    KEPT if kept else REJECTED,
-                    reading.reason,
-                    reading.converted,
-                    row if kept else None,
-                    item.label,
-                    item.split,
-                )
-            )
-            row += kept
-        if len(self._rows) >= _ROW_GROUP:
-            self._write()
-
-    def _write(self) -> None:
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(INGEST_SCHEMA)
-        arrays = [
-            pa.array(column, kind.type) for column, kind in zip(columns, INGEST_SCHEMA, strict=True)
-        ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=INGEST_SCHEMA))
-        self._rows.clear()
-
-
-class PixelFiles:
-    """The .npy files of one size in the making; a context that publishes the last one.
-
-    The first is called STEM.npy, the others STEM_001.npy and so on.
-    """
-
-    def __init__(self, folder: Path, stem: str, size: int, file_bytes: int = FILE_BYTES) -> None:
-        self.stem = stem
-        self.size = size
-        self.rows_per_file = max(1, file_bytes // (size * size * 3))
-        self.names: list[str] = []
-        self._folder = folder
-
-    def __enter__(self) -> PixelFiles:
-        self._open()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._write_header()
-        self._file.__exit__(*error)
-
-    def add(self, pixels: Pixels) -> None:
-        """Append uint8 (n, size, size, 3)."""
-        while len(pixels):
-            if self._rows == self.rows_per_file:
-                self.__exit__(None, None, None)
-                self._open()
-            fitting = pixels[: self.rows_per_file - self._rows]
-            self._stream.write(fitting.data)
-            self._rows += len(fitting)
-            pixels = pixels[len(fitting) :]
-
-    def _open(self) -> None:
-        number = f"_{len(self.names):03d}" if self.names else ""
-        self.names.append(f"{self.stem}{number}.npy")
-        self._file = open_atomic(self._folder / self.names[-1])
-        self._stream = self._file.__enter__()
-        self._rows = 0
-        self._write_header()
-
-    def _write_header(self) -> None:
-        """Say how many rows there are; NumPy leaves room in the header for any number."""
-        self._stream.seek(0)
-        shape = (self._rows, self.size, self.size, 3)
-        facts = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, facts)
-
-
-@contextmanager
-def unwritable_named(folder: Path) -> Iterator[None]:
-    """Say of a failure to write that it is this folder's."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+def _rows(items: Sequence[Item], readings: Sequence[Reading], row: int) -> Iterator[Row]:
+    """Rows of the manifest, `row` being the number of the next picture kept."""
+    for item, reading in zip(items, readings, strict=True):
+        kept = reading.reason is None
+        yield (
+            item.key,
+            reading.source_sha256,
+            reading.pixels_sha256,
+            item.uri,
+            item.licence,
+            item.attribution,
+            reading.width,
+            reading.height,
+            KEPT if kept else REJECTED,
+            reading.reason,
+            reading.converted,
+            row if kept else None,
+            item.label,
+            item.split,
+        )
+        row += kept
