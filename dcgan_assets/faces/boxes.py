@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +41,7 @@ from dcgan_assets.faces.finding import (
 )
 from dcgan_assets.sources.archive import TarMember
 from dcgan_assets.sources.ingest import Progress, available_cores
-from dcgan_assets.sources.items import MAX_PICTURE_BYTES, Location, Unread
+from dcgan_assets.sources.items import MAX_PICTURE_BYTES, UNSTATED, Location, Unread
 from dcgan_assets.sources.pictures import (
     FILE_BYTES,
     KEPT,
@@ -67,11 +67,15 @@ PHOTO_COLUMNS = (
     "licence",
     "author",
     "attribution",
-    "person",
+    "person_uri",
+    "person_name",
 )
-REMOVED = "removed on request"
+REMOVED = "removed"
 
-Removed = Callable[[str, str, str], bool]
+_ROWS_AT_ONCE = 4096
+
+# A row of the photographs' manifest, all its columns, by name.
+Photo = dict[str, Any]
 
 
 def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
@@ -108,7 +112,8 @@ def _face_schema() -> pa.Schema:
     schema = PICTURE_SCHEMA
     at = schema.get_field_index("attribution") + 1
     for name, description in (
-        ("person", "Whom the photograph was found for. Null when removed on request."),
+        ("person_name", "The person's name. Null when removed."),
+        ("person_uri", "Whom the photograph was found for. Null when removed."),
         ("photo", "Key of the photograph."),
         ("author", "Who made the photograph, as its source says."),
     ):
@@ -182,27 +187,13 @@ class FacesReport:
                 self.agreeing = (self.agreeing or 0) + (face.agreement >= AGREEMENT)
 
 
-class _Photo(NamedTuple):
-    """A row of the photographs' manifest: `PHOTO_COLUMNS` but its status."""
-
-    key: str
-    address: str
-    sha256: str
-    offset: int
-    length: int
-    licence: str | None
-    author: str | None
-    attribution: str | None
-    person: str | None
-
-
 def find_boxes(
     photos: Path,
     folder: Path,
     rules: FaceRules,
     *,
     workers: int | None = None,
-    removed: Removed = lambda address, sha256, person: False,
+    removal: Callable[[Photo], str | None] = lambda photo: None,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     file_bytes: int = FILE_BYTES,
@@ -216,7 +207,8 @@ def find_boxes(
         folder: Exists; gets the shard of faces. Files of these names in it are replaced.
         rules: How faces are looked for, and which are kept.
         workers: Processes that look; as many as there are cores by default.
-        removed: Whether a photograph must not be used, by address, SHA-256 and person.
+        removal: Why a photograph must not be used any more, or None, given its manifest's row.
+            That reason is found in the table, after `removed: `.
         on_progress: Called with the photographs done and in all.
         should_stop: Asked twice a second at least; True leaves the folder without manifest.
         file_bytes: About the size of a .npy file.
@@ -236,7 +228,7 @@ def find_boxes(
         open_detector(rules.second)
     # None stays of a manifest that describes other pixels.
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    locations = [_location(photo, photos / PHOTOS_FILE, removed) for photo in _photos(photos)]
+    locations = [_location(photo, photos / PHOTOS_FILE, removal) for photo in _photos(photos)]
     batches = run_workers(FaceFinder(rules), locations, workers or available_cores(), should_stop)
     rows = _photos(photos)
     try:
@@ -269,43 +261,38 @@ def _kind(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _photos(folder: Path) -> Iterator[_Photo]:
+def _photos(folder: Path) -> Iterator[Photo]:
     """The photographs that the downloader kept, in its order."""
     path = folder / MANIFEST_FILE
-    columns = [name for name in PHOTO_COLUMNS if name != "status"]
     try:
         with pq.ParquetFile(path) as file:
             missing = sorted(set(PHOTO_COLUMNS) - set(file.schema_arrow.names))
             if missing:
                 raise UserError(f"{path}: columns are missing: {', '.join(missing)}")
-            for batch in file.iter_batches(columns=list(PHOTO_COLUMNS)):
-                content = batch.to_pydict()
-                status = content.pop("status")
-                rows = zip(*(content[name] for name in columns), strict=True)
-                yield from (
-                    _Photo(*row) for row, how in zip(rows, status, strict=True) if how == KEPT
-                )
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                yield from (photo for photo in batch.to_pylist() if photo["status"] == KEPT)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())  # Arrow's own texts run over many lines
         raise UserError(f"{path}: not a readable manifest of photographs ({reason})") from None
 
 
-def _location(photo: _Photo, tar: Path, removed: Removed) -> Location:
-    if removed(photo.address, photo.sha256, photo.person or ""):
-        return Unread(REMOVED)
-    if photo.length > MAX_PICTURE_BYTES:
+def _location(photo: Photo, tar: Path, removal: Callable[[Photo], str | None]) -> Location:
+    reason = removal(photo)
+    if reason is not None:
+        return Unread(f"{REMOVED}: {reason}")
+    if photo["length"] > MAX_PICTURE_BYTES:
         return Unread(f"too large: more than {MAX_PICTURE_BYTES:,} bytes")
-    return PhotoBytes(TarMember(tar, photo.offset, photo.length), photo.sha256)
+    return PhotoBytes(TarMember(tar, photo["offset"], photo["length"]), photo["sha256"])
 
 
-def _box_rows(photo: _Photo, found: PhotoFaces, detector: Detector, row: int) -> Iterator[Row]:
+def _box_rows(photo: Photo, found: PhotoFaces, detector: Detector, row: int) -> Iterator[Row]:
     """Rows of boxes.parquet, `row` being the number of the next face kept."""
     for key, number, face in _entries(photo, found):
         reason = face.reason if face else found.reason
         yield (
             key,
-            photo.key,
-            photo.sha256,
+            photo["key"],
+            photo["sha256"],
             number,
             *(face.box if face else (None,) * 5),
             detector.name,
@@ -319,23 +306,24 @@ def _box_rows(photo: _Photo, found: PhotoFaces, detector: Detector, row: int) ->
         row += reason is None
 
 
-def _face_rows(photo: _Photo, found: PhotoFaces, row: int) -> Iterator[Row]:
+def _face_rows(photo: Photo, found: PhotoFaces, row: int) -> Iterator[Row]:
     """Rows of manifest.parquet."""
     pictures = iter(training_pictures(found.crops))
     # Who asked not to be there is not named.
-    person = None if found.reason == REMOVED else photo.person
+    removed = found.reason is not None and _kind(found.reason) == REMOVED
     for key, _, face in _entries(photo, found):
         reason = face.reason if face else found.reason
         yield (
             key,
-            photo.sha256,
+            photo["sha256"],
             None if reason else pixels_sha256(next(pictures)),
-            photo.address,
-            photo.licence or "unstated",
-            photo.attribution or "unstated",
-            photo.author,
-            photo.key,
-            person,
+            photo["address"],
+            photo["licence"] or UNSTATED,
+            photo["attribution"] or UNSTATED,
+            photo["author"],
+            photo["key"],
+            None if removed else photo["person_uri"],
+            None if removed else photo["person_name"],
             found.width,
             found.height,
             REJECTED if reason else KEPT,
@@ -347,8 +335,8 @@ def _face_rows(photo: _Photo, found: PhotoFaces, row: int) -> Iterator[Row]:
         row += reason is None
 
 
-def _entries(photo: _Photo, found: PhotoFaces) -> list[tuple[str, int | None, Face | None]]:
+def _entries(photo: Photo, found: PhotoFaces) -> list[tuple[str, int | None, Face | None]]:
     """Key, number and face of each row: of each box, or of the photograph without one."""
     if not found.faces:
-        return [(photo.key, None, None)]
-    return [(f"{photo.key}/{number}", number, face) for number, face in enumerate(found.faces)]
+        return [(photo["key"], None, None)]
+    return [(f"{photo['key']}/{number}", number, face) for number, face in enumerate(found.faces)]

@@ -108,7 +108,7 @@ class HaarCascade:
 
         if not hasattr(cv2, "CascadeClassifier"):
             raise UserError(f"{name}: OpenCV {cv2.__version__} has no cascades; 4.x has")
-        path = Path(cv2.data.haarcascades) / _CASCADES[name]
+        path = Path(cv2.__file__).parent / "data" / _CASCADES[name]
         self.name = name
         self.version = _version(path)
         self._cascade = cv2.CascadeClassifier(str(path))
@@ -131,7 +131,7 @@ class HaarCascade:
             outputRejectLevels=True,
         )
         pairs = zip(boxes, np.ravel(scores), strict=True)
-        return _best_first([Box(*map(float, box), float(score)) for box, score in pairs])
+        return _best_first([Box(*map(float, (*box, score))) for box, score in pairs])
 
 
 class YuNet:

@@ -170,11 +170,11 @@ def photo_faces(data: bytes, rules: FaceRules) -> PhotoFaces:
     if rules.second is not None:
         others = find_faces(open_detector(rules.second), copy, photo.pixels, rules.min_face)
     faces = []
-    crops = []
+    crops: list[Pixels] = []
     for number, box in enumerate(boxes):
         face, crop = _judged(photo.pixels, box, boxes[:number], others, rules)
         faces.append(face)
-        if face.reason is None:
+        if crop is not None:
             crops.append(crop)
     stored = np.stack(crops) if crops else _NO_CROPS
     return PhotoFaces(None, photo.width, photo.height, scale, tuple(faces), stored)
@@ -216,8 +216,9 @@ def _judged(
     sharp = sharpness(_Place.around(box, 0).cut(photo))
     if sharp < rules.min_sharpness:
         reason = f"{BLURRED}: sharpness {sharp:.1f}; at least {rules.min_sharpness:g} is needed"
+        return Face(box, reason, sharp, False, agreement), None
     (crop,) = thumbnails(place.cut(photo), (STORED_SIDE,))
-    return Face(box, reason, sharp, place.side < STORED_SIDE, agreement), crop
+    return Face(box, None, sharp, place.side < STORED_SIDE, agreement), crop
 
 
 class _Place(NamedTuple):
@@ -237,8 +238,8 @@ class _Place(NamedTuple):
 
     def lies_in(self, photo: Pixels) -> bool:
         height, width = photo.shape[:2]
-        across = 0 <= self.left <= width - self.side
-        return across and 0 <= self.top <= height - self.side
+        lowest = min(self.left, self.top)
+        return lowest >= 0 and self.left + self.side <= width and self.top + self.side <= height
 
     def cut(self, photo: Pixels) -> Pixels:
         return photo[self.top : self.top + self.side, self.left : self.left + self.side]

@@ -425,13 +425,13 @@ def _settings_version(settings: str, shard: int, shards: int) -> str:
 def _packages_digest() -> str:
     digest = hashlib.sha256()
     for facts in PHOTOGRAPHS.values():
-        digest.update(_package_file(facts.file).read_bytes())
+        digest.update(package_file(facts.file).read_bytes())
     return digest.hexdigest()
 
 
 @functools.cache
 def _photograph(name: str) -> Pixels:
-    path = _package_file(PHOTOGRAPHS[name].file)
+    path = package_file(PHOTOGRAPHS[name].file)
     decoded = decode(path.read_bytes())
     if isinstance(decoded, Refused):
         raise UserError(f"{path}: {decoded.reason}; install its package again")
@@ -439,7 +439,7 @@ def _photograph(name: str) -> Pixels:
     return decoded.pixels
 
 
-def _package_file(name: str) -> Path:
+def package_file(name: str) -> Path:
     """The path of a package's file, without importing the package."""
     spec = find_spec(name.partition("/")[0])
     if spec is None or spec.origin is None:
