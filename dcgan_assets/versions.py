@@ -1,9 +1,9 @@
 """Code versions: a hash of what an asset computes, blind to formatting, comments and docstrings.
 
 The version of an asset covers its function, the definitions that the function reaches in its own
-and other modules of dcgan_assets.assets, every module of dcgan_models and dcgan_assets.sources
-that these import (and what those import), and the asset's section of params.yaml. presets.py is
-left out: its values count through the section, so that one preset's change leaves the others
+and other modules of dcgan_assets.assets, every module of dcgan_models, dcgan_assets.sources and
+dcgan_assets.faces that these import (and what those import), and the asset's section of
+params.yaml. presets.py is left out: its values count through the section, so that one preset's change leaves the others
 alone. The rest of dcgan_assets is plumbing: it moves artefacts, and does not decide what is in
 them.
 
@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_FOLLOWED = ("dcgan_models", "dcgan_assets.sources")
+_FOLLOWED = ("dcgan_models", "dcgan_assets.sources", "dcgan_assets.faces")
 _BY_DEFINITION = "dcgan_assets.assets"
 _EXCLUDED = ("dcgan_models.presets",)
 # Fields that carry no meaning, or that some of Python 3.11 to 3.13 lack.

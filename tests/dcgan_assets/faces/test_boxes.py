@@ -176,11 +176,11 @@ def test_who_is_removed_is_not_named(tmp_path: Path) -> None:
 
 
 def test_the_same_for_any_number_of_workers_and_in_several_files(tmp_path: Path) -> None:
-    files = {f"{n:02d}": png(canvas((n, 75, 55, 70), height=180, width=220)) for n in range(16)}
+    files = {f"{n:02d}": png(canvas((n, 75, 55, 70), height=180, width=220)) for n in range(10)}
     photos = write_shard(tmp_path / "photos", files)
     outs = [tmp_path / str(workers) for workers in (1, 2)]
     reports = [
-        find(photos, out, workers=number, file_bytes=6 * 64 * 64 * 3)
+        find(photos, out, workers=number, file_bytes=4 * 64 * 64 * 3)
         for number, out in enumerate(outs, 1)
     ]
     names = sorted(path.name for path in outs[0].iterdir())
