@@ -3,9 +3,9 @@
 The version of an asset covers its function, the definitions that the function reaches in its own
 and other modules of dcgan_assets.assets, every module of dcgan_models, dcgan_assets.sources and
 dcgan_assets.faces that these import (and what those import), and the asset's section of
-params.yaml. presets.py is left out: its values count through the section, so that one preset's change leaves the others
-alone. The rest of dcgan_assets is plumbing: it moves artefacts, and does not decide what is in
-them.
+params.yaml. presets.py is left out: its values count through the section, so that one preset's
+change leaves the others alone. The rest of dcgan_assets is plumbing: it moves artefacts, and does
+not decide what is in them.
 
 The syntax tree is walked here, not by `ast.dump`, whose output differs between Python versions.
 """
