@@ -1,8 +1,8 @@
 """Time and memory of a large shard of faces, for benchmarks.faces: `... FOLDER ROWS`.
 
-The answers of the worker processes are made up: one photograph in a hundred has a face that is kept,
-the others one that is too small. All the rest is what `find_boxes` does. Prints seconds, and the
-most memory in MiB that the process had.
+The answers of the worker processes are made up: one photograph in a hundred has a face that is
+kept, the others one that is too small. All the rest is what `find_boxes` does. Prints seconds,
+and the most memory in MiB that the process had.
 """
 
 from __future__ import annotations

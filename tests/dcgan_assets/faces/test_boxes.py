@@ -29,6 +29,7 @@ from dcgan_assets.faces.finding import FaceFinder, photo_faces, training_picture
 from dcgan_assets.sources import workers as processes
 from dcgan_assets.sources.pictures import PICTURE_SCHEMA, pixels_sha256
 from dcgan_assets.sources.workers import close_workers, run_workers
+from dcgan_models.data import PixelStore, write_dataset
 
 Row = dict[str, Any]
 
@@ -193,6 +194,21 @@ def test_the_same_for_any_number_of_workers_and_in_several_files(tmp_path: Path)
     for key, picture in zip(keys, found, strict=True):
         crops = photo_faces(files[key], RULES).crops
         assert np.array_equal(picture, training_pictures(crops)[0])
+
+
+def test_training_opens_a_shard_as_any_groups(tmp_path: Path) -> None:
+    photos = write_shard(tmp_path / "photos", odd_files())
+    report = find(photos, tmp_path)
+    table = pq.read_table(tmp_path / "manifest.parquet", columns=["key", "row", "label", "split"])
+    index = table.append_column("shard", pa.array([0] * len(table)))
+    pq.write_table(index, tmp_path / "index.parquet")
+    write_dataset(tmp_path, index="index.parquet", shards=report.files)
+    store = PixelStore.open(tmp_path)
+    assert len(store) == report.kept
+    assert store.shape == (64, 64, 3)
+    row = list(store.keys).index("two/1")
+    expected = training_pictures(photo_faces(odd_files()["two"], RULES).crops)
+    assert np.array_equal(store.gather([row])[0], expected[1])
 
 
 def test_no_photographs(tmp_path: Path) -> None:
