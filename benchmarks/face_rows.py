@@ -30,7 +30,7 @@ _AT_ONCE = 10_000
 
 def write_photographs(folder: Path, count: int) -> None:
     """A manifest of photographs whose texts are 64 letters each."""
-    numeric = ("offset", "length")
+    numeric = ("offset", "bytes")
     kinds = {name: "int64" if name in numeric else "string" for name in boxes.PHOTO_COLUMNS}
     schema = pa.schema(list(kinds.items()))
     with pq.ParquetWriter(folder / "manifest.parquet", schema) as writer:

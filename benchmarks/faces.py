@@ -86,7 +86,7 @@ def photographs(folder: Path, each: int) -> Path:
                     "address": f"file:{picture.file}",
                     "sha256": hashlib.sha256(data).hexdigest(),
                     "offset": tar.offset + tarfile.BLOCKSIZE,
-                    "length": len(data),
+                    "bytes": len(data),
                     "licence": picture.licence,
                     "author": picture.author,
                     "attribution": picture.attribution,

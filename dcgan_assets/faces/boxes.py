@@ -63,7 +63,7 @@ PHOTO_COLUMNS = (
     "address",
     "sha256",
     "offset",
-    "length",
+    "bytes",
     "licence",
     "author",
     "attribution",
@@ -280,9 +280,9 @@ def _location(photo: Photo, tar: Path, removal: Callable[[Photo], str | None]) -
     reason = removal(photo)
     if reason is not None:
         return Unread(f"{REMOVED}: {reason}")
-    if photo["length"] > MAX_PICTURE_BYTES:
+    if photo["bytes"] > MAX_PICTURE_BYTES:
         return Unread(f"too large: more than {MAX_PICTURE_BYTES:,} bytes")
-    return PhotoBytes(TarMember(tar, photo["offset"], photo["length"]), photo["sha256"])
+    return PhotoBytes(TarMember(tar, photo["offset"], photo["bytes"]), photo["sha256"])
 
 
 def _box_rows(photo: Photo, found: PhotoFaces, detector: Detector, row: int) -> Iterator[Row]:

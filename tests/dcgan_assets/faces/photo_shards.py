@@ -59,7 +59,7 @@ def row_of(key: str, data: bytes, offset: int, **changes: Any) -> dict[str, Any]
         "address": f"https://pictures.example/{key}",
         "sha256": hashlib.sha256(data).hexdigest(),
         "offset": offset,
-        "length": len(data),
+        "bytes": len(data),
         "licence": "CC-BY-4.0",
         "author": "A. Photographer",
         "attribution": "A. Photographer, pictures.example",

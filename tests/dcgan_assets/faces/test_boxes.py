@@ -213,7 +213,7 @@ def test_training_opens_a_shard_as_any_groups(tmp_path: Path) -> None:
 
 def test_no_photographs(tmp_path: Path) -> None:
     photos = write_shard(
-        tmp_path / "photos", {"bad": b""}, {"bad": {"status": "rejected", "length": None}}
+        tmp_path / "photos", {"bad": b""}, {"bad": {"status": "rejected", "bytes": None}}
     )
     report = find(photos, tmp_path)
     assert (report.photos, report.rows) == (0, 0)
