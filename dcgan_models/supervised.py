@@ -101,7 +101,7 @@ class Classifier(Discriminator):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (n, classes) of pictures (n, channels, height, width), scaled as G draws."""
-        return self._stack(images, None).flatten(1)
+        return self.run(images, None).flatten(1)
 
     def logits_with_dropout(self, images: Tensor, share: float, rng: torch.Generator) -> Tensor:
         """The same, with a share of the output layer's inputs dropped, the others scaled up."""
