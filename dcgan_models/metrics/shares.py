@@ -1,4 +1,4 @@
-"""Measures of generated pictures, and the intervals that go with shares."""
+"""Shares, their intervals, and how much pictures of a class vary."""
 
 from __future__ import annotations
 
