@@ -1,0 +1,402 @@
+"""Feature spaces of our own, in which a group's generators are compared.
+
+ImageNet's networks may not be at hand and may not fit a group's pictures. An extractor is trained
+once on the group and kept, so that candidate and champion are seen with the same eyes. Values of
+two extractors are not comparable: each has a fingerprint, and every number carries it.
+
+* `autoencoder`: the code of the deduplication's denoising autoencoder (section 4.1.1 of the
+  paper) before it is cut into bits. It forgets a picture's mean colour and contrast, which a bad
+  generator may get wrong: they are appended.
+* `classifier`: the last hidden layer of a small convolutional network, where there are labels.
+* `random`: the same network untrained: the control. What it sees as well needs no training.
+
+Pictures of any size are brought to 32x32 by averaging areas; grey ones get three equal channels.
+No layer looks at other pictures than its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
+
+from dcgan_models.dedup.autoencoder import (
+    SIDE,
+    Autoencoder,
+    AutoencoderConfig,
+    load_autoencoder,
+    save_autoencoder,
+    train_autoencoder,
+)
+from dcgan_models.errors import UserError
+from dcgan_models.files import open_atomic, read_json, write_json
+from dcgan_models.metrics.pictures import Pictures, blocks, check_pictures, take
+from dcgan_models.metrics.rows import Features
+
+Kind = Literal["autoencoder", "classifier", "random"]
+
+RESIZER = f"area {SIDE}"
+DESCRIPTION_FILE = "extractor.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+_BLOCK = 512
+# The convolutional network: channels of each stride-2 convolution, and features.
+_CHANNELS = (32, 64, 128)
+_FEATURES = 128
+
+
+class Extractor(Protocol):
+    """What turns pictures into features.
+
+    Attributes:
+        kind: How it came about.
+        resizer: How pictures come to its size.
+        fingerprint: 12 hex digits of its weights and settings.
+    """
+
+    kind: str
+    resizer: str
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits."""
+
+    def features(self, pictures: Pictures) -> Features:
+        """Pictures uint8 (n, height, width, channels) to float32 (n, d)."""
+
+
+class _Base:
+    """What the extractors share: resizing, blocks, the fingerprint."""
+
+    kind: Kind
+    resizer: str = RESIZER
+    module: nn.Module
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits over the kind, the resizer and every weight."""
+        digest = hashlib.sha256(json.dumps([self.kind, self.resizer]).encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """Kind and fingerprint, as tables print them."""
+        return f"{self.kind} {self.fingerprint}"
+
+    @torch.inference_mode()
+    def features(self, pictures: Pictures) -> Features:
+        """Features of pictures, a block at a time.
+
+        Args:
+            pictures: uint8 (n, height, width, 1 or 3).
+
+        Returns:
+            float32 (n, d).
+
+        Raises:
+            UserError: Not such pictures, or none.
+        """
+        check_pictures(pictures, "pictures for the extractor")
+        parts = [self._features(resize(block)).numpy() for block in blocks(pictures, _BLOCK)]
+        return np.concatenate(parts)
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class AutoencoderExtractor(_Base):
+    """The autoencoder's code, and what it forgets: float32 (n, code + 6).
+
+    Attributes:
+        scale: What colour and contrast are multiplied by, so that over the training pictures they
+            vary as much as a unit of the code does.
+    """
+
+    kind: Kind = "autoencoder"
+
+    def __init__(self, model: Autoencoder, scale: float) -> None:
+        self.module = model
+        self.scale = scale
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits over the weights and the scale."""
+        return hashlib.sha256(f"{super().fingerprint} {self.scale!r}".encode()).hexdigest()[:12]
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        code = self.module(pixels)
+        return torch.cat([code, colours(pixels) * self.scale], dim=1)
+
+
+class ConvolutionalExtractor(_Base):
+    """The last hidden layer of a small convolutional network: float32 (n, 128)."""
+
+    def __init__(self, kind: Kind, module: SmallNetwork) -> None:
+        self.kind = kind
+        self.module = module
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        network = self.module
+        assert isinstance(network, SmallNetwork)  # noqa: S101  (narrows the type)
+        return network.hidden(pixels)
+
+
+class SmallNetwork(nn.Module):
+    """Three stride-2 convolutions, a hidden layer of 128, and as many outputs as labels."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for channels in _CHANNELS:
+            layers += [nn.Conv2d(inputs, channels, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
+            inputs = channels
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = nn.Linear(inputs * (SIDE // 2 ** len(_CHANNELS)) ** 2, _FEATURES)
+        self.output = nn.Linear(_FEATURES, classes)
+
+    def hidden(self, pixels: Tensor) -> Tensor:
+        """uint8 (n, 32, 32, 3) to float32 (n, 128)."""
+        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return F.leaky_relu(self.dense(self.convolutions(x).flatten(1)), 0.2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 (n, 32, 32, 3) to logits, (n, classes)."""
+        logits: Tensor = self.output(self.hidden(pixels))
+        return logits
+
+
+def resize(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    """Pictures of any size to uint8 (n, 32, 32, 3), each pixel the mean of its area.
+
+    Raises:
+        UserError: Neither one channel nor three.
+    """
+    channels = pixels.shape[3]
+    if channels not in (1, 3):
+        raise UserError(f"extractor: pictures have {channels} channels; 1 or 3 are needed")
+    x = torch.tensor(pixels)
+    if x.shape[1:3] != (SIDE, SIDE):
+        x = F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2).float(), SIDE).round().to(torch.uint8)
+        x = x.permute(0, 2, 3, 1)
+    return x.expand(-1, -1, -1, 3).contiguous()
+
+
+def colours(pixels: Tensor) -> Tensor:
+    """Mean and standard deviation of each channel, in [0, 1]: float32 (n, 6)."""
+    flat = pixels.float().flatten(1, 2) / 255
+    std, mean = torch.std_mean(flat, dim=1, correction=0)
+    return torch.cat([mean, std], dim=1)
+
+
+# --- Training -----------------------------------------------------------------------------------
+
+
+class _Resized:
+    """Pictures at 32x32, for the autoencoder's training."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def gather(self, rows: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        return np.asarray(resize(take(self._pictures, np.asarray(rows))).numpy())
+
+
+def train_autoencoder_extractor(
+    pictures: Pictures, config: AutoencoderConfig | None = None
+) -> AutoencoderExtractor:
+    """Train the autoencoder on a group's training pictures.
+
+    Raises:
+        UserError: As `train_autoencoder`, or the pictures all look alike to it.
+    """
+    check_pictures(pictures, "pictures to train an extractor on", 2)
+    source = _Resized(pictures)
+    model = train_autoencoder(source, config)
+    some = np.linspace(0, len(source) - 1, min(len(source), 2048)).astype(np.int64)
+    sample = torch.from_numpy(source.gather(some))
+    with torch.inference_mode():
+        varies = float(model(sample).std(dim=0).square().mean().sqrt())
+        seen = float(colours(sample).std(dim=0).square().mean().sqrt())
+    if not varies > 0 or not seen > 0:
+        raise UserError(
+            "extractor: the training pictures all look alike to the autoencoder; pictures that "
+            "differ are needed"
+        )
+    return AutoencoderExtractor(model, varies / seen)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How the classifier is trained: by Adam, on random minibatches.
+
+    Attributes:
+        updates: Minibatches.
+        batch: Pictures of each.
+        learning_rate: At the start; falls to zero in a straight line.
+        seed: Of initial weights and minibatches.
+    """
+
+    updates: int = 500
+    batch: int = 128
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+def train_classifier_extractor(
+    pictures: Pictures,
+    labels: npt.NDArray[np.int64],
+    config: ClassifierConfig | None = None,
+    *,
+    on_update: Callable[[int, float], None] = lambda update, loss: None,
+) -> ConvolutionalExtractor:
+    """Train the small network to tell a group's labels apart.
+
+    Args:
+        pictures: uint8 (n, height, width, 1 or 3).
+        labels: int64 (n,), 0 to classes - 1, at least two of them.
+        config: `ClassifierConfig()` by default.
+        on_update: Told the number of each update and its loss.
+
+    Raises:
+        UserError: Labels that do not fit, or a loss that is no longer finite.
+    """
+    config = config or ClassifierConfig()
+    check_pictures(pictures, "pictures to train an extractor on", 2)
+    if len(labels) != len(pictures) or labels.min() < 0 or labels.max() < 1:
+        raise UserError("extractor: a classifier needs a label from 0 up for every picture")
+    network = _initial(int(labels.max()) + 1, config.seed)
+    optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
+    random = np.random.default_rng(config.seed)
+    for update in range(config.updates):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * (1 - update / config.updates)
+        rows = random.integers(len(pictures), size=config.batch)
+        pixels = resize(take(pictures, rows))
+        loss = F.cross_entropy(network(pixels), torch.from_numpy(labels[rows]))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        on_update(update + 1, float(loss))
+    if not bool(loss.isfinite()):
+        raise UserError("extractor: the loss is no longer finite; lower learning_rate")
+    return ConvolutionalExtractor("classifier", network.eval())
+
+
+def random_extractor(seed: int = 0) -> ConvolutionalExtractor:
+    """The untrained network: the control."""
+    return ConvolutionalExtractor("random", _initial(2, seed).eval())
+
+
+def _initial(classes: int, seed: int) -> SmallNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return SmallNetwork(classes)
+
+
+# --- On disk --------------------------------------------------------------------------------
+
+
+def save_extractor(
+    extractor: AutoencoderExtractor | ConvolutionalExtractor, folder: Path, **facts: Any
+) -> None:
+    """Write `extractor.json` and `weights.safetensors` into a folder.
+
+    Args:
+        extractor: Trained, or random.
+        folder: Made if it is not there.
+        facts: Of its training; kept in the JSON file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "format": 1,
+        "kind": extractor.kind,
+        "resizer": extractor.resizer,
+        "fingerprint": extractor.fingerprint,
+        "facts": facts,
+    }
+    if isinstance(extractor, AutoencoderExtractor):
+        model = extractor.module
+        assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
+        save_autoencoder(model, folder / WEIGHTS_FILE)
+        content |= {"scale": extractor.scale, "config": asdict(model.config)}
+    else:
+        network = extractor.module
+        assert isinstance(network, SmallNetwork)  # noqa: S101  (narrows the type)
+        content["classes"] = network.output.out_features
+        with open_atomic(folder / WEIGHTS_FILE) as stream:
+            stream.write(save({name: x.contiguous() for name, x in network.state_dict().items()}))
+    write_json(folder / DESCRIPTION_FILE, content)
+
+
+def load_extractor(folder: str | Path) -> AutoencoderExtractor | ConvolutionalExtractor:
+    """Read what `save_extractor` wrote.
+
+    Raises:
+        UserError: A file is missing, cut short, or not of this extractor.
+    """
+    folder = Path(folder)
+    content = _describe(folder / DESCRIPTION_FILE)
+    extractor: AutoencoderExtractor | ConvolutionalExtractor
+    if content["kind"] == "autoencoder":
+        model = load_autoencoder(folder / WEIGHTS_FILE)
+        extractor = AutoencoderExtractor(model, content["scale"])
+    else:
+        network = _load_network(folder / WEIGHTS_FILE, content["classes"])
+        extractor = ConvolutionalExtractor(content["kind"], network)
+    if extractor.fingerprint != content["fingerprint"]:
+        raise UserError(
+            f"{folder}: the weights have fingerprint {extractor.fingerprint} and "
+            f"{DESCRIPTION_FILE} says {content['fingerprint']}: they do not belong together"
+        )
+    return extractor
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path.parent}: no extractor here ({path.name} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    match content:
+        case {"kind": "autoencoder", "scale": float(), "fingerprint": str()}:
+            return dict(content)
+        case {"kind": "classifier" | "random", "classes": int() as classes, "fingerprint": str()}:
+            if 1 < classes <= 10_000:
+                return dict(content)
+    raise UserError(f"{path}: not the description of an extractor")
+
+
+def _load_network(path: Path, classes: int) -> SmallNetwork:
+    network = SmallNetwork(classes)
+    try:
+        tensors = load_file(path)
+        network.load_state_dict(tensors)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such weights file") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
+    except RuntimeError:
+        raise UserError(f"{path}: not the weights of an extractor of {classes} classes") from None
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{path}: tensor {name} holds values that are not finite")
+    return network.eval()

@@ -1,0 +1,159 @@
+"""True FID, KID and Inception Score, computed by torch-fidelity with the user's Inception file.
+
+Inception's weights are not ours to hand out and are never downloaded here: the user names the
+file `weights-inception-2015-12-05-6726825d.pth` of torch-fidelity's releases. The numbers are
+those of `fidelity --isc --fid --kid --input1 FAKE --input2 REAL`: the same code does
+all of the work.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dcgan_models.errors import UserError
+from dcgan_models.files import sha256_file
+from dcgan_models.metrics.pictures import Pictures, check_pictures, take
+
+WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"
+# The name carries the first eight digits of the file's SHA-256, as is the custom of torch.hub.
+WEIGHTS_SHA256_START = "6726825d"
+
+
+@dataclass(frozen=True)
+class InceptionScores:
+    """What torch-fidelity found.
+
+    Attributes:
+        fid: Fréchet Inception distance.
+        kid, kid_std: Kernel Inception distance, mean and standard deviation over subsets.
+        isc, isc_std: Inception Score, mean and standard deviation over ten splits.
+    """
+
+    fid: float
+    kid: float
+    kid_std: float
+    isc: float
+    isc_std: float
+
+
+def check_inception_file(path: Path, sha256_start: str = WEIGHTS_SHA256_START) -> str:
+    """The SHA-256 of an Inception file.
+
+    Raises:
+        UserError: There is no such file, or it is another one.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; the Inception weights {WEIGHTS_NAME} are needed")
+    found = sha256_file(path)
+    if not found.startswith(sha256_start):
+        raise UserError(
+            f"{path}: its SHA-256 starts with {found[: len(sha256_start)]} and that of "
+            f"{WEIGHTS_NAME} with {sha256_start}; download it again"
+        )
+    return found
+
+
+def inception_scores(
+    real: Pictures,
+    fake: Pictures,
+    weights: Path,
+    *,
+    kid_size: int = 1000,
+    seed: int = 2020,
+    device: str = "cpu",
+    sha256_start: str = WEIGHTS_SHA256_START,
+) -> InceptionScores:
+    """Compute FID, KID and Inception Score.
+
+    Args:
+        real, fake: uint8 (n, height, width, 3 or 1); grey ones are given three equal channels.
+            Published values take 10,000 or more of each.
+        weights: The Inception file.
+        kid_size: Pictures of a KID subset.
+        seed: Of the subsets and of the order of the pictures for the Inception Score.
+        device: `cpu` or `cuda`.
+        sha256_start: Digits with which the file's SHA-256 starts.
+
+    Raises:
+        UserError: torch-fidelity is not installed, the file is missing or another one, or the
+            pictures are too few or have two channels.
+    """
+    fidelity = _torch_fidelity()
+    check_inception_file(weights, sha256_start)
+    with _own_copy(weights) as copy:
+        found: dict[str, Any] = fidelity.calculate_metrics(
+            input1=_Rgb(fake, "generated pictures", kid_size),
+            input2=_Rgb(real, "real pictures", kid_size),
+            cuda=device != "cpu",
+            isc=True,
+            fid=True,
+            kid=True,
+            kid_subset_size=kid_size,
+            feature_extractor_weights_path=str(copy),
+            rng_seed=seed,
+            cache=False,
+            verbose=False,
+        )
+    return InceptionScores(
+        fid=found["frechet_inception_distance"],
+        kid=found["kernel_inception_distance_mean"],
+        kid_std=found["kernel_inception_distance_std"],
+        isc=found["inception_score_mean"],
+        isc_std=found["inception_score_std"],
+    )
+
+
+@contextmanager
+def _own_copy(weights: Path) -> Iterator[Path]:
+    """The same tensors in a file that we wrote.
+
+    torch-fidelity unpickles its file without restraint. Ours is read with nothing but tensors
+    allowed, so that no code of a stranger's file can run.
+    """
+    try:
+        tensors = torch.load(weights, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{weights}: not a file of plain tensors ({reason})") from None
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / WEIGHTS_NAME
+        torch.save(tensors, copy)
+        yield copy
+
+
+def _torch_fidelity() -> Any:
+    try:
+        import torch_fidelity
+    except ImportError:
+        raise UserError(
+            "true FID needs torch-fidelity: pip install 'dcgan-assets[fidelity]'"
+        ) from None
+    return torch_fidelity
+
+
+class _Rgb(Dataset[Tensor]):
+    """Pictures one by one as torch-fidelity takes them: uint8 (3, height, width)."""
+
+    def __init__(self, pictures: Pictures, what: str, at_least: int) -> None:
+        channels = check_pictures(pictures, what, at_least)[2]
+        if channels not in (1, 3):
+            raise UserError(f"{what}: {channels} channels; 1 or 3 are needed")
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, row: int) -> Tensor:
+        picture = torch.from_numpy(take(self._pictures, np.array([row]))[0])
+        return picture.permute(2, 0, 1).expand(3, -1, -1).contiguous()
