@@ -86,7 +86,8 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 def _root(covariance: Tensor) -> Tensor:
     """L with L L^T = S, by the eigenvectors: S may be singular."""
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt()
+    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    return root
 
 
 def frechet_interval(

@@ -26,8 +26,7 @@ from dcgan_models.files import sha256_file
 from dcgan_models.metrics.pictures import Pictures, check_pictures, take
 
 WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"
-# The name carries the first eight digits of the file's SHA-256, as is the custom of torch.hub.
-WEIGHTS_SHA256_START = "6726825d"
+WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class InceptionScores:
     isc_std: float
 
 
-def check_inception_file(path: Path, sha256_start: str = WEIGHTS_SHA256_START) -> str:
+def check_inception_file(path: Path, sha256: str = WEIGHTS_SHA256) -> str:
     """The SHA-256 of an Inception file.
 
     Raises:
@@ -56,10 +55,10 @@ def check_inception_file(path: Path, sha256_start: str = WEIGHTS_SHA256_START) -
     if not path.is_file():
         raise UserError(f"{path}: no such file; the Inception weights {WEIGHTS_NAME} are needed")
     found = sha256_file(path)
-    if not found.startswith(sha256_start):
+    if found != sha256:
         raise UserError(
-            f"{path}: its SHA-256 starts with {found[: len(sha256_start)]} and that of "
-            f"{WEIGHTS_NAME} with {sha256_start}; download it again"
+            f"{path}: its SHA-256 starts with {found[:8]} and that of {WEIGHTS_NAME} with "
+            f"{sha256[:8]}; it is another file, or not whole"
         )
     return found
 
@@ -72,7 +71,7 @@ def inception_scores(
     kid_size: int = 1000,
     seed: int = 2020,
     device: str = "cpu",
-    sha256_start: str = WEIGHTS_SHA256_START,
+    sha256: str = WEIGHTS_SHA256,
 ) -> InceptionScores:
     """Compute FID, KID and Inception Score.
 
@@ -83,14 +82,14 @@ def inception_scores(
         kid_size: Pictures of a KID subset.
         seed: Of the subsets and of the order of the pictures for the Inception Score.
         device: `cpu` or `cuda`.
-        sha256_start: Digits with which the file's SHA-256 starts.
+        sha256: Of the file; another one than torch-fidelity's makes other numbers.
 
     Raises:
         UserError: torch-fidelity is not installed, the file is missing or another one, or the
             pictures are too few or have two channels.
     """
     fidelity = _torch_fidelity()
-    check_inception_file(weights, sha256_start)
+    check_inception_file(weights, sha256)
     with _own_copy(weights) as copy:
         found: dict[str, Any] = fidelity.calculate_metrics(
             input1=_Rgb(fake, "generated pictures", kid_size),

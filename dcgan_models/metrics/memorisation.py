@@ -99,7 +99,9 @@ def _two_nearest(queries: Features, train: Features) -> npt.NDArray[np.float64]:
 def _ratio(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """First distance over second; 0 for copies of a picture that is there twice."""
     first, second = distances.T
-    return np.divide(first, second, out=np.zeros_like(first), where=second > 0)
+    ratio = np.zeros_like(first)
+    np.divide(first, second, out=ratio, where=second > 0)
+    return ratio
 
 
 def _low(values: npt.NDArray[np.float64]) -> float:

@@ -98,8 +98,8 @@ def sliced_wasserstein(real: Pictures, fake: Pictures, *, seed: int = 0) -> Slic
     generator = torch.Generator().manual_seed(seed)
     values = []
     for level in range(levels):
-        pair = [_Patches(pictures, level, levels, generator) for pictures in (real, fake)]
-        values.append([_distance(*pair, generator) for _ in range(REPEATS)])
+        ours, theirs = (_Patches(x, level, levels, generator) for x in (real, fake))
+        values.append([_distance(ours, theirs, generator) for _ in range(REPEATS)])
     sides = tuple(height >> level for level in range(levels))
     return SlicedWasserstein(sides, 1000 * np.array(values))
 
@@ -208,7 +208,8 @@ def _distance(real: _Patches, fake: _Patches, generator: torch.Generator) -> flo
     directions /= torch.linalg.vector_norm(directions, dim=0)
     space = np.empty((2, _HELD, real.count), np.float32)
     total = 0.0
-    for held in directions.split(_HELD, dim=1):
+    for first in range(0, DIRECTIONS, _HELD):
+        held = directions[:, first : first + _HELD]
         real.project(held, space[0])
         fake.project(held, space[1])
         np.subtract(space[0], space[1], out=space[0])
