@@ -86,7 +86,9 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 def _root(covariance: Tensor) -> Tensor:
     """L with L L^T = S, by the eigenvectors: S may be singular."""
     values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    # What is below rounding of the largest is 0: its root would not be negligible.
+    rounding = len(values) * torch.finfo(values.dtype).eps * values[-1].clamp(min=0)
+    root: Tensor = vectors * torch.where(values > rounding, values, 0.0).sqrt()
     return root
 
 

