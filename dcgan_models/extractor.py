@@ -4,9 +4,10 @@ ImageNet's networks may not be at hand and may not fit a group's pictures. An ex
 once on the group and kept, so that candidate and champion are seen with the same eyes. Values of
 two extractors are not comparable: each has a fingerprint, and every number carries it.
 
-* `autoencoder`: the code of the deduplication's denoising autoencoder (section 4.1.1 of the
-  paper) before it is cut into bits. It forgets a picture's mean colour and contrast, which a bad
-  generator may get wrong: they are appended.
+* `autoencoder`: the units of the deduplication's denoising autoencoder before their ReLU. Where
+  pictures lie much alike, as digits and aligned faces do, most units end below 0 for all of them,
+  and after the ReLU nothing would be left. The units forget a picture's mean colour and contrast,
+  which a bad generator may get wrong: they are appended.
 * `classifier`: the last hidden layer of a small convolutional network, where there are labels.
 * `random`: the same network untrained: the control. What it sees as well needs no training.
 
@@ -119,7 +120,7 @@ class _Base:
 
 
 class AutoencoderExtractor(_Base):
-    """The autoencoder's code, and what it forgets: float32 (n, code + 6).
+    """The autoencoder's units before their ReLU, and what they forget: float32 (n, code + 6).
 
     Attributes:
         scale: What colour and contrast are multiplied by, so that over the training pictures they
@@ -138,8 +139,14 @@ class AutoencoderExtractor(_Base):
         return hashlib.sha256(f"{super().fingerprint} {self.scale!r}".encode()).hexdigest()[:12]
 
     def _features(self, pixels: Tensor) -> Tensor:
-        code = self.module(pixels)
-        return torch.cat([code, colours(pixels) * self.scale], dim=1)
+        return torch.cat([_units(self.module, pixels), colours(pixels) * self.scale], dim=1)
+
+
+def _units(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Units of the code before their ReLU, float32 (n, code); 0 for a picture of one colour."""
+    assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
+    units: Tensor = model.encoder(model.normalise(pixels))
+    return units
 
 
 class ConvolutionalExtractor(_Base):
@@ -233,7 +240,7 @@ def train_autoencoder_extractor(
     some = np.linspace(0, len(source) - 1, min(len(source), 2048)).astype(np.int64)
     sample = torch.from_numpy(source.gather(some))
     with torch.inference_mode():
-        varies = float(model(sample).std(dim=0).square().mean().sqrt())
+        varies = float(_units(model, sample).std(dim=0).square().mean().sqrt())
         seen = float(colours(sample).std(dim=0).square().mean().sqrt())
     if not varies > 0 or not seen > 0:
         raise UserError(

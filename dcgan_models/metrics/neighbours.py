@@ -120,8 +120,7 @@ def _own_kind(one: Tensor, other: Tensor) -> float:
     own = torch.where(nearest.rows[:, 0] == numbers, nearest.rows[:, 1], nearest.rows[:, 0])
     within = (one.double() - one[own].double()).square().sum(dim=1)
     across = nearest_neighbours(one, [(other, torch.zeros(len(other), dtype=torch.int64))])
-    share: float = (within < across.squared_distance).double().mean().item()
-    return share
+    return (within < across.squared_distance).double().mean().item()
 
 
 def _scale(rows: Tensor) -> float:
