@@ -49,7 +49,8 @@ def features(n: int, width: int, seed: int) -> Array:
     """Correlated features, float32 (n, width)."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(0).normal(size=(width, width)) / width**0.5
-    return np.abs(rng.normal(size=(n, width)) @ mixing).astype(np.float32)
+    made: Array = np.abs(rng.normal(size=(n, width)) @ mixing).astype(np.float32)
+    return made
 
 
 def family(real: Array, fake: Array, size: int) -> None:

@@ -120,9 +120,9 @@ def _own_kind(one: Tensor, other: Tensor) -> float:
     own = torch.where(nearest.rows[:, 0] == numbers, nearest.rows[:, 1], nearest.rows[:, 0])
     within = (one.double() - one[own].double()).square().sum(dim=1)
     across = nearest_neighbours(one, [(other, torch.zeros(len(other), dtype=torch.int64))])
-    return (within < across.squared_distance).double().mean().item()
+    return float(np.mean((within < across.squared_distance).numpy()))
 
 
 def _scale(rows: Tensor) -> float:
     """A length of the order of the rows, for a search that wants one."""
-    return max(torch.linalg.vector_norm(rows.double(), dim=1).mean().item(), 1e-6)
+    return max(float(np.linalg.norm(rows.numpy(), axis=1).mean()), 1e-6)
