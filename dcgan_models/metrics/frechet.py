@@ -18,6 +18,8 @@ from dcgan_models.metrics.rows import Features, checked, checked_pair
 
 # Random halves of both sets behind the interval.
 _HALVES = 20
+# Pivots of Cholesky's below this share of the largest may be rounding errors.
+_SINGULAR = 1e-5
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """L with L L^T = S, by the eigenvectors: S may be singular."""
+    """L with L L^T = S: Cholesky's where S is far from singular, else by the eigenvectors."""
+    lower, failed = torch.linalg.cholesky_ex(covariance)
+    pivots = lower.diagonal()
+    if not bool(failed) and bool(pivots.min() > _SINGULAR * pivots.max()):
+        return lower
     values, vectors = torch.linalg.eigh(covariance)
     # What is below rounding of the largest is 0: its root would not be negligible.
     rounding = len(values) * torch.finfo(values.dtype).eps * values[-1].clamp(min=0)

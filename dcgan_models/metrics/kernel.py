@@ -16,6 +16,9 @@ from torch import Tensor
 from dcgan_models.errors import UserError
 from dcgan_models.metrics.rows import Features, checked_pair
 
+# Rows multiplied at once: the products stay in the cache until they are summed.
+_ROWS = 128
+
 
 @dataclass(frozen=True)
 class KernelDistance:
@@ -77,16 +80,31 @@ def _standard_error(spread: float, subsets: int, size: int, *counts: int) -> flo
 def _discrepancy(one: Tensor, other: Tensor) -> float:
     """The unbiased estimate for two sets of the same size."""
     n = len(one)
-    within = sum(float(_kernel_sum(x, x)) - float(_cube(x).sum()) for x in (one, other))
-    return within / (n * (n - 1)) - 2 * float(_kernel_sum(one, other)) / n**2
+    one, other = _augmented(one), _augmented(other)
+    within = _sum_within(one) + _sum_within(other)
+    return within / (n * (n - 1)) - 2 * _sum_across(one, other) / n**2
 
 
-def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
-    kernel = (x @ y.T).mul_(1 / x.shape[1]).add_(1)
-    # A product is many times faster than a power, and a sum of products needs no third copy.
-    return torch.dot(kernel.flatten(), kernel.square().flatten())
+def _augmented(x: Tensor) -> Tensor:
+    """Rows whose plain products are x.y / d + 1, which saves two passes over every product."""
+    return torch.cat([x / math.sqrt(x.shape[1]), x.new_ones(len(x), 1)], dim=1)
 
 
-def _cube(x: Tensor) -> Tensor:
-    """The kernel of each row with itself."""
-    return (x.square().mean(dim=1) + 1) ** 3
+def _sum_within(x: Tensor) -> float:
+    """The kernel's sum over all pairs of different rows, each product computed once."""
+    total = -float((x.square().sum(dim=1) ** 3).sum())
+    for first in range(0, len(x), _ROWS):
+        block = x[first : first + _ROWS]
+        total += _cubes(block, block) + 2 * _cubes(block, x[first + _ROWS :])
+    return total
+
+
+def _sum_across(x: Tensor, y: Tensor) -> float:
+    return sum(_cubes(x[first : first + _ROWS], y) for first in range(0, len(x), _ROWS))
+
+
+def _cubes(x: Tensor, y: Tensor) -> float:
+    """The sum of the cubes of all products."""
+    kernel = (x @ y.T).flatten()
+    # Products are many times faster than a power.
+    return float(torch.dot(kernel, kernel.square()))

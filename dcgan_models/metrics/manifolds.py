@@ -18,9 +18,9 @@ from torch import Tensor
 from dcgan_models.metrics.rows import Features, checked_pair
 
 _PRECISION_K, _DENSITY_K = 3, 5
-# A block of squared distances, float64, is at most 32 MiB.
-_BLOCK = 4 * 2**20
-# Squared distances below this share of the squared norms are those of copies, rounded.
+# A block of squared distances, float64, is at most 2 MiB, or a row: it stays in the cache.
+_BLOCK = 2**18
+# Squared radii grow by this share of the largest squared norm: copies differ by rounding.
 _ROUNDING = 1e-13
 
 
@@ -52,8 +52,10 @@ def manifolds(real: Features, fake: Features) -> Manifolds:
     ours, theirs = checked_pair(real, fake, _DENSITY_K + 1)
     centre = ours.mean(dim=0)  # distances are differences of squares: near 0 they keep digits
     ours, theirs = ours - centre, theirs - centre
-    real_radii = _radii(ours, [_PRECISION_K, _DENSITY_K])
-    fake_radii = _radii(theirs, [_PRECISION_K])[:, 0]
+    norms = torch.cat([x.square().sum(dim=1) for x in (ours, theirs)])
+    rounding = _ROUNDING * float(norms.max())
+    real_radii = _radii(ours, [_PRECISION_K, _DENSITY_K]) + rounding
+    fake_radii = _radii(theirs, [_PRECISION_K])[:, 0] + rounding
     inside_real = torch.zeros(len(theirs), dtype=torch.bool)
     balls = torch.zeros(len(theirs), dtype=torch.float64)
     recalled, covered = [], []
@@ -87,12 +89,11 @@ def _radii(points: Tensor, ks: list[int]) -> Tensor:
 def _squared_distances(one: Tensor, other: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Squared distances of some rows of `one` to all of `other`, block after block.
 
-    Float64, and 0 for copies: a ball of radius 0 holds copies of its centre and nothing else.
+    Float64: what is negative by rounding is a copy, as `rounding` allows for.
     """
     norms, others = one.square().sum(dim=1), other.square().sum(dim=1)
     step = max(1, _BLOCK // len(other))
     for first in range(0, len(one), step):
         rows = slice(first, first + step)
-        lengths = norms[rows, None] + others
-        squared = torch.addmm(lengths, one[rows], other.T, alpha=-2)
-        yield rows, squared.masked_fill_(squared <= _ROUNDING * lengths, 0.0)
+        squared = torch.addmm(others, one[rows], other.T, alpha=-2)
+        yield rows, squared.add_(norms[rows, None])

@@ -61,6 +61,7 @@ def test_colours_are_means_and_deviations() -> None:
     np.testing.assert_allclose(found, np.hstack([flat.mean(1), flat.std(1)]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_and_a_random_network_does_not_know(digits: Any) -> None:
     """Of 1,000 digits that neither saw, nearest class means in feature space."""
     pixels, labels = digits
