@@ -301,7 +301,7 @@ def train_classifier_extractor(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        on_update(update + 1, float(loss))
+        on_update(update + 1, loss.item())
     if not bool(loss.isfinite()):
         raise UserError("extractor: the loss is no longer finite; lower learning_rate")
     return ConvolutionalExtractor("classifier", network.eval())
