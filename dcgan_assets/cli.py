@@ -193,7 +193,47 @@ def presets(names: tuple[str, ...]) -> None:
             raise UserError(f"presets: at most two names, not {len(names)}")
 
 
-# --- The web UI -----------------------------------------------------------------------------
+# --- Pages ----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("group")
+@click.option("--port", type=click.IntRange(1, 65535), help="By default any that is free.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.pass_obj
+def annotate(root: Path | None, group: str, port: int | None, no_browser: bool) -> None:
+    """Pick concepts and draw boxes on the samples of GROUP's published generator.
+
+    A page on this machine alone. What is picked goes to annotations/GROUP/, into git.
+    """
+    workspace = Workspace.find(root)
+    known = workspace.params.trained_groups()
+    if group not in known:
+        raise UserError(f"unknown group {group!r}; groups with a generator: {', '.join(known)}")
+    # Said first: torch takes seconds to load.
+    click.echo(f"{group}: loading its generator", err=True)
+
+    from dcgan_assets.annotate.server import listen, serve
+    from dcgan_assets.annotate.workbench import Workbench
+
+    with listen(port) as sock:
+        bench = Workbench.open(workspace.root, group)
+        try:
+            serve(bench, sock, lambda address: _announce(address, browser=not no_browser))
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+
+
+def _announce(address: str, *, browser: bool) -> None:
+    """Print the address, and open it in the user's browser."""
+    click.echo(f"{address} (Ctrl-C stops)")
+    sys.stdout.flush()
+    if browser:
+        import threading
+        import webbrowser
+
+        # A browser may not come back before it is closed.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 @main.command()

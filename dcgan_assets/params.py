@@ -165,6 +165,11 @@ class Params(Section):
             raise ValueError(f"groups.{taken[0]}: the name is taken; choose another")
         return self
 
+    def trained_groups(self) -> tuple[str, ...]:
+        """The groups that train a generator, those of the user last."""
+        named = [name for name, section in self if hasattr(section, "candidate")]
+        return (*named, *self.groups)
+
     def section(self, path: str) -> Section:
         """The section at a dotted path, such as `mnist.images` or `groups.cats.images`."""
         found: Any = self

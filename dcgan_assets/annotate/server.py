@@ -1,0 +1,240 @@
+"""The server behind the annotation page: loopback only, for one person with the printed address.
+
+Whoever asks for anything but the page's three files must send the token of the address in a
+header, which no page of another origin can do; `Host` and `Origin` are checked as well, so that a
+name that was rebound to this machine, or another page of this browser, gets nowhere. Requests are
+small and bounded. Names that come from the page are data: the two files that are written were
+named when the server started.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+import anyio.to_thread
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dcgan_assets.annotate.drawing import Pixels
+from dcgan_assets.annotate.workbench import ConflictError, Workbench
+from dcgan_assets.annotations import parse_json
+from dcgan_models.errors import UserError
+from dcgan_models.grids import tile
+
+LOOPBACK = "127.0.0.1"
+TOKEN_HEADER = "x-annotate-token"  # noqa: S105  (the name of a header)
+LARGEST_REQUEST = 2**20
+_PAGE_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+# --- HTTP -----------------------------------------------------------------------------------
+
+
+def make_app(bench: Workbench, token: str, port: int) -> ASGIApp:
+    """The ASGI application: the page, and what it asks for.
+
+    Args:
+        token: What every request but those for the page's files must bring.
+        port: Of the address under which the page is reached.
+    """
+
+    async def file(request: Request) -> Response:
+        name, kind = _PAGE_FILES[request.url.path]
+        content = (resources.files("dcgan_assets.annotate") / name).read_bytes()
+        return Response(content, media_type=kind)
+
+    async def start(request: Request) -> Response:
+        return JSONResponse(await anyio.to_thread.run_sync(bench.start))
+
+    async def alive(request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def samples(request: Request) -> Response:
+        return await _pictures(lambda: bench.page(request.path_params["page"]))
+
+    async def draw(request: Request) -> Response:
+        content = await _json(request)
+        return await _pictures(lambda: bench.draw(content))
+
+    def saver(save: Callable[[Any, str], str]) -> Callable[[Request], Awaitable[Response]]:
+        writing = anyio.Lock()
+
+        async def put(request: Request) -> Response:
+            content = await _json(request)
+            if not isinstance(content, dict) or not isinstance(content.get("revision"), str):
+                raise UserError("save: an object with a revision is needed")
+            async with writing:
+                fresh = await anyio.to_thread.run_sync(
+                    save, content.get("content"), content["revision"]
+                )
+            return JSONResponse({"revision": fresh})
+
+        return put
+
+    app = Starlette(
+        routes=[
+            *(Route(path, file) for path in _PAGE_FILES),
+            Route("/api/start", start),
+            Route("/api/alive", alive),
+            Route("/api/samples/{page:int}", samples),
+            Route("/api/draw", draw, methods=["POST"]),
+            Route("/api/concepts", saver(bench.save_concepts), methods=["PUT"]),
+            Route("/api/boxes", saver(bench.save_boxes), methods=["PUT"]),
+        ],
+        exception_handlers={
+            UserError: _answer(400),
+            ConflictError: _answer(409),
+            OSError: _no_file,
+            HTTPException: _refuse,
+            ClientDisconnect: _answer(400),
+        },
+    )
+    return _Guard(app, token, port)
+
+
+class _Guard:
+    """Lets through what comes from our own page, and puts the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+        self.app = app
+        self.token = token.encode()
+        self.hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(k.lower().encode(), v.encode()) for k, v in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        refusal = self._refusal(Request(scope))
+        await (refusal or self.app)(scope, receive, send_guarded)
+
+    def _refusal(self, request: Request) -> Response | None:
+        host, origin = request.headers.get("host"), request.headers.get("origin")
+        if host not in self.hosts:
+            return JSONResponse({"error": "not an address of this page"}, 403)
+        if origin is not None and origin != f"http://{host}":
+            return JSONResponse({"error": "another origin"}, 403)
+        if request.url.path in _PAGE_FILES:
+            return None
+        given = request.headers.get(TOKEN_HEADER, "")
+        if not secrets.compare_digest(given.encode(), self.token):
+            return JSONResponse({"error": "open the address that `dcgan annotate` printed"}, 403)
+        return None
+
+
+async def _json(request: Request) -> Any:
+    """The body as JSON, refused before it is read where it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_REQUEST:
+            raise HTTPException(413, f"a request may have {LARGEST_REQUEST} bytes")
+    return parse_json(bytes(body), "request")
+
+
+async def _pictures(work: Callable[[], Pixels]) -> Response:
+    """Pictures side by side in one row, as a PNG."""
+    return Response(await anyio.to_thread.run_sync(lambda: _encode(work())), media_type="image/png")
+
+
+def _encode(pictures: Pixels) -> bytes:
+    from PIL import Image
+
+    row = tile(pictures, len(pictures))
+    stream = io.BytesIO()
+    # The way is short: level 1 is several times faster than the default.
+    Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(
+        stream, format="PNG", compress_level=1
+    )
+    return stream.getvalue()
+
+
+def _answer(status: int) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: JSONResponse({"error": str(error)}, status)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  (registered for it)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _no_file(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)  # noqa: S101  (registered for it)
+    return JSONResponse({"error": f"the file cannot be read or written ({error.strerror})"}, 500)
+
+
+# --- The process ----------------------------------------------------------------------------
+
+
+def listen(port: int | None) -> socket.socket:
+    """A socket on the loopback: on `port`, or on any free one.
+
+    Raises:
+        UserError: The port is in use.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((LOOPBACK, port or 0))
+    except OSError:
+        sock.close()
+        raise UserError(f"port {port} is in use; choose another with --port") from None
+    return sock
+
+
+def serve(bench: Workbench, sock: socket.socket, ready: Callable[[str], None]) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        sock: From `listen`.
+        ready: Called once with the address, the token in it, when connections are taken.
+    """
+    port = sock.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    config = uvicorn.Config(
+        make_app(bench, token, port),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=64,
+        timeout_graceful_shutdown=2,
+    )
+    sock.listen()
+    # What follows the # stays in the browser: it is in no request and in no log.
+    ready(f"http://{LOOPBACK}:{port}/#{token}")
+    uvicorn.Server(config).run(sockets=[sock])
