@@ -423,6 +423,7 @@ def _validate(model: type[Model], content: Any, where: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        key = key if key.isprintable() else repr(key)
         at = f"{where}: {key:.80}" if key else where
         if first["loc"][-1:] == ("[key]",):
             raise UserError(

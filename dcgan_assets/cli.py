@@ -210,16 +210,18 @@ def annotate(root: Path | None, group: str, port: int | None, no_browser: bool) 
     known = workspace.params.trained_groups()
     if group not in known:
         raise UserError(f"unknown group {group!r}; groups with a generator: {', '.join(known)}")
-    # Said first: torch takes seconds to load.
-    click.echo(f"{group}: loading its generator", err=True)
 
-    from dcgan_assets.annotate.server import listen, serve
-    from dcgan_assets.annotate.workbench import Workbench
+    from dcgan_assets.annotate.server import listen, make_server
+    from dcgan_assets.annotate.workbench import Workbench, require_generator
 
+    require_generator(workspace.root, group)
     with listen(port) as sock:
-        bench = Workbench.open(workspace.root, group)
+        # torch takes seconds to load.
+        click.echo(f"{group}: loading its generator", err=True)
+        server, address = make_server(Workbench.open(workspace.root, group), sock)
+        _announce(address, browser=not no_browser)
         try:
-            serve(bench, sock, lambda address: _announce(address, browser=not no_browser))
+            server.run(sockets=[sock])
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
 

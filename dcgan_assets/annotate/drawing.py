@@ -39,6 +39,7 @@ def read_expression(text: str) -> list[tuple[int, str]]:
     """Read `a - b + c` as signs and names; raise `UserError` that shows what is wrong."""
     terms: list[tuple[int, str]] = []
     at = 0
+    text = text.strip()
     while at < len(text):
         term = _TERM.match(text, at)
         if term is None or (terms and term[1] is None):

@@ -25,11 +25,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dcgan_assets.annotate.drawing import Pixels
 from dcgan_assets.annotate.workbench import ConflictError, Workbench
 from dcgan_assets.annotations import parse_json
 from dcgan_models.errors import UserError
-from dcgan_models.grids import tile
+from dcgan_models.grids import Pixels, tile
 
 LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-annotate-token"  # noqa: S105  (the name of a header)
@@ -42,7 +41,7 @@ _PAGE_FILES = {
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -213,12 +212,10 @@ def listen(port: int | None) -> socket.socket:
     return sock
 
 
-def serve(bench: Workbench, sock: socket.socket, ready: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C.
+def make_server(bench: Workbench, sock: socket.socket) -> tuple[uvicorn.Server, str]:
+    """A server for a socket of `listen`, and its address, which has the token in it.
 
-    Args:
-        sock: From `listen`.
-        ready: Called once with the address, the token in it, when connections are taken.
+    Connections are taken from now on, and answered when the server runs.
     """
     port = sock.getsockname()[1]
     token = secrets.token_urlsafe(24)
@@ -236,5 +233,4 @@ def serve(bench: Workbench, sock: socket.socket, ready: Callable[[str], None]) -
     )
     sock.listen()
     # What follows the # stays in the browser: it is in no request and in no log.
-    ready(f"http://{LOOPBACK}:{port}/#{token}")
-    uvicorn.Server(config).run(sockets=[sock])
+    return uvicorn.Server(config), f"http://{LOOPBACK}:{port}/#{token}"

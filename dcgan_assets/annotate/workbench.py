@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dcgan_assets.annotate.drawing import Drawing, Pixels
 from dcgan_assets.annotations import (
     Concepts,
     Subject,
@@ -24,6 +23,9 @@ from dcgan_assets.annotations import (
 )
 from dcgan_assets.store import Artefact, Store
 from dcgan_models.errors import UserError
+
+if TYPE_CHECKING:  # torch, which `require_generator` can do without
+    from dcgan_assets.annotate.drawing import Drawing, Pixels
 
 SAMPLES_PER_PAGE = 32
 
@@ -92,11 +94,9 @@ class Workbench:
             UserError: None is published, it cannot draw, or the annotations that are there are
                 not whole or were made for another one.
         """
-        version = _published(root, group)
-        if version is None:
-            raise UserError(
-                f"{group}: no generator is published; run `dcgan materialize {group}/generator`"
-            )
+        from dcgan_assets.annotate.drawing import Drawing
+
+        version = require_generator(root, group)
         drawing = Drawing(root / _artefact(group).path)
         subject = Subject(group, version, len(drawing), drawing.height, drawing.width)
         bench = cls(root, subject, drawing)
@@ -197,6 +197,16 @@ class Workbench:
         if not 0 <= number < self.subject.samples:
             raise UserError(f"sample {number}: allowed are 0 to {self.subject.samples - 1}")
         return number
+
+
+def require_generator(root: Path, group: str) -> str:
+    """The data version of a group's published generator; raise `UserError` where none is."""
+    version = _published(root, group)
+    if version is None:
+        raise UserError(
+            f"{group}: no generator is published; run `dcgan materialize {group}/generator`"
+        )
+    return version
 
 
 def _artefact(group: str) -> Artefact:

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from small_generator import publish_generator
 
 from dcgan_assets.cli import main
 from dcgan_assets.params import profile_text
 from dcgan_models.presets import PRESETS
 
-COMMANDS = ("doctor", "dvc-sync", "init", "materialize", "presets", "sample", "ui")
+COMMANDS = ("annotate", "doctor", "dvc-sync", "init", "materialize", "presets", "sample", "ui")
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,7 @@ def test_a_wrong_option_is_a_usage_error() -> None:
         ("dvc-sync", "--check"),
         ("ui",),
         ("sample", "mnist"),
+        ("annotate", "lsun"),
     ],
     ids=" ".join,
 )
@@ -99,7 +101,7 @@ def test_no_workspace(command: tuple[str, ...], tmp_path: Path) -> None:
     assert line == f"error: root {tmp_path / 'nowhere'}: no such folder"
 
 
-@pytest.mark.parametrize("command", [("materialize",), ("ui",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("materialize",), ("ui",), ("annotate", "lsun")], ids=" ".join)
 def test_params_with_a_mistake(command: tuple[str, ...], root: Path) -> None:
     content = yaml.safe_load(profile_text("sample"))
     content["mnist"]["images"]["trian"] = 3
@@ -147,6 +149,17 @@ def test_sample_from_a_generator_that_is_not_whole(root: Path) -> None:
     assert line == f"error: {root / 'nowhere'}: no such folder"
 
 
+def test_annotate_without_a_group_or_its_generator(root: Path) -> None:
+    line = refusal("--root", root, "annotate", "lsn")
+    assert line == "error: unknown group 'lsn'; groups with a generator: mnist, lsun"
+    for outside in ("../lsun", "/etc", ""):
+        assert "unknown group" in refusal("--root", root, "annotate", outside)
+    line = refusal("--root", root, "annotate", "lsun")
+    assert line == (
+        "error: lsun: no generator is published; run `dcgan materialize lsun/generator`"
+    )
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as server:
@@ -158,6 +171,12 @@ def taken_port() -> Iterator[int]:
 @pytest.mark.parametrize("options", [(), ("--read-only",)], ids=repr)
 def test_a_port_that_is_in_use(root: Path, taken_port: int, options: tuple[str, ...]) -> None:
     line = refusal("--root", root, "ui", "--port", taken_port, *options)
+    assert line == f"error: port {taken_port} is in use; choose another with --port"
+
+
+def test_annotate_on_a_port_that_is_in_use(root: Path, taken_port: int) -> None:
+    publish_generator(root, "lsun")
+    line = refusal("--root", root, "annotate", "lsun", "--no-browser", "--port", taken_port)
     assert line == f"error: port {taken_port} is in use; choose another with --port"
 
 
