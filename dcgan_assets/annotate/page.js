@@ -415,7 +415,11 @@ function startRenaming(name, head) {
     event.preventDefault();
     rename(name, field);
   };
-  field.onkeydown = (event) => event.key === "Escape" && (wrongName(""), renderConcepts());
+  field.onkeydown = (event) => {
+    if (event.key !== "Escape") return;
+    wrongName("");
+    renderConcepts();
+  };
   head.replaceWith(form);
   field.select();
 }
@@ -541,20 +545,22 @@ function drawLive() {
   drawTool();
 }
 
-function options(select, values, preferred) {
+// Keeps what was chosen while it is there and is not what the other of the pair has.
+function options(select, values, preferred, taken = null) {
   const before = select.value;
-  select.replaceChildren(...values.map(([value, text]) => make("option", { value, textContent: text })));
+  select.replaceChildren(...values.map(([value, textContent]) => make("option", { value, textContent })));
   const all = values.map(([value]) => String(value));
-  select.value = all.includes(before) ? before : (all[preferred] ?? all[0] ?? "");
+  const free = all.filter((value) => value !== taken);
+  select.value = free.includes(before) ? before : (free.find(preferred) ?? free[0] ?? all[0] ?? "");
 }
 
 function renderTools() {
   const picks = names().flatMap((name) => doc.concepts[name].map((id) => [id, `${name} · ${id}`]));
-  options($("walk-start"), picks, 0);
-  options($("walk-end"), picks, 1);
+  options($("walk-start"), picks, () => true);
+  options($("walk-end"), picks, () => true, $("walk-start").value);
   const concepts = names().map((name) => [name, name]);
-  options($("turn-left"), concepts, Math.max(0, names().findIndex((n) => /left/.test(n))));
-  options($("turn-right"), concepts, Math.max(1, names().findIndex((n) => /right/.test(n))));
+  options($("turn-left"), concepts, (name) => /left/i.test(name));
+  options($("turn-right"), concepts, (name) => /right/i.test(name), $("turn-left").value);
 }
 
 for (const id of ["expression", "walk-start", "walk-end", "turn-left", "turn-right", "turn-sample"]) {
@@ -577,6 +583,7 @@ function openSample(sample) {
   open = sample;
   chosen = null;
   render();
+  tiles[sample].scrollIntoView({ block: "nearest" });
   $("enlarged").width = facts.width;
   $("enlarged").height = facts.height;
   paintSample($("enlarged"), sample).catch(() => {});
@@ -596,7 +603,6 @@ function next() {
   setLooked(true);
   if (open + 1 >= facts.samples) return say("That was the last sample.");
   moveFocus(open + 1, false);
-  tiles[focused].scrollIntoView({ block: "nearest" });
   openSample(focused);
 }
 
