@@ -3,9 +3,11 @@
 The real `dcgan annotate` in a process of its own, asked over HTTP on the loopback what its page
 asks after a pick: the mean of the concept, then nine pictures of an expression over three
 concepts, each answer decoded as a browser would. A pick is timed from the first byte sent to the
-last picture decoded. Once with the LSUN generator at `--width` (the sample profile's by default)
-and once at full width; weights are untrained, which changes no time. `start-up` is from the
-command to its first answer. Saving is timed apart: the page does not wait for it.
+last picture decoded. Beside it stands the processor time that the server spends, over all its
+threads, which depends less on what else the machine does. Once with the LSUN generator at
+`--width` (the sample profile's by default) and once at full width; weights are untrained, which
+changes no time. The start-up is from the command to its address. Saving is timed apart: the page
+does not wait for it.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import requests
 import torch
+import yaml
 from PIL import Image
 
 from benchmarks.harness import options, report
@@ -66,9 +70,9 @@ class Page:
         self.url, _, token = address.partition("/#")
         self.session = requests.Session()
         self.session.headers["x-annotate-token"] = token
-        rows = np.random.default_rng(0).permutation(SAMPLES).reshape(-1, 3)
-        self.concepts = {name: rows[i].tolist() for i, name in enumerate(CONCEPTS)}
-        self.fresh = iter(rows[3:, 0].tolist())
+        rows = np.random.default_rng(0).permutation(SAMPLES).tolist()
+        self.concepts = {name: rows[3 * i : 3 * i + 3] for i, name in enumerate(CONCEPTS)}
+        self.fresh = iter(rows[9:])
         start = self._ask("GET", "start").json()
         self.revision = start["revisions"]["concepts"]
 
@@ -114,9 +118,15 @@ def measure(root: Path, picks: int) -> dict[str, list[float]]:
         try:
             assert process.stdout is not None
             page = Page(process.stdout.readline().split()[0])
-            figures = {"start-up (s)": [time.perf_counter() - start]}
+            figures = {
+                "start-up (s)": [time.perf_counter() - start],
+                "start-up, processor time (s)": [_spent(process.pid)],
+            }
             page.pick()
+            before = _spent(process.pid)
             figures["pick, 10 pictures (ms)"] = [page.pick() * 1e3 for _ in range(picks)]
+            mean = (_spent(process.pid) - before) / picks
+            figures["pick, processor time, mean (ms)"] = [mean * 1e3]
             figures["save (ms)"] = [page.save() * 1e3 for _ in range(picks)]
             pages = range(min(picks, SAMPLES // 32))
             figures["32 samples (ms)"] = [page.samples(number) * 1e3 for number in pages]
@@ -125,9 +135,16 @@ def measure(root: Path, picks: int) -> dict[str, list[float]]:
     return figures
 
 
+def _spent(pid: int) -> float:
+    """Seconds of processor time of a process."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def main() -> None:
     parser = options("How soon a pick is answered with new pictures.", runs=40)
-    parser.add_argument("--width", type=float, default=0.375, help="of the sample profile's LSUN")
+    sample = yaml.safe_load(profile_text("sample"))["lsun"]["candidate"]["width"]
+    parser.add_argument("--width", type=float, default=sample, help="of the narrow generator")
     arguments = parser.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,15 @@ def test_the_page_and_its_two_files(client: Client) -> None:
     assert "<style" not in page
     assert "style=" not in page
     assert page.count("<script") == page.count('<script type="module" src=')
+
+
+def test_the_pages_files_are_installed() -> None:
+    project = Path(__file__).parents[3]
+    settings = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["dcgan_assets"]
+    package = project / "dcgan_assets"
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    assert installed >= {package / "annotate" / f"page.{kind}" for kind in ("html", "css", "js")}
 
 
 def test_the_start_says_what_there_is(client: Client) -> None:
