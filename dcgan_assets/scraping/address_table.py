@@ -1,0 +1,173 @@
+"""The tables of `image_urls`: a row for every picture found, kept or with the reason why not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dcgan_assets.scraping.found import FoundPicture, Subject
+from dcgan_assets.scraping.licences import LicenceFilter
+from dcgan_assets.scraping.picture_folder import SCHEME
+from dcgan_assets.scraping.removals import RemovalList, canonical_address
+from dcgan_assets.sources.pictures import KEPT, REJECTED
+from dcgan_models.files import open_atomic
+
+_ROW_GROUP = 1 << 14
+_LONGEST_ADDRESS = 4096
+_LARGEST_SIDE = 1 << 30
+
+Row = dict[str, Any]
+
+
+def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
+    return pa.field(name, kind, nullable, metadata={"description": description})
+
+
+ADDRESS_SCHEMA = pa.schema(
+    [
+        _field("person_uri", pa.string(), "Key in the table of people.", nullable=False),
+        _field("person", pa.string(), "The name that was looked for.", nullable=False),
+        _field("search", pa.string(), "The service and its kind of query.", nullable=False),
+        _field("rank", pa.int32(), "Place among the person's pictures, from 0.", nullable=False),
+        _field("page", pa.string(), "Address of the page about the picture."),
+        _field("address", pa.string(), "Where to fetch it, as it was given.", nullable=False),
+        _field("original", pa.string(), "Where its original is, if `address` is a smaller copy."),
+        _field("licence", pa.string(), "Short name, or 'unstated'.", nullable=False),
+        _field("licence_url", pa.string(), "Address of the licence's text."),
+        _field("author", pa.string(), "Who made it, or 'unstated'.", nullable=False),
+        _field("attribution", pa.string(), "Whom to name, or 'unstated'.", nullable=False),
+        _field("restrictions", pa.string(), "Other rights its page warns of: personality."),
+        _field("sha1", pa.string(), "Hex SHA-1 of the original's bytes, as stated."),
+        _field("width", pa.int32(), "Of the original, in pixels, as stated."),
+        _field("height", pa.int32(), "Of the original, in pixels, as stated."),
+        _field("mime", pa.string(), "Of the original, as stated."),
+        _field("status", pa.string(), "'kept' or 'rejected'.", nullable=False),
+        _field("reason", pa.string(), "Why it was rejected. Null when kept."),
+    ],
+    metadata={"description": "One row for each picture that a search has found."},
+)
+SEARCH_SCHEMA = pa.schema(
+    [
+        _field("person_uri", pa.string(), "Key in the table of people.", nullable=False),
+        _field("person", pa.string(), "The name that was looked for.", nullable=False),
+        _field("search", pa.string(), "The service.", nullable=False),
+        _field("found", pa.int32(), "Pictures it gave.", nullable=False),
+        _field("status", pa.string(), "'kept', or 'rejected' when not searched to its end."),
+        _field("reason", pa.string(), "Why not. Null when kept."),
+    ],
+    metadata={"description": "One row for each search of each person."},
+)
+
+
+class AddressRows:
+    """Rows of pictures, each kept or with the reason why not.
+
+    Addresses are remembered as hashes of 16 bytes: a million take some hundred megabytes.
+    """
+
+    def __init__(self, licences: LicenceFilter, removals: RemovalList) -> None:
+        self._licences = licences
+        self._removals = removals
+        self._seen: set[bytes] = set()
+        self.kept = 0
+        self.reasons: Counter[str] = Counter()
+        self.licences: Counter[str] = Counter()
+
+    def of(self, subject: Subject, pictures: list[list[Any]], rank: int) -> Iterator[Row]:
+        """The rows of one search."""
+        for number, values in enumerate(pictures, rank):
+            picture = FoundPicture(*values)
+            reason = self._refusal(subject, picture)
+            if reason is None:
+                self.kept += 1
+                self.licences[picture.licence] += 1
+            else:
+                self.reasons[reason.partition(":")[0]] += 1
+            yield {
+                "person_uri": subject.uri,
+                "person": subject.name,
+                "rank": number,
+                **_sized(picture)._asdict(),
+                "address": picture.address or "",
+                "status": REJECTED if reason else KEPT,
+                "reason": reason,
+            }
+
+    def _refusal(self, subject: Subject, picture: FoundPicture) -> str | None:
+        places = (picture.address, picture.original, picture.page)
+        return (
+            _unfit(picture.address)
+            or self._removals.match(addresses=places, people=(subject.uri, subject.wikidata))
+            or self._licences.refusal(picture.licence)
+            or self._duplicate(picture)
+        )
+
+    def _duplicate(self, picture: FoundPicture) -> str | None:
+        marks = [(canonical_address(picture.address), "address found already")]
+        if picture.sha1:
+            marks.append((f"sha1 {picture.sha1.lower()}", "the same file found already"))
+        digests = [hashlib.blake2b(mark.encode(), digest_size=16).digest() for mark, _ in marks]
+        for digest, (_, reason) in zip(digests, marks, strict=True):
+            if digest in self._seen:
+                return reason
+        self._seen.update(digests)
+        return None
+
+
+def _unfit(address: str | None) -> str | None:
+    """Why an address cannot be one of a picture, if it cannot."""
+    if not address or len(address) > _LONGEST_ADDRESS or " " in address:
+        return "no address"
+    if address.startswith(SCHEME):
+        return None
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    return None if usable else "address not http or https"
+
+
+def _sized(picture: FoundPicture) -> FoundPicture:
+    """The picture without sides that are no sizes."""
+    sides = (picture.width, picture.height)
+    if all(side is None or 0 < side < _LARGEST_SIDE for side in sides):
+        return picture
+    return picture._replace(width=None, height=None)
+
+
+class ParquetStream:
+    """A Parquet file that grows row by row, and is there once it is complete."""
+
+    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema) -> None:
+        stream = stack.enter_context(open_atomic(path))
+        self._schema = schema
+        self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
+        self._rows: list[Row] = []
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, row: Row) -> None:
+        """Add a row with a value for each field of the schema."""
+        self._rows.append(row)
+        if row["reason"]:
+            self.reasons[row["reason"]] += 1
+        if len(self._rows) >= _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
+            self._rows.clear()

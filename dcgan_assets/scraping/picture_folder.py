@@ -1,0 +1,93 @@
+"""A folder of pictures as an image search: a sub-folder a name. The `sample` profile's source.
+
+The address of such a picture is `folder:` and its name relative to the folder, percent-encoded;
+`read_folder_picture` gets its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
+
+from dcgan_assets.scraping.found import FoundPicture, Subject
+from dcgan_assets.scraping.text import clean
+from dcgan_assets.sources.folder import FileBytes, Folder
+from dcgan_assets.sources.headers import BadHeaderError, read_header
+from dcgan_assets.sources.items import UNSTATED, Item, UnreadableError
+
+SCHEME = "folder:"
+_MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp", "GIF": "image/gif"}
+
+
+class FolderSearch:
+    """Pictures in the sub-folder that has the subject's name, sorted.
+
+    Args:
+        folder: Its first-level sub-folders are names.
+        licence, attribution: Of all its pictures.
+    """
+
+    name = "folder"
+
+    def __init__(self, folder: Path, licence: str = UNSTATED, attribution: str = UNSTATED) -> None:
+        self._folder = folder
+        self._licence = licence
+        self._attribution = attribution
+        self._pictures: dict[str, list[Item]] = {}
+
+    async def check(self) -> None:
+        """List the folder.
+
+        Raises:
+            UserError: It cannot be listed, or is empty.
+        """
+        listed = defaultdict(list)
+        for item in Folder(self._folder, labels=True).items(0, 1):
+            listed[clean(item.key.partition("/")[0])].append(item)
+        self._pictures = dict(listed)
+
+    async def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
+        """As `ImageSearch.search`. What cannot be read is found, too: reading says why."""
+        for item in self._pictures.get(subject.name, ())[:most]:
+            width, height, mime = _facts(item)
+            yield FoundPicture(
+                search=self.name,
+                page=None,
+                address=self._address(item),
+                licence=self._licence,
+                author=self._attribution,
+                attribution=self._attribution,
+                width=width,
+                height=height,
+                mime=mime,
+            )
+
+    def _address(self, item: Item) -> str:
+        if isinstance(item.location, FileBytes):
+            return SCHEME + quote(os.path.relpath(item.location.path, os.fsencode(self._folder)))
+        return SCHEME + quote(item.key)
+
+
+def _facts(item: Item) -> tuple[int | None, int | None, str | None]:
+    """Width, height and MIME type; nothing of what is no picture."""
+    try:
+        header = read_header(item.location.read())
+    except (UnreadableError, BadHeaderError):
+        return None, None, None
+    return header.width, header.height, _MIME[header.format]
+
+
+def read_folder_picture(folder: Path, address: str) -> bytes:
+    """The bytes of a picture that `FolderSearch` has found.
+
+    Raises:
+        UnreadableError: It cannot be read, is too large, or does not lie in the folder.
+    """
+    top = os.path.realpath(os.fsencode(folder))
+    path = os.path.realpath(os.path.join(top, unquote_to_bytes(address.removeprefix(SCHEME))))  # noqa: PTH118
+    if not address.startswith(SCHEME) or os.path.commonpath([top, path]) != top:
+        raise UnreadableError("does not lie in the folder of pictures")
+    return FileBytes(path).read()
