@@ -218,7 +218,8 @@ class ApiClient:
         """Sleep, unless the deadline comes first: a server may ask for hours."""
         if self._clock.now() + seconds > deadline:
             return False
-        await self._clock.sleep(seconds)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
         return True
 
     async def _try(self, call: _Call, deadline: float) -> Answer:

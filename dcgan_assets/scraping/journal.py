@@ -82,4 +82,5 @@ class Journal:
 
 
 def _line(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    # ASCII, because a service's JSON may hold lone surrogates, which no encoding takes.
+    return json.dumps(content, sort_keys=True).encode() + b"\n"

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 # What breaks lines, is invisible or turns the direction of writing. The joiners U+200C and U+200D
 # stay: Persian and Indic names need them.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]"
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # DBpedia's labels are Wikipedia's titles: "George Harrison (cricketer)".
