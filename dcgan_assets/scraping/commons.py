@@ -1,7 +1,7 @@
 """Pictures from Wikimedia Commons, by its depicts statements and by name.
 
-Addresses of thumbnails are taken as the API gives them. Since 2026 only the widths in `WIDTHS`
-are served, and addresses that are put together by hand are refused.
+Addresses of thumbnails are taken as the API gives them. Since 2026 only the widths in
+`THUMBNAIL_WIDTHS` are served, and addresses that are put together by hand are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dcgan_assets.scraping.text import clean, without_tags
 from dcgan_assets.sources.items import UNSTATED
 
 COMMONS_ENDPOINT = "https://commons.wikimedia.org/w/api.php"
-WIDTHS = (250, 330, 500, 960, 1280, 1920, 3840)
 _PAGE = 50
 # Pages beyond those that the pictures would fill: some hold few, and some searches never end.
 _SPARE_PAGES = 3
@@ -33,7 +32,7 @@ class CommonsSearch:
     """The default: no key, licences stated, and the SHA-1 of each file known beforehand.
 
     Args:
-        width: Of the thumbnails, one of `WIDTHS`; smaller originals come as they are.
+        width: Of the thumbnails, one of `THUMBNAIL_WIDTHS`; smaller originals come as they are.
     """
 
     name = "commons"

@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from dcgan_assets.sources.items import UNSTATED
 
+# Wikimedia's steps, as measured in November 2026, from the smallest that shows a face.
+THUMBNAIL_WIDTHS = (250, 330, 500, 960, 1280, 1920, 3840)
+
 
 class Subject(NamedTuple):
     """Whose pictures are looked for: a person, or an album.

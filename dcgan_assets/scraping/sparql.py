@@ -30,6 +30,7 @@ ROW_LIMIT = 10_000
 WIKIDATA_ENTITY = "http://www.wikidata.org/entity/"
 _DEEPEST = 3
 _LOOKUP = 400
+_RESULT = "application/sparql-results+json"
 _MISCOUNT = 10
 _TIMED_OUT = (b"TimeoutException", b"exceeds the limit of", b"SR171", b"S1TAT")
 
@@ -130,7 +131,14 @@ def dbpedia(endpoint: str) -> Source:
         + _DBPEDIA_PEOPLE
         + "\n}}"
     )
-    return Source("dbpedia", endpoint, rows, count, days=366, parameters=(("timeout", "110000"),))
+    return Source(
+        "dbpedia",
+        endpoint,
+        rows,
+        count,
+        days=366,
+        parameters=(("format", _RESULT), ("timeout", "110000")),
+    )
 
 
 def slices(born_after: dt.date, born_before: dt.date, days: int) -> Iterator[Slice]:
@@ -234,8 +242,8 @@ async def ask(client: ApiClient, source: Source, query: str) -> list[Row]:
     """
     answer = await client.get_json(
         source.endpoint,
-        {"query": query, "format": "json", **dict(source.parameters)},
-        headers={"Accept": "application/sparql-results+json"},
+        {"query": query, **dict(source.parameters)},
+        headers={"Accept": _RESULT},
         judge=_judge,
         post=True,
     )

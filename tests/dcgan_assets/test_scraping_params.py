@@ -1,0 +1,111 @@
+"""Sections about people and pictures of them: each rule holds, each mistake names its key."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from dcgan_assets.scraping.people import Web
+from dcgan_assets.scraping_params import ImageUrls, Operator, People
+
+WORKSPACE = Path("workspace")
+WEB = {"source": "wikidata", "count": 10, "born_after": "1900-01-01", "born_before": "2000-01-01"}
+ADA = Operator(contact="ada@example.org", pause=2.0)
+
+
+def refusal(section: type[People] | type[ImageUrls], content: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        section(**content)
+    errors = caught.value.errors()
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
+
+
+def test_people_from_the_web() -> None:
+    text = yaml.safe_load(
+        "{source: both, count: 10000, born_after: 1900-01-01, born_before: 2000-01-01}"
+    )
+    origin = People(**text).origin(WORKSPACE, ADA)
+    assert isinstance(origin, Web)
+    assert origin.sources == ("wikidata", "dbpedia")
+    assert (origin.born_after, origin.born_before) == (dt.date(1900, 1, 1), dt.date(2000, 1, 1))
+    assert origin.least_sitelinks == 15
+    assert origin.manners.contact == "ada@example.org"
+    assert origin.manners.pause == 2.0
+    assert not origin.manners.allow_private
+
+
+def test_reading_params_loads_nothing_that_speaks_http() -> None:
+    script = "import sys, dcgan_assets.scraping_params; sys.exit('aiohttp' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 0
+
+
+def test_people_from_a_list() -> None:
+    people = People(source="list", path="names.csv", count=5)
+    assert people.origin(WORKSPACE, Operator()) == WORKSPACE / "names.csv"
+
+
+def test_identity_is_plain_and_without_the_operator() -> None:
+    assert People(**WEB).identity() == {**WEB, "path": None, "least_sitelinks": 15}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"path": "names.csv"}, "`path` is needed with `source: list` or `folder`, and only there"),
+        ({"source": "list"}, "`path` is needed with `source: list`"),
+        ({"source": "folder", "path": "x"}, "go with SPARQL sources"),
+        ({"born_after": None}, "`born_after` and a later `born_before` are needed"),
+        ({"born_after": "2000-01-01"}, "`born_after` and a later `born_before` are needed"),
+        ({"born_before": str(dt.date.today())}, "which lets children in"),
+        ({"source": "facebook"}, "source: Input should be 'wikidata', 'dbpedia', 'both'"),
+        ({"count": 0}, "count: Input should be greater than 0"),
+    ],
+)
+def test_people_that_are_none(changes: dict[str, Any], words: str) -> None:
+    assert words in refusal(People, {**WEB, **changes})
+
+
+def test_children_are_left_out_to_the_day() -> None:
+    today = dt.date.today()
+    grown = dt.date(today.year - 18, today.month, min(today.day, 28))
+    assert People(**{**WEB, "born_before": str(grown)}).born_before == grown
+    assert str(grown) in refusal(People, {**WEB, "born_before": str(grown + dt.timedelta(days=1))})
+
+
+def test_searches() -> None:
+    folder = {"path": "pictures", "licence": "CC0"}
+    section = ImageUrls(searches=("folder", "commons"), licences=("CC0",), folder=folder, most=7)
+    searching = section.searching(WORKSPACE, ADA)
+    assert searching.searches == ("folder", "commons")
+    assert searching.folder == WORKSPACE / "pictures"
+    assert (searching.folder_licence, searching.folder_attribution) == ("CC0", "unstated")
+    assert (searching.most, searching.width, searching.licences) == (7, 960, ("CC0",))
+    assert searching.manners == ADA.manners()
+    assert (
+        ImageUrls(searches=("brave",), licences=("any",)).searching(WORKSPACE, ADA).folder is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"searches": ()}, "searches: "),
+        ({"searches": ("bing",)}, "searches.0: "),
+        ({"searches": ("commons", "commons")}, "names one twice: commons, commons"),
+        ({"searches": ("folder",)}, "`folder` is needed with `folder` among the searches"),
+        ({"folder": {"path": "x"}}, "`folder` is needed with `folder` among the searches"),
+        ({"width": 800}, "`width` is 800; allowed: 250, 330, 500, 960"),
+        ({"licences": ()}, "licences: "),
+    ],
+)
+def test_searches_that_are_none(changes: dict[str, Any], words: str) -> None:
+    assert words in refusal(ImageUrls, {"searches": ("commons",), "licences": ("CC0",), **changes})
