@@ -53,7 +53,7 @@ class CommonsSearch:
         for kind, query in _queries(subject):
             if len(given) >= most:
                 return
-            async for page in self._pages(query, most - len(given)):
+            async for page in self._pages(query, most):
                 picture = _picture(page, f"commons:{kind}")
                 if picture is not None and picture.address not in given:
                     given.add(picture.address)
@@ -61,11 +61,11 @@ class CommonsSearch:
                     if len(given) >= most:
                         return
 
-    async def _pages(self, query: str, wanted: int) -> AsyncIterator[dict[str, Any]]:
+    async def _pages(self, query: str, most: int) -> AsyncIterator[dict[str, Any]]:
         """The pages (of files) that a query finds, in the order of the search."""
         going_on: dict[str, str] = {}
         seen: set[str] = set()
-        for _ in range(-(-wanted // _PAGE) + _SPARE_PAGES):
+        for _ in range(-(-most // _PAGE) + _SPARE_PAGES):
             answer = await self._client.get_json(
                 self._endpoint, {**self._parameters(query), **going_on}, judge=_judge
             )

@@ -43,9 +43,10 @@ class Journal:
                 return False
             end = stream.tell()
             for line in stream:
-                if not line.endswith(b"\n"):
+                key = _key_of(line)
+                if key is None:
                     break
-                self._places[json.loads(line)["key"]] = end
+                self._places[key] = end
                 end += len(line)
             stream.truncate(end)
         return True
@@ -79,6 +80,15 @@ class Journal:
             for line in stream:
                 piece = json.loads(line)
                 yield piece["key"], piece["content"]
+
+
+def _key_of(line: bytes) -> str | None:
+    """The key of a whole line; None of what a kill or a loss of power has left."""
+    try:
+        key = json.loads(line)["key"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return key if isinstance(key, str) and line.endswith(b"\n") else None
 
 
 def _line(content: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,14 +29,15 @@ class Seen(NamedTuple):
 class ApiServer:
     """One handler for every path, in a thread of its own; it remembers what it was asked."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._handler = handler
+        self._tls = tls
         self.seen: list[Seen] = []
         self.port = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         query = {**request.query, **(await request.post() if request.method == "POST" else {})}
@@ -49,7 +51,7 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         self.port = runner.addresses[0][1]
         ready.set()
@@ -63,8 +65,8 @@ class ApiServer:
 
 
 @contextmanager
-def serving(handler: Handler) -> Iterator[ApiServer]:
-    server, ready, loop = ApiServer(handler), threading.Event(), asyncio.new_event_loop()
+def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[ApiServer]:
+    server, ready, loop = ApiServer(handler, tls), threading.Event(), asyncio.new_event_loop()
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(server.run(ready, stop),))
     thread.start()

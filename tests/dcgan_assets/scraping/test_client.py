@@ -6,10 +6,12 @@ import asyncio
 import datetime as dt
 import gzip
 import logging
+import ssl
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 from api_servers import CONTACT, FakeTime, Handler, in_turn, manners, page, reply, serving
 from fixture_types import Refused
@@ -276,6 +278,16 @@ def test_nobody_listens() -> None:
         url = server.url
     with pytest.raises(UnavailableError, match="no whole answer"):
         get(url)
+
+
+def test_server_whose_certificate_nobody_has_signed() -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with serving(in_turn(reply({})), tls) as server:
+        assert server.url.startswith("https:")
+        with pytest.raises(UnavailableError, match="ClientConnectorCertificateError"):
+            get(server.url)
+    assert not server.seen
 
 
 def test_redirects_stay_with_the_host_and_its_friends() -> None:
