@@ -68,18 +68,25 @@ class People(Section):
         dates = (self.born_after, self.born_before)
         if local and any(dates):
             raise ValueError("`born_after` and `born_before` go with SPARQL sources")
-        if not local and not self._born_in_order():
-            raise ValueError("`born_after` and a later `born_before` are needed, as YYYY-MM-DD")
-        if self.born_before is not None and self.born_before > _last_adult_birthday():
-            raise ValueError(
-                f"`born_before` is {self.born_before}, which lets children in; "
-                f"{_last_adult_birthday()} is the latest today"
-            )
+        if not local:
+            self._born()
         return self
 
-    def _born_in_order(self) -> bool:
+    def _born(self) -> tuple[dt.date, dt.date]:
+        """Both dates.
+
+        Raises:
+            ValueError: One is missing, they are in the wrong order, or children would be found.
+        """
         first, last = self.born_after, self.born_before
-        return first is not None and last is not None and first < last
+        if first is None or last is None or first >= last:
+            raise ValueError("`born_after` and a later `born_before` are needed, as YYYY-MM-DD")
+        if last > _last_adult_birthday():
+            raise ValueError(
+                f"`born_before` is {last}, which lets children in; "
+                f"{_last_adult_birthday()} is the latest today"
+            )
+        return first, last
 
     def origin(self, workspace: Path, operator: Operator) -> Web | Path:
         """What `gather_people` is to read."""
@@ -87,12 +94,9 @@ class People(Section):
 
         if self.path is not None:
             return workspace / self.path
-        assert self.born_after is not None  # noqa: S101 - the validator has seen to it
-        assert self.born_before is not None  # noqa: S101
+        first, last = self._born()
         sources = ("wikidata", "dbpedia") if self.source == "both" else (self.source,)
-        return Web(
-            sources, operator.manners(), self.born_after, self.born_before, self.least_sitelinks
-        )
+        return Web(sources, operator.manners(), first, last, self.least_sitelinks)
 
 
 def _last_adult_birthday() -> dt.date:

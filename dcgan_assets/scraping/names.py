@@ -119,9 +119,13 @@ def _person(row: dict[str, Any]) -> Person:
     uri = clean(str(row.get("uri") or "")) or uri_of_name(name)
     item = clean(str(row.get("wikidata") or "")) or None
     birth, problem = birth_date(row.get("birth_date"))
-    links = str(row.get("sitelinks") or "").strip()
-    count = int(links) if links.isascii() and links.isdecimal() and len(links) < 10 else None
-    return Person(uri, name, birth, count, item, "file", problem)
+    return Person(uri, name, birth, whole_number(row.get("sitelinks")), item, "file", problem)
+
+
+def whole_number(value: Any) -> int | None:
+    """A count from what a table or endpoint has; None for anything else."""
+    digits = str(value).strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else None
 
 
 def birth_date(value: Any) -> tuple[dt.date | None, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
 import itertools
 import logging
 from collections import Counter
@@ -26,7 +27,13 @@ import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.client import ApiClient, Manners
 from dcgan_assets.scraping.journal import Journal
-from dcgan_assets.scraping.names import Person, birth_date, folder_people, listed_people
+from dcgan_assets.scraping.names import (
+    Person,
+    birth_date,
+    folder_people,
+    listed_people,
+    whole_number,
+)
 from dcgan_assets.scraping.removals import RemovalList
 from dcgan_assets.scraping.sparql import (
     ROW_LIMIT,
@@ -141,7 +148,7 @@ def gather_people(
         listed = folder_people(origin) if origin.is_dir() else listed_people(origin)
         found, record = _table(listed), {"file": origin.name}
     if not found.num_rows:
-        raise UserError("people: nobody was found; an earlier `born_after` may help")
+        raise UserError("people: nobody was found; look at the dates, or at the list")
     table = _ranked(_once_each(_removed(found, removals)), count)
     with open_atomic(folder / PEOPLE_FILE) as stream:
         pq.write_table(table, stream, compression="zstd", row_group_size=_BATCH)
@@ -173,7 +180,8 @@ async def _from_web(web: Web, work: Path, say: Say) -> tuple[pa.Table, dict[str,
         if "dbpedia" in web.sources:
             unknown = pc.unique(found["wikidata"].filter(pc.is_null(found["sitelinks"])))
             items = sorted(unknown.drop_null().to_pylist())
-            journal = Journal(work / "sitelinks.jsonl", web.wikidata_endpoint)
+            digest = hashlib.sha256("\n".join(items).encode()).hexdigest()
+            journal = Journal(work / "sitelinks.jsonl", [web.wikidata_endpoint, digest])
             say(f"sitelinks of {len(items):,} people")
             links = fetch_sitelinks(client, web.wikidata_endpoint, items, journal)
             found = _with_sitelinks(found, {item: count async for item, count in links})
@@ -193,12 +201,18 @@ def _asked(source: Source, web: Web) -> dict[str, Any]:
     return {
         "source": source.name,
         "endpoint": source.endpoint,
-        "query": source.rows_query,
-        "count_query": source.count_query,
+        "query": _readable(source.rows_query),
+        "count_query": _readable(source.count_query),
         "born": [str(web.born_after), str(web.born_before)],
         "days": source.days,
         "row_limit": web.row_limit,
     }
+
+
+def _readable(query: str) -> str:
+    """A query with names in braces where each slice has its dates."""
+    names = ("start", "end", "narrower", "limit")
+    return query.format(**{name: f"{{{name}}}" for name in names})
 
 
 def _slice_record(journal: Journal) -> dict[str, Any]:
@@ -219,7 +233,6 @@ def _journaled(source: Source, journal: Journal) -> Iterator[Person]:
 def _web_person(source: str, row: dict[str, str]) -> Person:
     uri = clean(row.get("person", ""))
     birth, problem = birth_date(row.get("birth"))
-    links = row.get("sitelinks", "")
     item = uri if source == "wikidata" else row.get("item")
     if item is not None and not item.startswith(WIKIDATA_ENTITY):
         item = None
@@ -227,7 +240,7 @@ def _web_person(source: str, row: dict[str, str]) -> Person:
         uri,
         person_name(row.get("name", "")),
         birth,
-        int(links) if links.isascii() and links.isdecimal() else None,
+        whole_number(row.get("sitelinks")),
         item,
         source,
         problem if uri else "the endpoint gave no URI",

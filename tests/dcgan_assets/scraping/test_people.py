@@ -387,6 +387,33 @@ def test_both_sources_are_one_list_of_people(tmp_path: Path) -> None:
     assert "wd:Q1 wd:Q3 wd:Q9" in lookup
 
 
+def test_sitelinks_are_looked_up_once(tmp_path: Path) -> None:
+    wiki = [Citizen(f"{ENTITY}Q{n}", "", "1950-02-03", n) for n in range(1, 901)]
+    page_of = "http://dbpedia.org/resource/"
+    people = [
+        Citizen(f"{page_of}{n}", "A", "1950-02-03", item=f"{ENTITY}Q{n}") for n in range(1, 901)
+    ]
+    both = Both(wiki, people)
+    both.wiki.faults = {1: page(404)}
+    with serving(both) as server:
+        with pytest.raises(UserError, match="wikidata: sitelinks cannot be had: .*HTTP 404"):
+            gathered(asking(server, "dbpedia"), tmp_path)
+        assert len(both.wiki.queries) == 2
+        report, rows = gathered(asking(server, "dbpedia"), tmp_path, count=1)
+        assert len(both.wiki.queries) == 4
+    assert (rows[0]["uri"], rows[0]["sitelinks"]) == (f"{page_of}900", 900)
+    assert [row["sitelinks"] for row in rows] == list(range(900, 0, -1))
+    assert report.kept == 1
+
+
+@pytest.mark.parametrize("links", ["-1", "99999999999999", "many", "1e3"])
+def test_sitelinks_that_are_no_number(tmp_path: Path, links: str) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text(f"name,sitelinks\nAda,{links}\n")
+    _, rows = gathered(path, tmp_path)
+    assert rows[0]["sitelinks"] is None
+
+
 def test_two_birth_dates_are_one_person(tmp_path: Path) -> None:
     people = [
         Citizen(f"{ENTITY}Q1", "Ada", "1950-09-03"),
@@ -406,6 +433,9 @@ def test_what_was_asked_is_recorded(tmp_path: Path) -> None:
     (source,) = content["sources"]
     assert source["endpoint"] == url
     assert "wdt:P569 ?born" in source["query"]
+    assert '"{start}T00:00:00Z"^^xsd:dateTime <= ?born' in source["query"]
+    assert source["query"].count("{") == source["query"].count("}")
+    assert "{{" not in source["query"]
     assert "COUNT(DISTINCT ?person)" in source["count_query"]
     first, last = map(dt.datetime.fromisoformat, source["retrieved"])
     assert first <= last <= dt.datetime.now(dt.UTC)
