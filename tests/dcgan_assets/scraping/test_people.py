@@ -396,7 +396,7 @@ def test_sitelinks_are_looked_up_once(tmp_path: Path) -> None:
     both = Both(wiki, people)
     both.wiki.faults = {1: page(404)}
     with serving(both) as server:
-        with pytest.raises(UserError, match="wikidata: sitelinks cannot be had: .*HTTP 404"):
+        with pytest.raises(UserError, match=r"wikidata: sitelinks cannot be had: .*HTTP 404"):
             gathered(asking(server, "dbpedia"), tmp_path)
         assert len(both.wiki.queries) == 2
         report, rows = gathered(asking(server, "dbpedia"), tmp_path, count=1)
