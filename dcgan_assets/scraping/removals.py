@@ -24,6 +24,7 @@ COLUMNS = ("address", "sha256", "person", "comment")
 _KINDS = COLUMNS[:3]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -48,8 +49,8 @@ def canonical_address(address: str) -> str:
 
 def _escaped(text: str) -> str:
     """Escapes where they are needed and nowhere else."""
-    plain = quote(text, safe="%/:?#[]@!$&'()*+,;=-._~", errors="replace")
-    return _ESCAPE.sub(_unescaped, plain)
+    plain = quote(text, safe="%/:?#[]@!$&'()*+,;=-._~", errors="surrogatepass")
+    return _ESCAPE.sub(_unescaped, _STRAY_PERCENT.sub("%25", plain))
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fixture_types import Refused
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dcgan_assets.scraping.removals import RemovalList, canonical_address
@@ -114,7 +114,9 @@ def test_different_addresses_stay_different(one: str, other: str) -> None:
     assert canonical_address(one) != canonical_address(other)
 
 
-@given(st.text(alphabet=st.characters(), max_size=40))
+@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("%3461?#/")), max_size=40))
+@example("%%361")
+@example("\ud800")
 def test_any_text_has_one_form(text: str) -> None:
     form = canonical_address(f"https://a.example/{text}")
     assert canonical_address(f"https:{form}") == form
