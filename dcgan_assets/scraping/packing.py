@@ -1,0 +1,231 @@
+"""A shard's result: photos.tar, manifest.parquet and log.parquet.
+
+The first two are a function of what was fetched alone: sorted by key, no times in them. When,
+and after how many tries, is in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dcgan_assets.scraping.content import EXTENSIONS, Content
+from dcgan_assets.scraping.ledger import Ledger, Row
+from dcgan_assets.scraping.wanted import Picture
+from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED
+from dcgan_models.errors import UserError
+from dcgan_models.files import open_atomic
+
+PHOTOS_FILE = "photos.tar"
+LOG_FILE = "log.parquet"
+
+_BLOCK = tarfile.BLOCKSIZE
+_ROW_GROUP = 1 << 13
+
+
+def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable, metadata={"description": description})
+
+
+_FETCHED = "Null unless it was fetched."
+MANIFEST_SCHEMA = pa.schema(
+    [
+        _field("key", pa.string(), "Unique name of the wanted picture; rows are sorted by it."),
+        _field("address", pa.string(), "Where the search found it."),
+        _field("final_address", pa.string(), f"After redirects. {_FETCHED}", nullable=True),
+        _field("status", pa.string(), "'kept' or 'rejected'."),
+        _field("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
+        _field("detail", pa.string(), "More of the reason; may be empty."),
+        _field("sha256", pa.string(), f"Hex, of its bytes. {_FETCHED}", nullable=True),
+        _field("bytes", pa.int64(), f"How many. {_FETCHED}", nullable=True),
+        _field("mime", pa.string(), f"By its first bytes. {_FETCHED}", nullable=True),
+        _field("width", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
+        _field("height", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
+        _field(
+            "offset",
+            pa.int64(),
+            "Where its bytes begin in photos.tar. Null when rejected.",
+            nullable=True,
+        ),
+        _field("sha1", pa.string(), "As the search gave it.", nullable=True),
+        _field("licence", pa.string(), "As the search states it."),
+        _field("author", pa.string(), "As the search states it."),
+        _field("attribution", pa.string(), "Whom to name, as the search states it."),
+        _field("person_uri", pa.string(), "Whom the search was for."),
+        _field("person_name", pa.string(), "Whom the search was for."),
+    ],
+    metadata={"description": "One row for every wanted picture, kept or rejected."},
+)
+LOG_SCHEMA = pa.schema(
+    [
+        _field("key", pa.string(), "Of the wanted picture."),
+        _field("fetched_at", pa.timestamp("s", "UTC"), "When it was settled."),
+        _field("tries", pa.int64(), "Requests that it took, redirects apart."),
+    ],
+    metadata={"description": "One row for every picture that was asked for."},
+)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What is in a shard.
+
+    Attributes:
+        kept, rejected: Rows; together all that was wanted.
+        reasons: Rejected rows by reason.
+        bytes: Of all kept pictures.
+    """
+
+    kept: int
+    rejected: int
+    reasons: dict[str, int]
+    bytes: int
+
+
+def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Packed:
+    """Write the three files of a settled ledger; the manifest comes last.
+
+    Args:
+        extra: Types of the columns that `Wanted.extra` carries; null where a row has none.
+
+    Raises:
+        UserError: A picture's file is not what it was.
+        OSError: The folder cannot be written.
+    """
+    tally = _Tally()
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    schema = pa.schema([*MANIFEST_SCHEMA, *extra], metadata=MANIFEST_SCHEMA.metadata)
+    with (
+        open_atomic(folder / MANIFEST_FILE) as manifest_file,
+        open_atomic(folder / LOG_FILE) as log_file,
+        open_atomic(folder / PHOTOS_FILE) as photos_file,
+        _Table(manifest_file, schema) as manifest,
+        _Table(log_file, LOG_SCHEMA) as log,
+    ):
+        tar = _Tar(photos_file)
+        for row in ledger.rows():
+            offset = None
+            if row.reason is None:
+                assert row.picture is not None  # noqa: S101
+                offset = tar.add(row.picture, content)
+            tally.add(row)
+            manifest.add(_manifest_row(row, offset, extra.names))
+            if row.fetched_at is not None:
+                log.add((row.wanted.key, row.fetched_at, row.tries))
+        tar.end()
+    return Packed(tally.kept, sum(tally.reasons.values()), tally.reasons, tally.bytes)
+
+
+@dataclass
+class _Tally:
+    kept: int = 0
+    bytes: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        if row.reason is not None:
+            self.reasons[row.reason] = self.reasons.get(row.reason, 0) + 1
+        elif row.picture is not None:
+            self.kept += 1
+            self.bytes += row.picture.bytes
+
+
+def _manifest_row(row: Row, offset: int | None, extra: list[str]) -> tuple[Any, ...]:
+    one, had = row.wanted, row.picture
+    facts = (
+        (had.sha256, had.bytes, had.mime, had.width, had.height) if had is not None else (None,) * 5
+    )
+    return (
+        one.key,
+        one.address,
+        had.final_address if had is not None else None,
+        KEPT if row.reason is None else REJECTED,
+        row.reason,
+        row.detail,
+        *facts,
+        offset,
+        one.sha1,
+        *one[3:-1],
+        *(one.extra.get(name) for name in extra),
+    )
+
+
+class _Table:
+    """A Parquet file in the making; a context."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(file, schema)
+        self._rows: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._write()
+        self._writer.close()
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == _ROW_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
+        arrays = [
+            pa.array(column, one.type) for column, one in zip(columns, self._schema, strict=True)
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+class _Tar:
+    """An uncompressed tar archive in the making, whose members' places are known."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = 0
+
+    def add(self, picture: Picture, content: Content) -> int:
+        """Append a picture; returns where its bytes begin."""
+        path = content.path(picture.sha256, picture.mime)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            raise UserError(f"{path}: its content is not what its name says; run again")
+        info = tarfile.TarInfo(f"{picture.sha256}.{EXTENSIONS[picture.mime]}")
+        info.size = len(data)
+        offset = self._size + _BLOCK
+        for part in (info.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % _BLOCK)):
+            self._file.write(part)
+            self._size += len(part)
+        return offset
+
+    def end(self) -> None:
+        """Write the two empty blocks, and more up to a whole record, that end an archive."""
+        end = 2 * _BLOCK
+        self._file.write(bytes(end + -(self._size + end) % tarfile.RECORDSIZE))
+
+
+def iterate_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The key and the bytes of every kept picture of a packed shard, in the order of keys."""
+    columns = ["key", "offset", "bytes"]
+    with (folder / PHOTOS_FILE).open("rb") as photos:
+        for batch in pq.ParquetFile(folder / MANIFEST_FILE).iter_batches(columns=columns):
+            for row in batch.to_pylist():
+                if row["offset"] is not None:
+                    photos.seek(row["offset"])
+                    yield row["key"], photos.read(row["bytes"])
