@@ -23,6 +23,8 @@ _LONGEST = 8192
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 # What may stand in an address as it is (RFC 3986); anything else is quoted first.
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
+# 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to some resolvers.
+_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9A-Fa-f]*)\.?$")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Parameters that say where a click came from, and not which file is meant.
@@ -109,6 +111,8 @@ def _check(url: URL, allowed: frozenset[str]) -> None:
     if url.port != _PORTS[url.scheme]:
         raise ValueError(f"port {url.port}; only 80 and 443 are asked")
     literal = _literal(host)
+    if literal is None and _NUMBER.search(host):
+        raise ValueError("no host but a number, of which systems make IP addresses")
     if literal is not None and not is_public(literal):
         raise RejectedError(Reason.PRIVATE, host)
 

@@ -107,7 +107,7 @@ class Arrival:
             if len(self._start) >= _START:
                 check_start(self._start)
         if self._file is None:
-            self._file = self._path.open("wb", buffering=0)
+            self._file = self._path.open("wb")
         self._file.write(block)
         self._digest.update(block)
         self.size += len(block)
@@ -118,11 +118,14 @@ class Arrival:
         Raises:
             RejectedError: It is not wanted; see `judge`.
         """
+        if self._file is not None:
+            self._file.close()
         mime, width, height = judge(self._path.read_bytes() if self.size else b"")
         return Picture(final_address, self._digest.hexdigest(), self.size, mime, width, height)
 
     def move(self, target: Path) -> None:
         """Give what arrived its name; the same content may have it already."""
+        target.parent.mkdir(exist_ok=True)
         self._path.replace(target)
 
 
@@ -138,8 +141,7 @@ class Content:
         self._arriving = folder / "arriving"
         shutil.rmtree(self._arriving, ignore_errors=True)
         self._arriving.mkdir()
-        for number in range(256):
-            (self._pictures / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        self._pictures.mkdir(exist_ok=True)
         self._arrivals = 0
 
     def arrival(self) -> Arrival:
