@@ -41,7 +41,7 @@ create table wanted (
 ) without rowid;
 create index same_address on wanted (canonical) where canonical is not null;
 create index same_sha1 on wanted (sha1) where sha1 is not null;
-create index waiting on wanted (site, key) where state = 0;
+create index by_state on wanted (state, site, key);
 """
 
 _SAME_ADDRESS = """
@@ -66,15 +66,16 @@ update wanted set state = 3, reason = ?, detail = 'as ' || first.key from ({_LEA
 where wanted.sha1 = first.sha1 and wanted.key > first.key and wanted.reason is null
     and (state = 2 or canonical in (select canonical from answers where reason is null))
 """  # noqa: S608
+# The plus keeps SQLite to the index of sha1.
 _RELEASE_LIKE = """
 update wanted set state = 0 where key = (
-    select min(key) from wanted where state = 2
+    select min(key) from wanted where +state = 2
         and sha1 = (select sha1 from wanted where key = ?)
 ) returning site
 """
 _RELEASE_LIKE_SITE = """
 update wanted set state = 4 where key in (
-    select min(key) from wanted where state = 2
+    select min(key) from wanted where +state = 2
         and sha1 in (select sha1 from wanted where site = ? and state in (0, 1)) group by sha1
 )
 """

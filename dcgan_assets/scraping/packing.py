@@ -67,7 +67,7 @@ MANIFEST_SCHEMA = pa.schema(
 LOG_SCHEMA = pa.schema(
     [
         _field("key", pa.string(), "Of the wanted picture."),
-        _field("fetched_at", pa.timestamp("s", "UTC"), "When it was settled."),
+        _field("fetched_at", pa.timestamp("ms", "UTC"), "When it was settled, to the second."),
         _field("tries", pa.int64(), "Requests that it took, redirects apart."),
     ],
     metadata={"description": "One row for every picture that was asked for."},
@@ -119,7 +119,7 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
             tally.add(row)
             manifest.add(_manifest_row(row, offset, extra.names))
             if row.fetched_at is not None:
-                log.add((row.wanted.key, row.fetched_at, row.tries))
+                log.add((row.wanted.key, row.fetched_at * 1000, row.tries))
         tar.end()
     return Packed(tally.kept, sum(tally.reasons.values()), tally.reasons, tally.bytes)
 

@@ -432,13 +432,13 @@ def authority() -> trustme.CA:
 
 
 def context(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(served)
     return served
 
 
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    client = ssl.create_default_context()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(client)
     return client
 

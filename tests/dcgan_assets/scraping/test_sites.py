@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -111,7 +112,7 @@ def test_limits_hold_whatever_happens(
             closed[name] = max(closed[name], now + pause)
             sites.ended(name, 100, now)
     for times in starts.values():
-        gaps = [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
+        gaps = [later - sooner for sooner, later in pairwise(times)]
         assert min(gaps, default=delay) >= delay - 1e-9
 
 

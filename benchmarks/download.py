@@ -1,0 +1,150 @@
+"""Speed and memory of the picture downloader: `python -m benchmarks.download`.
+
+Pictures of 55 KB come from a server in a process of its own on loopback. The same server is asked
+by a bare aiohttp loop, which reads the bytes and does nothing else: no robots.txt, no checks, no
+file, no journal. Ours runs with politeness switched off, for it is the machinery that is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+from aiohttp import web
+
+from benchmarks.harness import interleaved, options, ratios, report
+from dcgan_assets.scraping.download import download
+from dcgan_assets.scraping.wanted import Limits, Wanted
+
+PICTURE_BYTES = 55_000
+AT_ONCE = 32
+COUNTS = (1_000, 20_000)
+
+
+def picture(number: int) -> bytes:
+    """A JPEG by its marks: header, so many bytes, end; a content of its own for each number."""
+    frame = bytes.fromhex("ffd8ffc0000b080040004001011100ffda0008010100003f00")
+    filler = number.to_bytes(8, "big") * ((PICTURE_BYTES - len(frame) - 2) // 8)
+    return frame + filler.replace(b"\xff", b"\xfe") + b"\xff\xd9"
+
+
+async def answer(request: web.Request) -> web.Response:
+    if request.path == "/robots.txt":
+        raise web.HTTPNotFound
+    return web.Response(body=picture(int(request.path[1:])), content_type="image/jpeg")
+
+
+def serve(pipe: Connection) -> None:
+    """Serve until the process is ended; tells its port through the pipe."""
+
+    async def forever() -> None:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        pipe.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(forever())
+
+
+async def bare(port: int, count: int) -> None:
+    """Ask for so many pictures, `AT_ONCE` at a time."""
+    numbers = iter(range(count))
+    async with aiohttp.ClientSession() as session:
+
+        async def loop() -> None:
+            for number in numbers:
+                async with session.get(f"http://127.0.0.1:{port}/{number}") as response:
+                    assert len(await response.read()) > 0.99 * PICTURE_BYTES
+
+        await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
+
+
+def pictures(port: int, count: int) -> Iterator[Wanted]:
+    for number in range(count):
+        address = f"http://127.0.0.1:{port}/{number}"
+        yield Wanted(f"{number:08}", address, f"{number:040x}", "CC0", "Ada", "Ada", "Q42", "Ada")
+
+
+def ours(port: int, count: int) -> None:
+    limits = Limits(
+        "benchmark@dcgan.test",
+        concurrency=AT_ONCE,
+        per_site=AT_ONCE,
+        delay=0.0,
+        site_megabits=None,
+        allow_private=(f"127.0.0.1:{port}",),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        out.mkdir()
+        packed = download(pictures(port, count), Path(folder) / "work", out, limits)
+        assert packed is not None
+        assert packed.kept == count
+
+
+def peak_memory(port: int, count: int) -> float:
+    """Most resident memory in MiB of a process of its own that downloads so many."""
+    code = f"from benchmarks.download import ours; ours({port}, {count})"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    watched, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        try:
+            peak = max(peak, watched.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    assert process.wait() == 0
+    return peak / 2**20
+
+
+def main() -> None:
+    parser = options(__doc__ or "", runs=5)
+    parser.add_argument("--count", type=int, default=1500, metavar="N", help="pictures a run")
+    arguments = parser.parse_args()
+    here, there = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    server.start()
+    try:
+        port, count = here.recv(), arguments.count
+        contenders: dict[str, Any] = {
+            "bare": lambda: asyncio.run(bare(port, count)),
+            "ours": lambda: ours(port, count),
+        }
+        seconds = interleaved(contenders, arguments.runs)
+        memory = {f"peak MiB, {many:,} addresses": [peak_memory(port, many)] for many in COUNTS}
+    finally:
+        server.terminate()
+    least, most = (values[0] for values in memory.values())
+    report(
+        {
+            "pictures a run": count,
+            "bytes each": PICTURE_BYTES,
+            "requests at once": AT_ONCE,
+            "in ours": "robots.txt, checks, SHA-256, files, journal, and packing to a tar",
+        },
+        {
+            "bare aiohttp, images/s": [count / one for one in seconds["bare"]],
+            "ours, images/s": [count / one for one in seconds["ours"]],
+            "ours to bare": ratios(seconds["bare"], seconds["ours"]),
+            **memory,
+            "MiB more at 20 times the addresses": [most - least],
+        },
+        arguments.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
