@@ -22,7 +22,6 @@ import aiohttp
 import psutil
 from aiohttp import web
 
-from benchmarks.harness import interleaved, options, ratios, report
 from dcgan_assets.scraping.download import download
 from dcgan_assets.scraping.wanted import Limits, Wanted
 
@@ -34,8 +33,8 @@ COUNTS = (1_000, 20_000)
 def picture(number: int) -> bytes:
     """A JPEG by its marks: header, so many bytes, end; a content of its own for each number."""
     frame = bytes.fromhex("ffd8ffc0000b080040004001011100ffda0008010100003f00")
-    filler = number.to_bytes(8, "big") * ((PICTURE_BYTES - len(frame) - 2) // 8)
-    return frame + filler.replace(b"\xff", b"\xfe") + b"\xff\xd9"
+    filler = f"{number:08}".encode() * ((PICTURE_BYTES - len(frame) - 2) // 8)
+    return frame + filler + b"\xff\xd9"
 
 
 async def answer(request: web.Request) -> web.Response:
@@ -111,6 +110,9 @@ def peak_memory(port: int, count: int) -> float:
 
 
 def main() -> None:
+    # Here: it loads torch, which the processes whose memory is measured must not.
+    from benchmarks.harness import interleaved, options, ratios, report
+
     parser = options(__doc__ or "", runs=5)
     parser.add_argument("--count", type=int, default=1500, metavar="N", help="pictures a run")
     arguments = parser.parse_args()

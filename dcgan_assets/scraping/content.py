@@ -1,4 +1,4 @@
-"""The bytes of pictures: what arrives is judged by its header, and kept under its SHA-256.
+"""The bytes of pictures: judged by their headers as they arrive, and kept in one file.
 
 No name from outside becomes a file's name, and nothing is decoded here.
 """
@@ -6,10 +6,11 @@ No name from outside becomes a file's name, and nothing is decoded here.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import os
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import BinaryIO
+from typing import IO
 
 from dcgan_assets.scraping.wanted import Picture, Reason, RejectedError
 from dcgan_assets.sources.decode import MAX_PIXELS, MAX_SIDE
@@ -21,10 +22,11 @@ from dcgan_assets.sources.headers import (
     Header,
     read_header,
 )
-from dcgan_models.files import sha256_file
 
 # By so many bytes it shows what a file is: the longest mark is 12, and HTML may begin with spaces.
 _START = 1024
+_IN_MEMORY = 1 << 20
+_END_OF_IMAGE, _SCAN = b"\xff\xd9", b"\xff\xda"
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
 _MIMES: dict[Format, str] = {
     "JPEG": "image/jpeg",
@@ -74,18 +76,23 @@ def judge(data: bytes) -> tuple[str, int, int]:
 
 def _cut_off(header: Header, data: bytes) -> bool:
     """Whether a JPEG has no end of image after its last scan; the others say their length."""
-    return header.format == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if header.format != "JPEG" or data.endswith(_END_OF_IMAGE):
+        return False
+    return data.rfind(_END_OF_IMAGE) < data.rfind(_SCAN)
 
 
 class Arrival:
-    """An answer's bytes as they arrive, in a file of their own; a context."""
+    """An answer's bytes as they arrive, in memory until they are many; a context.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        folder: Where the many go, in a file without a name.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.size = 0
-        self._path = path
         self._start = b""
         self._digest = hashlib.sha256()
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115
 
     def __enter__(self) -> Arrival:
         return self
@@ -96,21 +103,26 @@ class Arrival:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+        self._file.close()
 
     def add(self, block: bytes) -> None:
-        """Append bytes."""
+        """Append bytes.
+
+        Raises:
+            RejectedError: They begin like no picture.
+        """
         if self.size < _START:
             self._start += block[:_START]
             if len(self._start) >= _START:
                 check_start(self._start)
-        if self._file is None:
-            self._file = self._path.open("wb")
         self._file.write(block)
         self._digest.update(block)
         self.size += len(block)
+
+    def read(self) -> bytes:
+        """All that arrived."""
+        self._file.seek(0)
+        return self._file.read()
 
     def picture(self, final_address: str) -> Picture:
         """What arrived, once all of it has.
@@ -118,46 +130,55 @@ class Arrival:
         Raises:
             RejectedError: It is not wanted; see `judge`.
         """
-        if self._file is not None:
-            self._file.close()
-        mime, width, height = judge(self._path.read_bytes() if self.size else b"")
+        mime, width, height = judge(self.read())
         return Picture(final_address, self._digest.hexdigest(), self.size, mime, width, height)
-
-    def move(self, target: Path) -> None:
-        """Give what arrived its name; the same content may have it already."""
-        target.parent.mkdir(exist_ok=True)
-        self._path.replace(target)
 
 
 class Content:
-    """The files of a work folder: pictures by their SHA-256, and what is arriving.
+    """The pictures of a work folder, one after the other in one file; a context.
 
-    Args:
-        folder: Exists. What an earlier process left half arrived is removed.
+    A file for each would cost more time than its download on a fast connection. Where a picture
+    lies is in the ledger; what lies behind the last of them was never written down, and is cut off.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._pictures = folder / "pictures"
-        self._arriving = folder / "arriving"
-        shutil.rmtree(self._arriving, ignore_errors=True)
-        self._arriving.mkdir()
-        self._pictures.mkdir(exist_ok=True)
-        self._arrivals = 0
+        self._path = folder / "pictures.bin"
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._end = os.fstat(self._descriptor).st_size
 
-    def arrival(self) -> Arrival:
-        """A place for one answer's bytes."""
-        self._arrivals += 1
-        return Arrival(self._arriving / str(self._arrivals))
+    def __enter__(self) -> Content:
+        return self
 
-    def path(self, sha256: str, mime: str) -> Path:
-        """Where a picture lies."""
-        return self._pictures / sha256[:2] / f"{sha256}.{EXTENSIONS[mime]}"
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
 
-    def holds(self, sha256: str, mime: str) -> bool:
-        """Whether a picture is there, whole."""
-        path = self.path(sha256, mime)
-        return path.exists() and sha256_file(path) == sha256
+    def cut(self, end: int) -> None:
+        """Forget everything from `end` on."""
+        os.ftruncate(self._descriptor, end)
+        self._end = end
 
-    def discard(self, sha256: str, mime: str) -> None:
-        """Delete a picture."""
-        self.path(sha256, mime).unlink(missing_ok=True)
+    def append(self, data: bytes) -> int:
+        """Add a picture; returns where it begins."""
+        place = self._end
+        self._write(data, place)
+        self._end += len(data)
+        return place
+
+    def read(self, place: int, size: int) -> bytes:
+        """The bytes of a picture; fewer when the file is shorter."""
+        return os.pread(self._descriptor, size, place)
+
+    def wipe(self, place: int, size: int) -> None:
+        """Overwrite a picture with zeros."""
+        self._write(bytes(size), place)
+
+    def _write(self, data: bytes, place: int) -> None:
+        left = memoryview(data)
+        while left:
+            written = os.pwrite(self._descriptor, left, place)
+            left, place = left[written:], place + written

@@ -39,8 +39,8 @@ from dcgan_models.errors import UserError
 _LOGGER = logging.getLogger(__name__)
 _NO_EXTRA = pa.schema([])
 _AROUND = Surroundings()
-# How often a stop is looked for, and how often progress is told.
-_LOOK_SECONDS = 0.25
+# How often what is settled is committed and a stop looked for, and how often progress is told.
+_LOOK_SECONDS = 0.1
 _TELL_SECONDS = 1.0
 _WINDOW_SECONDS = 10.0
 
@@ -72,7 +72,7 @@ def download(
         is_removed: Whether somebody asked for a picture to be removed: called with None before it
             is fetched, and with the SHA-256 of its bytes after.
         on_progress: Called about once a second, and at the end.
-        should_stop: Asked four times a second; True ends the work, to be gone on with later.
+        should_stop: Asked ten times a second; True ends the work, to be gone on with later.
         around: Time, names and TLS, for tests.
 
     Returns:
@@ -92,9 +92,9 @@ def download(
         work.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             ledger = stack.enter_context(Ledger(work, is_removed))
-            content = Content(work)
+            content = stack.enter_context(Content(work))
             ledger.load(wanted, content, frozenset(limits.allow_private))
-            shard = _Shard(ledger, content, limits, around, on_progress, should_stop)
+            shard = _Shard(work, ledger, content, limits, around, on_progress, should_stop)
             if not asyncio.run(shard.fetch_all()):
                 return None
             ledger.settle()
@@ -111,6 +111,7 @@ class _Shard:
 
     def __init__(
         self,
+        work: Path,
         ledger: Ledger,
         content: Content,
         limits: Limits,
@@ -118,6 +119,7 @@ class _Shard:
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], bool],
     ) -> None:
+        self._work = work
         self._ledger = ledger
         self._content = content
         self._limits = limits
@@ -158,6 +160,7 @@ class _Shard:
             now = self._clock.now()
             if now - looked >= _LOOK_SECONDS:
                 looked = now
+                self._ledger.commit()
                 if self._should_stop():
                     return False
                 self._live.tell_if_due()
@@ -187,7 +190,7 @@ class _Shard:
     async def _serve(self, job: Job) -> None:
         """Ask for a picture once, and settle it or let it wait again."""
         site, started = job.site, self._clock.now()
-        with self._content.arrival() as arrival:
+        with Arrival(self._work) as arrival:
             try:
                 found = await self._ask(job, arrival)
                 self._sites.succeeded(site)
@@ -230,9 +233,8 @@ class _Shard:
         if self._sites.gone(job.site) is not None:
             return
         removed = self._ledger.removed(job.key, picture.sha256)
-        if not removed:
-            arrival.move(self._content.path(picture.sha256, picture.mime))
-        self._ledger.keep(job, picture, self._now(), removed=removed)
+        place = None if removed else self._content.append(arrival.read())
+        self._ledger.keep(job, picture, place, self._now())
         self._live.count(Reason.REMOVED if removed else None, picture.bytes)
 
     def _reject(self, job: Job, reason: str, detail: str) -> None:

@@ -1,17 +1,18 @@
 """What is wanted and what became of it, on disk: so that kill -9 at any moment loses nothing.
 
-One SQLite database in the work folder. `answers` is the journal: a row is committed once the
-picture's file has its name, and stays. `wanted` is the queue, and is made anew from the input at
-every start, with what the journal knows taken over. Neither is ever held in memory.
+One SQLite database in the work folder. `answers` is the journal: a row says what became of an
+address, and stays. `wanted` is the queue, and is made anew from the input at every start, with
+what the journal knows taken over. Neither is ever held in memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -28,7 +29,7 @@ _TABLES = """
 create table if not exists answers (
     canonical text primary key, reason text, detail text,
     final_address text, sha256 text, bytes integer, mime text, width integer, height integer,
-    fetched_at integer not null, tries integer not null
+    fetched_at integer not null, tries integer not null, place integer
 ) without rowid;
 create table if not exists robots (
     origin text primary key, fetched_at integer not null, content blob not null
@@ -91,7 +92,7 @@ where wanted.canonical = answers.canonical and wanted.reason is null and answers
 _ROWS = """
 select wanted.key, address, sha1, carried, coalesce(wanted.reason, answers.reason),
     coalesce(wanted.detail, answers.detail, ''), wanted.reason is null or wanted.reason = ?,
-    final_address, sha256, bytes, mime, width, height, fetched_at, answers.tries
+    final_address, sha256, bytes, mime, width, height, fetched_at, answers.tries, place
 from wanted left join answers using (canonical) order by wanted.key
 """
 
@@ -120,12 +121,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a wanted picture; `picture` is None unless it was fetched."""
+    """What became of a wanted picture.
+
+    Attributes:
+        picture: None unless it was fetched, and may be kept.
+        place: Where it begins among the pictures of the work folder.
+        fetched_at, tries: None unless it was asked for.
+    """
 
     wanted: Wanted
     reason: str | None
     detail: str
     picture: Picture | None
+    place: int | None
     fetched_at: int | None
     tries: int | None
 
@@ -145,7 +153,7 @@ class Ledger:
     def __init__(self, folder: Path, is_removed: IsRemoved) -> None:
         self._path = folder / "ledger.sqlite"
         self._is_removed = is_removed
-        # Autocommit: each statement is a transaction unless one is begun.
+        # Transactions are begun and ended here alone.
         self._base = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
 
     def __enter__(self) -> Ledger:
@@ -156,6 +164,7 @@ class Ledger:
             self._base.execute("pragma journal_mode = wal")
             self._base.execute("pragma synchronous = normal")
             self._base.executescript(_TABLES)
+            self._base.execute("begin")
         except sqlite3.OperationalError as error:
             self._base.close()
             raise UserError(f"{self._path}: {error}; is another process at it?") from error
@@ -170,6 +179,8 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self._base.execute("commit")
         self._base.close()
 
     def load(self, wanted: Iterable[Wanted], content: Content, allowed: frozenset[str]) -> None:
@@ -178,33 +189,41 @@ class Ledger:
         Raises:
             ValueError: Two have the same key.
         """
-        self._forget_lost_files(content)
-        with self._transaction():
-            try:
-                self._base.executemany(
-                    "insert into wanted (key, address, canonical, sha1, carried, site, state, "
-                    "reason, detail) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (self._entry(one, content, allowed) for one in wanted),
-                )
-            except sqlite3.IntegrityError as error:
-                raise ValueError(f"the keys of what is wanted are not unique ({error})") from error
-            self._base.execute(_SAME_ADDRESS, (Reason.SAME_ADDRESS,))
-            self._base.execute(_ANSWERED)
-            self._base.execute(_HOLD)
+        self._forget_what_is_lost(content)
+        try:
+            self._base.executemany(
+                "insert into wanted (key, address, canonical, sha1, carried, site, state, "
+                "reason, detail) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (self._entry(one, content, allowed) for one in wanted),
+            )
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"the keys of what is wanted are not unique ({error})") from error
+        self._base.execute(_SAME_ADDRESS, (Reason.SAME_ADDRESS,))
+        self._base.execute(_ANSWERED)
+        self._base.execute(_HOLD)
+        self.commit()
 
-    def _transaction(self) -> sqlite3.Connection:
-        """A context that commits, or rolls back when its block raises."""
-        self._base.execute("begin immediate")
-        return self._base
+    def commit(self) -> None:
+        """Make what was written down last, whatever happens to this process.
 
-    def _forget_lost_files(self, content: Content) -> None:
-        """Drop answers whose file is not what it was: after a power cut, or somebody's tidying."""
+        A commit takes as long as a picture does on a fast connection, so there is one for many.
+        """
+        self._base.execute("commit")
+        self._base.execute("begin")
+
+    def _forget_what_is_lost(self, content: Content) -> None:
+        """Drop answers whose picture is not what it was, as a power cut may leave it."""
         found = self._base.execute(
-            "select canonical, sha256, mime from answers where reason is null"
+            "select canonical, sha256, place, bytes from answers where place is not null"
         )
-        lost = [(name,) for name, sha256, mime in found if not content.holds(sha256, mime)]
-        with self._transaction():
-            self._base.executemany("delete from answers where canonical = ?", lost)
+        lost = [
+            (name,)
+            for name, sha256, place, size in found
+            if hashlib.sha256(content.read(place, size)).hexdigest() != sha256
+        ]
+        self._base.executemany("delete from answers where canonical = ?", lost)
+        (end,) = self._base.execute("select max(place + bytes) from answers").fetchone()
+        content.cut(end or 0)
 
     def _entry(
         self, one: Wanted, content: Content, allowed: frozenset[str]
@@ -226,18 +245,20 @@ class Ledger:
     def _judge_again(self, one: Wanted, name: str, content: Content) -> None:
         """Apply today's removals to what was fetched earlier."""
         known = self._base.execute(
-            "select sha256, mime, reason from answers where canonical = ? and sha256 is not null",
+            "select sha256, place, bytes from answers where canonical = ? and sha256 is not null",
             (name,),
         ).fetchone()
         if known is None:
             return
-        sha256, mime, reason = known
+        sha256, place, size = known
         if self._is_removed(one, sha256):
-            content.discard(sha256, mime)
+            if place is not None:
+                content.wipe(place, size)
             self._base.execute(
-                "update answers set reason = ? where canonical = ?", (Reason.REMOVED, name)
+                "update answers set reason = ?, place = null where canonical = ?",
+                (Reason.REMOVED, name),
             )
-        elif reason is not None:  # no longer removed: fetched once more
+        elif place is None:  # no longer removed: fetched once more
             self._base.execute("delete from answers where canonical = ?", (name,))
 
     def waiting(self) -> list[tuple[str, int]]:
@@ -253,10 +274,9 @@ class Ledger:
             "where state = 0 and site = ? order by key limit ?",
             (site, count),
         ).fetchall()
-        with self._transaction():
-            self._base.executemany(
-                "update wanted set state = 1 where key = ?", ((row[0],) for row in rows)
-            )
+        self._base.executemany(
+            "update wanted set state = 1 where key = ?", ((row[0],) for row in rows)
+        )
         return [Job(*row) for row in rows]
 
     def put_back(self, job: Job) -> None:
@@ -274,16 +294,14 @@ class Ledger:
         ).fetchone()
         return self._is_removed(_wanted(*row), sha256)
 
-    def keep(self, job: Job, picture: Picture, at: int, *, removed: bool) -> None:
-        """Write down a fetched picture whose file has its name; a removed one has none."""
-        with self._transaction():
-            self._answer(job, Reason.REMOVED if removed else None, None, astuple(picture), at)
+    def keep(self, job: Job, picture: Picture, place: int | None, at: int) -> None:
+        """Write down where a fetched picture lies; None says that it was removed."""
+        self._answer(job, Reason.REMOVED if place is None else None, None, picture, at, place)
 
     def reject(self, job: Job, reason: str, detail: str, at: int) -> list[str]:
         """Write down why a picture is not had; returns the sites of what is tried in its place."""
-        with self._transaction():
-            self._answer(job, reason, detail, (None,) * 6, at)
-            return self._sites(_RELEASE_LIKE, job.key)
+        self._answer(job, reason, detail, (None,) * 6, at, None)
+        return self._sites(_RELEASE_LIKE, job.key)
 
     def reject_site(self, site: str, detail: str, at: int) -> tuple[int, list[str]]:
         """Give up what still waits for a site, in the caller's hands or not.
@@ -291,19 +309,16 @@ class Ledger:
         Returns:
             How many these were, and the sites of what is tried in their place.
         """
-        with self._transaction():
-            self._base.execute(
-                "insert or ignore into answers (canonical, reason, detail, fetched_at, tries) "
-                "select canonical, ?, ?, ?, tries from wanted where site = ? and state in (0, 1)",
-                (Reason.GONE, detail, at, site),
-            )
-            self._base.execute(_RELEASE_LIKE_SITE, (site,))
-            given_up = self._base.execute(
-                "update wanted set state = 3 where site = ? and state in (0, 1)", (site,)
-            ).rowcount
-            return given_up, self._sites(
-                "update wanted set state = 0 where state = 4 returning site"
-            )
+        self._base.execute(
+            "insert or ignore into answers (canonical, reason, detail, fetched_at, tries) "
+            "select canonical, ?, ?, ?, tries from wanted where site = ? and state in (0, 1)",
+            (Reason.GONE, detail, at, site),
+        )
+        self._base.execute(_RELEASE_LIKE_SITE, (site,))
+        given_up = self._base.execute(
+            "update wanted set state = 3 where site = ? and state in (0, 1)", (site,)
+        ).rowcount
+        return given_up, self._sites("update wanted set state = 0 where state = 4 returning site")
 
     def _answer(
         self,
@@ -312,10 +327,11 @@ class Ledger:
         detail: str | None,
         facts: tuple[object, ...],
         at: int,
+        place: int | None,
     ) -> None:
         self._base.execute(
-            "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.canonical, reason, detail, *facts, at, job.tries + 1),
+            "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job.canonical, reason, detail, *facts, at, job.tries + 1, place),
         )
         self._base.execute("update wanted set state = 3 where key = ?", (job.key,))
 
@@ -324,9 +340,9 @@ class Ledger:
 
     def settle(self) -> None:
         """Name the duplicates, once everything is answered."""
-        with self._transaction():
-            self._base.execute(_SAME_SHA1, (Reason.SAME_SHA1,))
-            self._base.execute(_SAME_CONTENT, (Reason.SAME_CONTENT,))
+        self._base.execute(_SAME_SHA1, (Reason.SAME_SHA1,))
+        self._base.execute(_SAME_CONTENT, (Reason.SAME_CONTENT,))
+        self.commit()
 
     def counts(self) -> dict[str | None, int]:
         """Pictures that are done, by reason; those kept so far under None."""
@@ -344,13 +360,26 @@ class Ledger:
     def rows(self) -> Iterator[Row]:
         """Every wanted picture and what became of it, sorted by key."""
         with closing(self._base.execute(_ROWS, (Reason.SAME_CONTENT,))) as cursor:
-            for key, address, sha1, carried, reason, detail, asked, *facts, at, tries in cursor:
+            for (
+                key,
+                address,
+                sha1,
+                carried,
+                reason,
+                detail,
+                asked,
+                *facts,
+                at,
+                tries,
+                place,
+            ) in cursor:
                 had = reason in (None, Reason.SAME_CONTENT)
                 yield Row(
                     _wanted(key, address, sha1, carried),
                     reason,
                     detail,
                     Picture(*facts) if had else None,
+                    place if had else None,
                     at if asked else None,
                     tries if asked else None,
                 )

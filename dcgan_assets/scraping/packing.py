@@ -6,7 +6,6 @@ and after how many tries, is in the log.
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from dcgan_assets.scraping.content import EXTENSIONS, Content
 from dcgan_assets.scraping.ledger import Ledger, Row
 from dcgan_assets.scraping.wanted import Picture
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED
-from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
 PHOTOS_FILE = "photos.tar"
@@ -97,7 +95,6 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
         extra: Types of the columns that `Wanted.extra` carries; null where a row has none.
 
     Raises:
-        UserError: A picture's file is not what it was.
         OSError: The folder cannot be written.
     """
     tally = _Tally()
@@ -115,7 +112,8 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
             offset = None
             if row.reason is None:
                 assert row.picture is not None  # noqa: S101
-                offset = tar.add(row.picture, content)
+                assert row.place is not None  # noqa: S101
+                offset = tar.add(row.picture, content.read(row.place, row.picture.bytes))
             tally.add(row)
             manifest.add(_manifest_row(row, offset, extra.names))
             if row.fetched_at is not None:
@@ -200,12 +198,8 @@ class _Tar:
         self._file = file
         self._size = 0
 
-    def add(self, picture: Picture, content: Content) -> int:
+    def add(self, picture: Picture, data: bytes) -> int:
         """Append a picture; returns where its bytes begin."""
-        path = content.path(picture.sha256, picture.mime)
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != picture.sha256:
-            raise UserError(f"{path}: its content is not what its name says; run again")
         info = tarfile.TarInfo(f"{picture.sha256}.{EXTENSIONS[picture.mime]}")
         info.size = len(data)
         offset = self._size + _BLOCK

@@ -103,8 +103,7 @@ class Reason:
     GONE = "site gone"
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A picture that was fetched.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_assets.scraping.ledger import Job
@@ -75,14 +75,15 @@ def test_a_site_of_100_000_holds_up_no_other_and_takes_no_room() -> None:
     assert ledger.most_in_hand <= 4096
 
 
-def test_hundreds_of_thousands_of_sites_take_little_room() -> None:
-    ledger = Ledger(**{f"s{n}": 40 for n in range(10_000)})
+def test_thousands_of_sites_take_little_room() -> None:
+    ledger = Ledger(**{f"s{n}": 40 for n in range(5_000)})
     sites = sites_of(ledger)
-    for _ in range(20_000):
+    for _ in range(10_000):
         assert sites.take(1.0) is not None
-    assert ledger.most_in_hand <= 20_000, "one at a time of each"
+    assert ledger.most_in_hand <= 10_000, "one at a time of each"
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 2), st.floats(0, 3)), max_size=60),
     st.integers(1, 3),
