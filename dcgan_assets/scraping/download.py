@@ -16,8 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
+from yarl import URL
 
-from dcgan_assets.scraping.addresses import parse_address, site_of
+from dcgan_assets.scraping.addresses import site_of
 from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import user_agent
 from dcgan_assets.scraping.content import Arrival, Content
@@ -125,7 +126,6 @@ class _Shard:
         self._limits = limits
         self._around = around
         self._clock = around.clock
-        self._allowed = frozenset(limits.allow_private)
         self._should_stop = should_stop
         self._sites = Sites(limits, ledger.take)
         self._running: set[asyncio.Task[None]] = set()
@@ -208,7 +208,7 @@ class _Shard:
                 self._sites.ended(site, arrival.size, self._clock.now())
 
     async def _ask(self, job: Job, arrival: Arrival) -> Picture | Redirect:
-        url = parse_address(job.next, self._allowed)
+        url = URL(job.next, encoded=True)
         robots = await self._fetcher.robots(url)
         delay = robots.crawl_delay
         if delay is not None and delay > self._limits.max_wait:

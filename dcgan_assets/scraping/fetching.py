@@ -141,6 +141,9 @@ class Fetcher:
             RejectedError: `robots.txt`: it leads somewhere that is not asked.
         """
         origin = origin_of(url)
+        until, robots = self._robots.get(origin, (0.0, Robots()))
+        if self._around.clock.wall() < until:
+            return robots
         lock = self._asking.setdefault(origin, asyncio.Lock())
         try:
             async with lock:
@@ -211,14 +214,17 @@ class Fetcher:
     async def _blocks(
         self, response: aiohttp.ClientResponse, limit: asyncio.Timeout
     ) -> AsyncIterator[bytes]:
-        """The body as it comes; each block gives the next one a little more time."""
+        """The body as it comes; each block gives the following ones a little more time."""
         loop = asyncio.get_running_loop()
         last = limit.when()
         assert last is not None  # noqa: S101
-        started, size = loop.time(), 0
+        started, size, until = loop.time(), 0, 0.0
         rate, grace = self._limits.min_rate, self._limits.grace
         while True:
-            limit.reschedule(min(last, started + grace + size / rate))
+            # Moving a timer costs as much as reading a block, so not for each.
+            if until < loop.time() + grace / 2:
+                until = started + grace + size / rate
+                limit.reschedule(min(last, until))
             block = await response.content.readany()
             if not block:
                 return

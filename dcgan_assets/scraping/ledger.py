@@ -103,7 +103,7 @@ class Job:
 
     Attributes:
         key, canonical: Of the wanted picture.
-        next: The address to ask: its own, or where a redirect led.
+        next: The address to ask, checked: its own, or where a redirect led.
         site: Of `next`.
         hops: Redirects so far.
         tries: Requests that failed so far.
@@ -192,8 +192,8 @@ class Ledger:
         self._forget_what_is_lost(content)
         try:
             self._base.executemany(
-                "insert into wanted (key, address, canonical, sha1, carried, site, state, "
-                "reason, detail) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into wanted (key, address, canonical, sha1, carried, site, next, "
+                "state, reason, detail) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (self._entry(one, content, allowed) for one in wanted),
             )
         except sqlite3.IntegrityError as error:
@@ -233,14 +233,14 @@ class Ledger:
         head = (one.key, one.address)
         sha1 = one.sha1.lower() if one.sha1 else None
         if self._is_removed(one, None):
-            return (*head, None, sha1, carried, None, _DONE, Reason.REMOVED, "")
+            return (*head, None, sha1, carried, None, None, _DONE, Reason.REMOVED, "")
         try:
             url = parse_address(one.address, allowed)
         except RejectedError as error:
-            return (*head, None, sha1, carried, None, _DONE, error.reason, error.detail)
+            return (*head, None, sha1, carried, None, None, _DONE, error.reason, error.detail)
         name, site = canonical(url), site_of(url)
         self._judge_again(one, name, content)
-        return (*head, name, sha1, carried, site, _WAITING, None, None)
+        return (*head, name, sha1, carried, site, str(url), _WAITING, None, None)
 
     def _judge_again(self, one: Wanted, name: str, content: Content) -> None:
         """Apply today's removals to what was fetched earlier."""
@@ -270,7 +270,7 @@ class Ledger:
     def take(self, site: str, count: int) -> list[Job]:
         """The first waiting pictures of a site; they are in the caller's hands now."""
         rows = self._base.execute(
-            "select key, canonical, coalesce(next, address), site, hops, tries, spent from wanted "
+            "select key, canonical, next, site, hops, tries, spent from wanted "
             "where state = 0 and site = ? order by key limit ?",
             (site, count),
         ).fetchall()

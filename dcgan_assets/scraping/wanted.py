@@ -66,7 +66,7 @@ class Limits:
     deadline: float = 30.0
     min_rate: float = 2048.0
     grace: float = 5.0
-    max_bytes: int = 20 << 20
+    max_bytes: int = 20_000_000
     tries: int = 4
     backoff: float = 1.0
     max_wait: float = 300.0
