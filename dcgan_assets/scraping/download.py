@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -18,12 +19,12 @@ from pathlib import Path
 import pyarrow as pa
 from yarl import URL
 
-from dcgan_assets.scraping.addresses import site_of
+from dcgan_assets.scraping.addresses import canonical, parse_address, site_of
 from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import user_agent
 from dcgan_assets.scraping.content import Arrival, Content
 from dcgan_assets.scraping.fetching import MAX_REDIRECTS, Fetcher, Redirect, Surroundings
-from dcgan_assets.scraping.ledger import IsRemoved, Job, Ledger
+from dcgan_assets.scraping.ledger import IsRemoved, Job, Ledger, Locate, Place
 from dcgan_assets.scraping.packing import Packed, pack
 from dcgan_assets.scraping.sites import Sites
 from dcgan_assets.scraping.wanted import (
@@ -94,7 +95,7 @@ def download(
         with ExitStack() as stack:
             ledger = stack.enter_context(Ledger(work, is_removed))
             content = stack.enter_context(Content(work))
-            ledger.load(wanted, content, frozenset(limits.allow_private))
+            ledger.load(wanted, content, _on_the_web(frozenset(limits.allow_private)))
             shard = _Shard(work, ledger, content, limits, around, on_progress, should_stop)
             if not asyncio.run(shard.fetch_all()):
                 return None
@@ -105,6 +106,16 @@ def download(
         raise UserError(
             f"{error.filename or work}: cannot be written or read ({error.strerror})"
         ) from error
+    except sqlite3.OperationalError as error:
+        raise UserError(f"{work}: cannot be written or read ({error})") from error
+
+
+def _on_the_web(allowed: frozenset[str]) -> Locate:
+    def locate(address: str) -> Place:
+        url = parse_address(address, allowed)
+        return Place(canonical(url), site_of(url), str(url))
+
+    return locate
 
 
 class _Shard:

@@ -15,8 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
-from dcgan_assets.scraping.addresses import canonical, parse_address, site_of
 from dcgan_assets.scraping.content import Content
 from dcgan_assets.scraping.wanted import Picture, Reason, RejectedError, Wanted
 from dcgan_models.errors import UserError
@@ -95,6 +95,23 @@ select wanted.key, address, sha1, carried, coalesce(wanted.reason, answers.reaso
     final_address, sha256, bytes, mime, width, height, fetched_at, answers.tries, place
 from wanted left join answers using (canonical) order by wanted.key
 """
+
+
+class Place(NamedTuple):
+    """Where a picture is had.
+
+    Attributes:
+        canonical: One text for addresses that mean the same file.
+        site: What is asked politely as one.
+        next: The address to ask.
+    """
+
+    canonical: str
+    site: str
+    next: str
+
+
+Locate = Callable[[str], Place]
 
 
 @dataclass
@@ -183,8 +200,13 @@ class Ledger:
             self._base.execute("commit")
         self._base.close()
 
-    def load(self, wanted: Iterable[Wanted], content: Content, allowed: frozenset[str]) -> None:
+    def load(self, wanted: Iterable[Wanted], content: Content, locate: Locate) -> None:
         """Take in what is wanted, and see what of it is settled already.
+
+        Args:
+            wanted: Read once.
+            content: What was fetched before; what of it is not written down is cut off.
+            locate: Says where an address leads, or raises why it is not asked.
 
         Raises:
             ValueError: Two have the same key.
@@ -194,7 +216,7 @@ class Ledger:
             self._base.executemany(
                 "insert into wanted (key, address, canonical, sha1, carried, site, next, "
                 "state, reason, detail) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._entry(one, content, allowed) for one in wanted),
+                (self._entry(one, content, locate) for one in wanted),
             )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"the keys of what is wanted are not unique ({error})") from error
@@ -225,9 +247,7 @@ class Ledger:
         (end,) = self._base.execute("select max(place + bytes) from answers").fetchone()
         content.cut(end or 0)
 
-    def _entry(
-        self, one: Wanted, content: Content, allowed: frozenset[str]
-    ) -> tuple[str | int | None, ...]:
+    def _entry(self, one: Wanted, content: Content, locate: Locate) -> tuple[str | int | None, ...]:
         one = _clean(one)
         carried = json.dumps([*one[3:-1], dict(one.extra)], ensure_ascii=False)
         head = (one.key, one.address)
@@ -235,12 +255,11 @@ class Ledger:
         if self._is_removed(one, None):
             return (*head, None, sha1, carried, None, None, _DONE, Reason.REMOVED, "")
         try:
-            url = parse_address(one.address, allowed)
+            place = locate(one.address)
         except RejectedError as error:
             return (*head, None, sha1, carried, None, None, _DONE, error.reason, error.detail)
-        name, site = canonical(url), site_of(url)
-        self._judge_again(one, name, content)
-        return (*head, name, sha1, carried, site, str(url), _WAITING, None, None)
+        self._judge_again(one, place.canonical, content)
+        return (*head, place.canonical, sha1, carried, place.site, place.next, _WAITING, None, None)
 
     def _judge_again(self, one: Wanted, name: str, content: Content) -> None:
         """Apply today's removals to what was fetched earlier."""

@@ -101,6 +101,7 @@ class Reason:
     TLS = "TLS"
     NO_ANSWER = "no answer"
     GONE = "site gone"
+    UNREADABLE = "unreadable"
 
 
 class Picture(NamedTuple):

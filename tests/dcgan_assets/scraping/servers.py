@@ -297,7 +297,7 @@ class Bench:
     def run(self, pictures: list[Wanted], *servers: Server, **more: Any) -> dict[str, Any]:
         """Download; returns the manifest's rows by key."""
         out = self.root / "out"
-        out.mkdir(exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         sites = (*self.limits.allow_private, *(server.site for server in servers))
         around = Surroundings(
             self.clock,

@@ -1,0 +1,93 @@
+"""Pictures on this machine take the road of the web: same checks, same files, same removals."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from servers import Bench, Server, encoded, jpeg, picture, wanted
+
+from dcgan_assets.scraping.collect import collect
+from dcgan_assets.scraping.packing import iterate_pictures
+from dcgan_assets.sources.items import UnreadableError
+
+CONTENT = {
+    "a.jpg": jpeg(1),
+    "b/../b.png": encoded("PNG"),
+    "c.jpg": jpeg(1),
+    "d.txt": b"no picture",
+    "e.jpg": jpeg(2)[:-100],
+    "f.jpg": jpeg(3),
+    "Ω.jpg": jpeg(4),
+}
+
+
+def read(address: str) -> bytes:
+    if address not in CONTENT:
+        raise UnreadableError("gone")
+    return CONTENT[address]
+
+
+def reasons(out: Path) -> dict[str, str | None]:
+    table = pq.read_table(out / "manifest.parquet").to_pydict()
+    return dict(zip(table["key"], table["reason"], strict=True))
+
+
+def test_collected_as_from_the_web(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    removed = hashlib.sha256(jpeg(3)).hexdigest()
+    pictures = [wanted(name, name) for name in [*CONTENT, "lost.jpg"]]
+
+    def again() -> None:
+        packed = collect(
+            pictures, read, tmp_path / "work", out, is_removed=lambda one, sha256: sha256 == removed
+        )
+        assert packed is not None
+        assert (packed.kept, packed.rejected) == (3, 5)
+
+    again()
+    assert reasons(out) == {
+        "a.jpg": None,
+        "b/../b.png": None,
+        "c.jpg": "duplicate content",
+        "d.txt": "not a picture",
+        "e.jpg": "truncated",
+        "f.jpg": "removed",
+        "lost.jpg": "unreadable",
+        "Ω.jpg": None,
+    }
+    assert dict(iterate_pictures(out)) == {
+        key: CONTENT[key] for key in ("a.jpg", "b/../b.png", "Ω.jpg")
+    }
+    first = (out / "manifest.parquet").read_bytes()
+    again()
+    assert (out / "manifest.parquet").read_bytes() == first
+
+    served = {f"/{n}": picture(data) for n, data in enumerate(CONTENT.values())}
+    with Server(served).running() as server:
+        rows = Bench(tmp_path / "web").run(
+            [wanted(server.url(f"/{n}"), name) for n, name in enumerate(CONTENT)], server
+        )
+    for key, row in rows.items():
+        if key != "f.jpg":
+            assert row["reason"] == reasons(out)[key]
+
+
+def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    pictures = [wanted(str(n), f"{n:03}") for n in range(150)]
+    asked: list[str] = []
+
+    def counted(address: str) -> bytes:
+        asked.append(address)
+        return jpeg(int(address), 33)
+
+    stops = iter([False, True])
+    folders = (tmp_path / "work", tmp_path / "out")
+    assert collect(pictures, counted, *folders, should_stop=lambda: next(stops)) is None
+    packed = collect(pictures, counted, *folders)
+    assert packed is not None
+    assert packed.kept == 150
+    assert len(asked) == len(set(asked)) == 150
