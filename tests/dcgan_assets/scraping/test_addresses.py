@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import Names
+from picture_servers import Names
 
 from dcgan_assets.scraping.addresses import (
     CheckedResolver,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import trustme
-from servers import (
+from picture_servers import (
     Answer,
     Bench,
     Names,

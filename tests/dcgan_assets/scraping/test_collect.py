@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from servers import Bench, Server, encoded, jpeg, picture, wanted
+from picture_servers import Bench, Server, encoded, jpeg, picture, wanted
 
 from dcgan_assets.scraping.collect import collect
 from dcgan_assets.scraping.packing import iterate_pictures

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fixture_types import Refused
-from servers import (
+from picture_servers import (
     SWIFT,
     Bench,
     Request,
