@@ -386,6 +386,29 @@ def test_one_site_is_asked_as_politely_as_the_limits_say(tmp_path: Path) -> None
             assert server.times[-1] - server.times[0] >= 12 * 0.005
 
 
+@pytest.mark.slow
+def test_100_000_addresses_of_one_site_hold_up_no_other(tmp_path: Path) -> None:
+    tasks: list[int] = []
+
+    async def slow(request: Request) -> None:
+        await asyncio.sleep(0.05)
+        await numbered(request)
+
+    with Server(default=slow).running() as big, Server(default=numbered).running() as small:
+        pictures = [wanted(big.url(f"/{n}"), f"a{n:06}") for n in range(100_000)]
+        pictures += [wanted(small.url(f"/{n}"), f"z{n:06}") for n in range(50)]
+
+        def small_done() -> bool:
+            tasks.append(len(asyncio.all_tasks()))
+            return len(small.asked) == 51
+
+        bench = Bench(tmp_path)
+        bench.limits = replace(SWIFT, per_site=2, delay=0.01, deadline=20.0, grace=20.0)
+        assert bench.run(pictures, big, small, should_stop=small_done) == {}
+        assert len(big.asked) < 200
+    assert max(tasks) < 20
+
+
 # -- kill -9
 
 
