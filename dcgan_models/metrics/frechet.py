@@ -87,6 +87,7 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 def _root(covariance: Tensor) -> Tensor:
     """L with L L^T = S: Cholesky's where S is far from singular, else by the eigenvectors."""
+    lower: Tensor
     lower, failed = torch.linalg.cholesky_ex(covariance)
     pivots = lower.diagonal()
     if not bool(failed) and bool(pivots.min() > _SINGULAR * pivots.max()):
