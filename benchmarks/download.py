@@ -3,6 +3,7 @@
 Pictures of 55 KB come from a server in a process of its own on loopback. The same server is asked
 by a bare aiohttp loop, which reads the bytes and does nothing else: no robots.txt, no checks, no
 file, no journal. Ours runs with politeness switched off, for it is the machinery that is measured.
+Once the server answers at once, which is more than any network does, and once after 20 ms.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
@@ -28,6 +28,7 @@ from dcgan_assets.scraping.wanted import Limits, Wanted
 PICTURE_BYTES = 55_000
 AT_ONCE = 32
 COUNTS = (1_000, 20_000)
+WAITS = (0, 20)  # ms
 
 
 def picture(number: int) -> bytes:
@@ -40,7 +41,9 @@ def picture(number: int) -> bytes:
 async def answer(request: web.Request) -> web.Response:
     if request.path == "/robots.txt":
         raise web.HTTPNotFound
-    return web.Response(body=picture(int(request.path[1:])), content_type="image/jpeg")
+    _, wait, number = request.path.split("/")
+    await asyncio.sleep(int(wait) / 1000)
+    return web.Response(body=picture(int(number)), content_type="image/jpeg")
 
 
 def serve(pipe: Connection) -> None:
@@ -58,26 +61,26 @@ def serve(pipe: Connection) -> None:
     asyncio.run(forever())
 
 
-async def bare(port: int, count: int) -> None:
-    """Ask for so many pictures, `AT_ONCE` at a time."""
+async def bare(port: int, count: int, wait: int) -> None:
+    """Ask for so many pictures, `AT_ONCE` at a time; each is answered after `wait` ms."""
     numbers = iter(range(count))
     async with aiohttp.ClientSession() as session:
 
         async def loop() -> None:
             for number in numbers:
-                async with session.get(f"http://127.0.0.1:{port}/{number}") as response:
+                async with session.get(f"http://127.0.0.1:{port}/{wait}/{number}") as response:
                     assert len(await response.read()) > 0.99 * PICTURE_BYTES
 
         await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
 
 
-def pictures(port: int, count: int) -> Iterator[Wanted]:
+def pictures(port: int, count: int, wait: int) -> Iterator[Wanted]:
     for number in range(count):
-        address = f"http://127.0.0.1:{port}/{number}"
+        address = f"http://127.0.0.1:{port}/{wait}/{number}"
         yield Wanted(f"{number:08}", address, f"{number:040x}", "CC0", "Ada", "Ada", "Q42", "Ada")
 
 
-def ours(port: int, count: int) -> None:
+def ours(port: int, count: int, wait: int) -> None:
     limits = Limits(
         "benchmark@dcgan.test",
         concurrency=AT_ONCE,
@@ -89,7 +92,7 @@ def ours(port: int, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         out.mkdir()
-        packed = download(pictures(port, count), Path(folder) / "work", out, limits)
+        packed = download(pictures(port, count, wait), Path(folder) / "work", out, limits)
         assert packed is not None
         assert packed.kept == count
 
@@ -107,7 +110,7 @@ def timed(contender: Callable[[], None], spent: list[float]) -> Callable[[], Non
 
 def peak_memory(port: int, count: int) -> float:
     """Most resident memory in MiB of a process of its own that downloads so many."""
-    code = f"from benchmarks.download import ours; ours({port}, {count})"
+    code = f"from benchmarks.download import ours; ours({port}, {count}, 0)"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     watched, peak = psutil.Process(process.pid), 0
     while process.poll() is None:
@@ -132,11 +135,14 @@ def main() -> None:
     server.start()
     try:
         port, count = here.recv(), arguments.count
-        spent: dict[str, list[float]] = {"bare": [], "ours": []}
-        contenders: dict[str, Any] = {
-            "bare": timed(lambda: asyncio.run(bare(port, count)), spent["bare"]),
-            "ours": timed(lambda: ours(port, count), spent["ours"]),
-        }
+        spent: dict[str, list[float]] = {}
+        contenders: dict[str, Callable[[], None]] = {}
+        for wait in WAITS:
+            fetchers = {"bare": lambda w=wait: asyncio.run(bare(port, count, w))}
+            fetchers["ours"] = lambda w=wait: ours(port, count, w)
+            for name, fetcher in fetchers.items():
+                spent[f"{name} {wait}"] = []
+                contenders[f"{name} {wait}"] = timed(fetcher, spent[f"{name} {wait}"])
         seconds = interleaved(contenders, arguments.runs)
         memory = {f"peak MiB, {many:,} addresses": [peak_memory(port, many)] for many in COUNTS}
     finally:
@@ -150,11 +156,22 @@ def main() -> None:
             "in ours": "robots.txt, checks, SHA-256, files, journal, and packing to a tar",
         },
         {
-            "bare aiohttp, images/s": [count / one for one in seconds["bare"]],
-            "ours, images/s": [count / one for one in seconds["ours"]],
-            "ours to bare": ratios(seconds["bare"], seconds["ours"]),
-            "bare, CPU ms a picture": [1000 * one / count for one in spent["bare"][1:]],
-            "ours, CPU ms a picture": [1000 * one / count for one in spent["ours"][1:]],
+            **{
+                f"{name.split()[0]}, answers after {name.split()[1]} ms, images/s": [
+                    count / one for one in values
+                ]
+                for name, values in seconds.items()
+            },
+            **{
+                f"ours to bare, answers after {wait} ms": ratios(
+                    seconds[f"bare {wait}"], seconds[f"ours {wait}"]
+                )
+                for wait in WAITS
+            },
+            **{
+                f"{name}, CPU ms a picture": [1000 * one / count for one in spent[f"{name} 0"][1:]]
+                for name in ("bare", "ours")
+            },
             **memory,
             "MiB more at 20 times the addresses": [most - least],
         },
