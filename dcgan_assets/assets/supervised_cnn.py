@@ -132,7 +132,7 @@ def _draw(trials: list[dict[str, Any]], path: Path) -> None:
         axis.scatter([trial[name] for trial in trials], errors, s=14)
         axis.axhline(_PAPER, color="grey", linewidth=0.8, linestyle="--")
         axis.set(xlabel=name)
-        if name in ("learning_rate", "l2", "batch"):
+        if name in ("learning_rate", "l2"):
             axis.set_xscale("log")
     figure.axes[0].set_ylabel("validation error, %\n(dashed: the paper's best)")
     figure.savefig(path, dpi=90)

@@ -86,4 +86,4 @@ def _draw_layers(axis: Any, panels: Panels) -> None:
     axis.set(
         title="which layer knows most: its columns alone", xlabel="layer of D", ylabel="accuracy, %"
     )
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(loc="lower right", framealpha=0.9)

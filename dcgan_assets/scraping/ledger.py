@@ -171,7 +171,7 @@ class Ledger:
         self._path = folder / "ledger.sqlite"
         self._is_removed = is_removed
         # Transactions are begun and ended here alone.
-        self._base = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+        self._base = sqlite3.connect(self._path, timeout=0.1, isolation_level=None)
 
     def __enter__(self) -> Ledger:
         try:
