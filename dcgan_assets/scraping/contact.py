@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, version
 
-import aiohttp
-
 from dcgan_models.errors import UserError
 
 # The name that robots.txt and X-Robots-Tag know us by.
@@ -51,7 +49,7 @@ def user_agent(contact: str | None) -> str:
         raise UserError(f"photos: {error}") from None
     if _MAIL.fullmatch(checked):
         checked = f"mailto:{checked.removeprefix('mailto:')}"
-    return f"{PRODUCT}/{_version()} ({checked}) aiohttp/{aiohttp.__version__}"
+    return f"{PRODUCT}/{_version()} ({checked}) aiohttp/{version('aiohttp')}"
 
 
 def _version() -> str:
