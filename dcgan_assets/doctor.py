@@ -122,8 +122,8 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
         params = workspace.params
     except UserError:
         return
-    own = ("mnist", "lsun", "imagenet", "cifar10", "svhn")
-    groups: dict[str, Any] = {name: getattr(params, name) for name in own} | params.groups
+    own = {name: section for name, section in params if hasattr(section, "images")}
+    groups: dict[str, Any] = own | params.groups
     for name, group in groups.items():
         section = group.images
         if section.path is not None:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup
 from dcgan_assets.sections import Count, Positive, Section, Seed
+from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
 
 SIDE = 32
@@ -152,6 +153,14 @@ class SupervisedCnn(Section):
     per_class: Count
     validation: Count
     seed: Seed = 42
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            self.resolved()
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self
 
     def resolved(self) -> Preset:
         """The preset at this width."""

@@ -18,6 +18,7 @@ from small_generator import publish_generator
 
 from dcgan_assets.cli import main
 from dcgan_assets.params import profile_text
+from dcgan_assets.workspace import Workspace
 from dcgan_models.presets import PRESETS
 
 COMMANDS = ("annotate", "doctor", "dvc-sync", "init", "materialize", "presets", "sample", "ui")
@@ -150,8 +151,9 @@ def test_sample_from_a_generator_that_is_not_whole(root: Path) -> None:
 
 
 def test_annotate_without_a_group_or_its_generator(root: Path) -> None:
+    names = ", ".join(Workspace(root).params.trained_groups())
     line = refusal("--root", root, "annotate", "lsn")
-    assert line == "error: unknown group 'lsn'; groups with a generator: mnist, lsun"
+    assert line == f"error: unknown group 'lsn'; groups with a generator: {names}"
     for outside in ("../lsun", "/etc", ""):
         assert "unknown group" in refusal("--root", root, "annotate", outside)
     line = refusal("--root", root, "annotate", "lsun")

@@ -13,10 +13,12 @@ from click.testing import CliRunner
 
 from dcgan_assets.cli import main
 from dcgan_assets.doctor import Finding, examine
-from dcgan_assets.params import profile_text
+from dcgan_assets.params import profile_text, validate_params
 from dcgan_assets.workspace import Workspace
 
 INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]
+SAMPLE = validate_params(yaml.safe_load(profile_text("sample")), "sample")
+GROUPS = [name for name, section in SAMPLE if hasattr(section, "images")]
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_the_installation_alone() -> None:
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params())
-    assert list(found) == [*INSTALLATION, "disk", "params.yaml", "mnist", "lsun"]
+    assert list(found) == [*INSTALLATION, "disk", "params.yaml", *GROUPS]
     assert found["params.yaml"] == Finding("ok", "params.yaml", "profile sample")
     assert found["mnist"] == Finding("ok", "mnist", "source: packaged")
     assert "GB free" in found["disk"].detail
@@ -113,7 +115,7 @@ def test_the_command_prints_a_line_each_and_fails_where_one_does(
     assert well.exit_code == 0
     assert [line.split()[1] for line in well.stdout.splitlines()] == [
         *INSTALLATION,
-        *("disk", "params.yaml", "mnist", "lsun"),
+        *("disk", "params.yaml", *GROUPS),
     ]
     write_params(train=0)
     ill = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])

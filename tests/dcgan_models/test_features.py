@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -319,3 +320,20 @@ def test_a_column_that_is_constant_in_each_block_alone_is_not_constant() -> None
     summary.add(features[:10])
     summary.add(features[10:])
     assert summary.constant_columns() == []
+
+
+def test_the_table_of_columns_in_the_docs_is_derived_from_the_preset() -> None:
+    page = Path(__file__).parents[2] / "docs" / "features.md"
+    rows = re.findall(
+        r"^\| (\d), 3x3.*\| (\d+) of (\d+)x\3 \| (\d)x\4 \| ([\d,]+) \|$",
+        page.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    written = [tuple(int(value.replace(",", "")) for value in row) for row in rows]
+    wanted = preset("imagenet32")
+    sides = [shape[1] for shape in wanted.discriminator_shapes()[1:-1]]
+    assert written == [
+        (layer.number, layer.channels, side, layer.pool[0], layer.stop - layer.start)
+        for layer, side in zip(feature_layers(wanted), sides, strict=True)
+    ]
+    assert sum(row[-1] for row in written) == feature_count(wanted) == 28_672

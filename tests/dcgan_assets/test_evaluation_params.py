@@ -1,0 +1,113 @@
+"""The sections of imagenet, cifar10 and svhn: every mistake is one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from test_params import Edit, edited, refusal
+
+from dcgan_assets.evaluation_params import SupervisedCnn
+from dcgan_assets.params import PROFILES, profile_text, validate_params
+from dcgan_models.features import feature_count
+from dcgan_models.presets import preset
+
+
+def params(profile: str) -> Any:
+    return validate_params(yaml.safe_load(profile_text(profile)), profile)
+
+
+def test_the_paper_profile_measures_as_the_paper_does() -> None:
+    paper = params("paper")
+    assert paper.cifar10.svm_scores.per_class == 400
+    assert paper.svhn.svm_scores.per_class == 100
+    assert paper.svhn.svm_scores.validation == 10_000
+    assert paper.svhn.svm_scores.choosing_draws == 10
+    assert paper.svhn.svm_scores.draws == 100
+    assert paper.svhn.svm_scores.costs == (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+    assert paper.svhn.supervised_cnn.trials == 64
+    assert paper.svhn.supervised_cnn.resolved() == preset("svhn32")
+    for group in (paper.imagenet, paper.svhn):
+        assert (
+            group.candidate.resolved().discriminator == preset(group.candidate.preset).discriminator
+        )
+    assert feature_count(paper.imagenet.candidate.resolved()) == 28_672
+    assert (paper.imagenet.samples.rows, paper.imagenet.samples.columns) == (20, 20)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_an_own_test_set(profile: str) -> None:
+    found = params(profile)
+    stand_in = profile == "sample"
+    for group in (found.cifar10, found.svhn):
+        assert (group.images.test is not None) == stand_in
+        assert group.images.source != "folder"
+
+
+def test_the_search_counts_with_the_whole_preset() -> None:
+    section = SupervisedCnn(
+        preset="svhn32", width=0.5, epochs=1, trials=1, per_class=1, validation=1
+    )
+    assert section.identity()["preset"] == preset("svhn32").with_overrides(width=0.5).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        pytest.param(
+            lambda c: c["imagenet"]["images"].update(size=64),
+            ["imagenet: ", "64"],
+            id="a D that looks at other sizes",
+        ),
+        pytest.param(
+            lambda c: c["imagenet"]["samples"].update(order="best"),
+            ["imagenet.samples.order", "'drawn' or 'score'"],
+            id="unknown order",
+        ),
+        pytest.param(
+            lambda c: c["cifar10"]["images"].update(source="folder"),
+            ["cifar10.images: ", "`path` is needed with `source: folder`"],
+            id="folder without path",
+        ),
+        pytest.param(
+            lambda c: c["cifar10"]["images"].pop("test"),
+            ["cifar10.images: ", "`train` and `test` are needed with the packaged stand-in"],
+            id="stand-in without size",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["images"].update(extra=True),
+            ["svhn.images: ", "`extra` goes with `source: folder` or `source: download`"],
+            id="extra of a stand-in",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["features"].update(discriminator="cifar10"),
+            ["svhn.features.discriminator", "'cifar10'"],
+            id="nobody's discriminator",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["svm_scores"].update(costs=[0.1, 0]),
+            ["svhn.svm_scores.costs.1", "greater than 0"],
+            id="C of zero",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["svm_scores"].update(costs=[]),
+            ["svhn.svm_scores.costs"],
+            id="no C",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["supervised_cnn"].update(per_class=41),
+            ["svhn: ", "supervised_cnn.per_class is 41 and svm_scores.per_class 40"],
+            id="a control with other labels",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["supervised_cnn"].update(preset="svhn33"),
+            ["svhn.supervised_cnn", "unknown preset 'svhn33'"],
+            id="unknown preset of the control",
+        ),
+    ],
+)
+def test_mistakes(edit: Edit, words: list[str]) -> None:
+    line = refusal(edited(edit))
+    for word in words:
+        assert word in line
