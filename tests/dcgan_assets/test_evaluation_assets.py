@@ -24,7 +24,7 @@ from dcgan_assets import results
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
 from dcgan_assets.params import profile_text
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 from dcgan_assets.workspace import Workspace
 from dcgan_models import load_discriminator, load_generator
 from dcgan_models.feature_table import FeatureTable

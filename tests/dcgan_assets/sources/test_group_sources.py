@@ -26,7 +26,7 @@ from dcgan_assets.group_params import GroupImages
 from dcgan_assets.params import profile_text
 from dcgan_assets.sources import cifar10
 from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 from dcgan_models.files import read_json
 
 

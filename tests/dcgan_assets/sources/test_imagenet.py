@@ -22,7 +22,7 @@ from dcgan_assets.sources import imagenet as imagenet_module
 from dcgan_assets.sources.imagenet import ImageNetTar, ImageNetTree, imagenet
 from dcgan_assets.sources.ingest import ingest
 from dcgan_assets.sources.items import Item, Source, Unread, forget_listings
-from dcgan_assets.sources.readers import close_workers
+from dcgan_assets.sources.workers import close_workers
 
 CLASSES = ("n01440764", "n02105855", "n15075141")
 Pictures = Mapping[str, Mapping[str, bytes]]
