@@ -169,8 +169,8 @@ def measure_all_labels(
     split: Split,
     costs: Sequence[float],
     *,
-    columns: slice = slice(None),
     device: str = "auto",
+    on_fit: Callable[[float], None] = lambda cost: None,
 ) -> Scores:
     """Choose C by fits to the pool, then fit pool and validation pictures together, and test.
 
@@ -180,17 +180,22 @@ def measure_all_labels(
         features: A `FeatureTable`, or an array (n, p).
         labels: (n,).
         costs: The grid of C.
+        device: As for `L2SVM`.
+        on_fit: Called after each of the fits, with its C: one more than there are costs.
 
     Raises:
         SVMInputError: As `fit_path` raises it.
     """
-    models = fit_path(Rows(features, split.pool, columns), labels[split.pool], costs, device=device)
-    validation = Rows(features, split.validation, columns)
+
+    def fit(rows: Numbers, grid: Sequence[float]) -> list[L2SVM]:
+        return fit_path(Rows(features, rows), labels[rows], grid, device=device, on_fit=on_fit)
+
+    models = fit(split.pool, costs)
+    validation = Rows(features, split.validation)
     validation_errors, _ = _errors(models, validation, labels[split.validation])
     cost = costs[int(validation_errors.argmin())]
-    both = np.sort(np.concatenate([split.pool, split.validation]))
-    last = fit_path(Rows(features, both, columns), labels[both], [cost], device=device)
-    errors, predictions = _errors(last, Rows(features, split.test, columns), labels[split.test])
+    last = fit(np.sort(np.concatenate([split.pool, split.validation])), [cost])
+    errors, predictions = _errors(last, Rows(features, split.test), labels[split.test])
     return Scores(cost, validation_errors, errors, predictions)
 
 

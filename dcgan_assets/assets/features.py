@@ -74,12 +74,23 @@ def make_features(work: Work) -> Outcome:
         metadata={
             "dagster/row_count": len(pictures),
             "dagster/column_schema": shown.table_schema(feature_schema(columns.num_rows)),
+            "dagster/column_lineage": _lineage(work, [layer.summary.layer for layer in layers]),
             "columns": columns.num_rows,
             "layers": shown.table([_rounded(layer.record()) for layer in layers]),
             **facts,
         },
         verdicts=_judge([layer.summary for layer in layers]),
     )
+
+
+def _lineage(work: Work, layers: list[int]) -> Any:
+    """Which layers of which discriminator, and which columns of `images`, the table is made of."""
+    import dagster as dg
+
+    images, *networks = map(dg.AssetKey.from_user_string, work.step.inputs)
+    same = {name: [dg.TableColumnDep(images, name)] for name in ("key", "label", "split")}
+    made = [dg.TableColumnDep(key, f"layer {layer}") for key in networks for layer in layers]
+    return dg.MetadataValue.column_lineage(dg.TableColumnLineage({**same, "features": made}))
 
 
 def _neighbours(work: Work, pictures: PixelStore) -> dict[str, Any]:

@@ -55,24 +55,12 @@ _DCGAN_SVHN = 22.48
 
 def make_table_1(work: Work) -> Outcome:
     """CIFAR-10: accuracy with all labels, and with a few of each class."""
-    from dcgan_models.protocols import measure_all_labels
-
     section: SvmScores = work.section
     rows = []
     with _opened(work) as data:
         few = data.few_labels()
         for name, paper in ((TRAINED, _DCGAN_TABLE_1), (RANDOM, None), (PIXELS, None)):
-            work.log(f"{name}: {len(section.costs)} values of C with all labels")
-            every = data.measured(
-                name,
-                lambda features: measure_all_labels(
-                    features,
-                    data.labels,
-                    data.split,
-                    section.costs,
-                    device=work.params.machine.device,
-                ),
-            )
+            every = data.all_labels(name)
             rows.append(_all_labels_row(f"{name}, all labels", every, paper and paper[0]))
             rows.append(
                 _drawn_row(
@@ -186,6 +174,25 @@ class _Data:
         from dcgan_models.protocols import pooled
 
         return pooled([measure(features) for features in self.features[name]])
+
+    def all_labels(self, name: str) -> Any:
+        """The protocol with all labels, on all columns of a kind."""
+        from dcgan_models.protocols import measure_all_labels
+
+        costs, device = self.section.costs, self.work.params.machine.device
+        fits = (len(costs) + 1) * len(self.features[name])
+        with self.work.progress(fits, f"fits, {name}, all labels") as bar:
+
+            def fitted(cost: float) -> None:
+                self._look_for_stop()
+                bar.update()
+
+            return self.measured(
+                name,
+                lambda x: measure_all_labels(
+                    x, self.labels, self.split, costs, device=device, on_fit=fitted
+                ),
+            )
 
     def few_labels(self) -> dict[str, Any]:
         """The protocol with a few labels, on all columns of each kind."""

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from PIL import Image
 from sklearn.svm import LinearSVC
 from test_groups import figure, materialize, materialize_well, refusal, tiles
-from test_mnist_assets import meta
+from test_mnist_assets import meta, read_metadata
 
 from dcgan_assets import results
 from dcgan_assets.catalogue import open_catalogue
@@ -66,6 +66,9 @@ def write_params(
             curve_draws=2,
             random_networks=2,
         )
+    params["svhn"]["supervised_cnn"].update(
+        width=0.04, epochs=2, trials=2, validation=50, per_class=PER_CLASS
+    )
     edit(params)
     (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
@@ -149,6 +152,9 @@ def test_features_are_those_of_the_named_discriminator(root: Path, group: str, w
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
     exported = pq.read_table(folder / "features.parquet")
     np.testing.assert_array_equal(np.array(exported["features"].to_pylist(), np.float16), found)
+    lineage = read_metadata(meta(root, f"{group}/features"), "dagster/column_lineage")
+    layers = len(set(table.columns["layer"].to_pylist()))
+    assert len(lineage.deps_by_column["features"]) == layers
     assert Image.open(folder / "neighbours.png").size == (32 * 10 + 4, 320)
 
 
@@ -184,6 +190,16 @@ def test_the_papers_numbers_stand_beside_ours(root: Path) -> None:
         assert figure(root / f"results/{group}/svm_scores/figure.png").shape[1] > 800
         left = {path.name for path in (root / f"results/{group}/svm_scores").iterdir()}
         assert left == {"result.json", "figure.png", "_meta.json"}
+
+
+def test_the_supervised_network_is_the_best_trial(root: Path) -> None:
+    row = rows_of(root, "svhn/supervised_cnn")[
+        f"supervised CNN, {PER_CLASS} a class, best validation error"
+    ]
+    trials = pq.read_table(root / "results/svhn/supervised_cnn/trials.parquet").to_pylist()
+    assert len(trials) == 2
+    assert row.value == pytest.approx(100 * min(t["validation_error"] for t in trials), abs=0.01)
+    assert (row.paper, row.n) == (28.87, 50)
 
 
 def test_figure_11_begins_with_what_d_finds_most_real(root: Path) -> None:

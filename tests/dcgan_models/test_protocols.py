@@ -81,7 +81,9 @@ def test_few_labels_as_a_loop_around_linear_svc_finds_them() -> None:
 def test_all_labels_are_fitted_with_the_validation_pictures_in_the_end() -> None:
     features, labels = planted(noise=0.8)
     split, costs = some_split(), [0.001, 0.1]
-    found = measure_all_labels(features, labels, split, costs)
+    fitted: list[float] = []
+    found = measure_all_labels(features, labels, split, costs, on_fit=fitted.append)
+    assert fitted == [*costs, found.cost]
     both = np.concatenate([split.pool, split.validation])
     model = LinearSVC(C=found.cost, tol=1e-6, max_iter=20_000).fit(features[both], labels[both])
     expected = (model.predict(features[split.test]) != labels[split.test]).mean()
