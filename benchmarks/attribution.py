@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.harness import interleaved, options, ratios, report
-from dcgan_models.attribution import guided_backpropagation, random_filters, top_activations
+from dcgan_models.attribution import guided_backpropagation, top_activations
 from dcgan_models.data import PixelStore, write_dataset
-from dcgan_models.networks import picture_batches
+from dcgan_models.networks import picture_batches, untrained_discriminator
 from dcgan_models.presets import preset
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     n = arguments.pictures
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder), n, chosen.image[1])
-        discriminator = random_filters(chosen, store.gather(range(128)), 0).to(device)
+        discriminator = untrained_discriminator(chosen, store.gather(range(128)), 0).to(device)
         inputs = list(picture_batches(discriminator, store, arguments.batch))
 
         def scan() -> None:

@@ -29,8 +29,6 @@ from dcgan_models.errors import UserError
 from dcgan_models.networks import (
     Block,
     Discriminator,
-    fix_statistics,
-    initialise,
     picture_batches,
 )
 from dcgan_models.presets import Preset, ReceptiveField, receptive_fields
@@ -100,14 +98,6 @@ def last_convolution(preset: Preset) -> int:
 def receptive_field(preset: Preset) -> ReceptiveField:
     """What a unit of D's last convolution sees: 61 pixels wide, 16 apart, for `lsun64`."""
     return receptive_fields(preset.discriminator)[last_convolution(preset)]
-
-
-def random_filters(preset: Preset, pictures: Pixels | PixelStore, seed: int) -> Discriminator:
-    """The baseline of Figure 5: D as it was before training, its statistics those of `pictures`."""
-    discriminator = Discriminator(preset)
-    initialise(discriminator, torch.Generator().manual_seed(seed))
-    fix_statistics(discriminator, pictures)
-    return discriminator
 
 
 def visualise_filters(

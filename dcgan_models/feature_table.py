@@ -235,8 +235,8 @@ class FeatureTable:
         """The rows of a split, ascending."""
         return np.flatnonzero(self.splits == split)
 
-    def gather(self, rows: npt.ArrayLike) -> Features:
-        """Copy rows out: float16 (len(rows), columns), in the order asked.
+    def gather(self, rows: npt.ArrayLike, columns: slice = slice(None)) -> Features:
+        """Copy rows, or some columns of them, out: float16 (len(rows), columns), as asked.
 
         Raises:
             IndexError: There is no such row.
@@ -244,11 +244,12 @@ class FeatureTable:
         rows = np.asarray(rows, dtype=np.intp)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
-        found = np.empty((len(rows), self.columns.num_rows), np.float16)
+        width = len(range(*columns.indices(self.columns.num_rows)))
+        found = np.empty((len(rows), width), np.float16)
         numbers = np.searchsorted(self._ends, rows, side="right")
         for number, part in enumerate(self.parts):
             here = np.flatnonzero(numbers == number)
-            found[here] = part[rows[here] - (self._ends[number] - len(part))]
+            found[here] = part[rows[here] - (self._ends[number] - len(part)), columns]
         return found
 
     @cached_property

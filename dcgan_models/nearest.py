@@ -6,7 +6,7 @@ The stream is never held, so ten million references need no more memory than ten
 
 How it stays exact at the speed of a float32 matrix product: for a query q and a reference r the
 product proposes |r|^2 - 2 q.r, the squared distance less |q|^2, with an error below a proven
-bound (`_rounding_bound`). References that the bound cannot tell from the best so far are measured
+bound (`rounding_bound`). References that the bound cannot tell from the best so far are measured
 again as a sum of squared differences in float64, and only that sum decides.
 """
 
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,32 +22,24 @@ import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
-
-
-class _Sizes(NamedTuple):
-    """How the work is cut: `queries` x `references` to a product, `pairs` measured at a time."""
-
-    queries: int
-    references: int
-    pairs: int
-
-
-# On a CPU the 16 MiB of scores stay in the cache for the search that follows, and so few pairs stay
-# on one thread, where waking a second costs more than it brings. A GPU wants large steps.
-_SIZES = {"cpu": _Sizes(2048, 2048, 40), "cuda": _Sizes(16384, 4096, 16384)}
+from dcgan_models.exact_distances import (
+    SIZES,
+    checked_norms,
+    describe,
+    full_precision,
+    rounding_bound,
+    squared_distances,
+)
 
 # References after which the near-ties are measured: most of them are beaten by then.
 _SPAN = 65536
 
 # Scores are searched in two steps, the lowest of each stretch first: only stretches that hold a
-# near-tie are looked at score by score. Divides `_Sizes.references`.
+# near-tie are looked at score by score. Divides `Sizes.references`.
 _STRETCH = 128
 
 # From this many near-ties per query on, a float64 product is cheaper than measuring them all.
 _CROWD = 4
-
-# Up to this norm no score can overflow: |r|^2 + 2 |q| |r| stays far below float32's 3.4e38.
-_LARGEST_NORM = 1e18
 
 
 def flat_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
@@ -131,7 +121,7 @@ def nearest_neighbour_errors(
     """
     if query_labels.shape != queries.shape[:1] or query_labels.dtype != torch.int64:
         raise UserError(
-            f"query labels are {_kind(query_labels)}; the queries need int64 "
+            f"query labels are {describe(query_labels)}; the queries need int64 "
             f"{tuple(queries.shape[:1])}"
         )
     marks = sorted(set(checkpoints))
@@ -188,18 +178,20 @@ class _Search:
 
     def __init__(self, queries: Tensor) -> None:
         if queries.ndim != 2 or queries.numel() == 0 or queries.dtype != torch.float32:
-            raise UserError(f"queries are {_kind(queries)}; they must be float32 (q, d), not empty")
+            raise UserError(
+                f"queries are {describe(queries)}; they must be float32 (q, d), not empty"
+            )
         count, device = len(queries), queries.device
         self.seen = 0
         self._queries = queries.detach()
-        _checked_norms(self._queries, "query", 0)
+        checked_norms(self._queries, "query", 0)
         self._norms = torch.linalg.vector_norm(self._queries, dim=1, dtype=torch.float64)
         self.nearest = Neighbours(
             index=torch.zeros(count, dtype=torch.int64, device=device),
             label=torch.zeros(count, dtype=torch.int64, device=device),
             squared_distance=torch.full((count,), torch.inf, dtype=torch.float64, device=device),
         )
-        self._sizes = _SIZES[device.type]
+        self._sizes = SIZES[device.type]
         tile = min(self._sizes.queries, count), self._sizes.references
         self._space = torch.empty(tile, dtype=torch.float32, device=device)
 
@@ -208,12 +200,12 @@ class _Search:
         d = self._queries.shape[1]
         if pixels.shape[1:] != (d,) or pixels.dtype != torch.float32:
             raise UserError(
-                f"block at reference {self.seen}: pixels are {_kind(pixels)}; queries of {d} "
+                f"block at reference {self.seen}: pixels are {describe(pixels)}; queries of {d} "
                 f"pixels need float32 (n, {d})"
             )
         if labels.shape != pixels.shape[:1] or labels.dtype != torch.int64:
             raise UserError(
-                f"block at reference {self.seen}: labels are {_kind(labels)}; {len(pixels)} "
+                f"block at reference {self.seen}: labels are {describe(labels)}; {len(pixels)} "
                 f"references need int64 ({len(pixels)},)"
             )
 
@@ -223,8 +215,8 @@ class _Search:
         for start in range(0, len(pixels), _SPAN):
             span = pixels[start : start + _SPAN].to(self._queries.device)
             names = labels[start : start + _SPAN].to(self._queries.device)
-            norms = _checked_norms(span, "reference", self.seen)
-            with _full_precision():
+            norms = checked_norms(span, "reference", self.seen)
+            with full_precision():
                 rows, columns = self._near_ties(span, norms)
             self._measure(rows, span, columns, names)
             self.seen += len(span)
@@ -252,7 +244,7 @@ class _Search:
 
     def _measure(self, rows: Tensor, span: Tensor, columns: Tensor, names: Tensor) -> None:
         """Measure pairs of a query and a reference in float64 and keep what is nearer."""
-        distances = _squared_distances(self._queries, rows, span, columns, self._sizes.pairs)
+        distances = squared_distances(self._queries, rows, span, columns, self._sizes.pairs)
         best = self.nearest
         nearest = torch.full_like(best.squared_distance, torch.inf)
         nearest.scatter_reduce_(0, rows, distances, "amin")
@@ -319,7 +311,7 @@ def _propose(
     torch.addmm(norms.square(), queries, block.T, alpha=-2, out=scores[:, : len(block)])
     scores[:, len(block) :] = torch.inf
     lows = scores.view(len(queries), -1, _STRETCH).amin(dim=2)
-    bound = _rounding_bound(query_norms, norms, queries.shape[1])
+    bound = rounding_bound(query_norms, norms, queries.shape[1])
     torch.minimum(ceiling, lows.amin(dim=1) + bound, out=ceiling)
     cut = (ceiling + bound).to(scores.dtype)
     cut = torch.nextafter(cut, torch.full_like(cut, torch.inf))  # never rounded down
@@ -333,81 +325,3 @@ def _propose(
     rows = row.index_select(0, hit)
     columns = stretch.index_select(0, hit) * _STRETCH + offset
     return rows, columns, near.masked_select(close) - bound.index_select(0, rows)
-
-
-def _rounding_bound(query_norms: Tensor, norms: Tensor, d: int) -> Tensor:
-    """How far a score |r|^2 - 2 q.r may lie from its true value: float64 (q,), for every r.
-
-    With u the unit roundoff and g = k u / (1 - k u), a sum of k products, added in any order and
-    with or without fused multiply-adds, is off by at most g times the sum of their magnitudes
-    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); for q.r that sum is at
-    most |q| |r|. The norms, their squares and the product are then off by less than
-    2 k u |r| (|r| + |q|) with k = d + 8, but for terms in u^2: the factor 2.5 covers those up to a
-    million pixels. The last term covers |q|^2 and the distances, which are rounded in float64,
-    and the small addend to |r| what underflow may lose.
-    """
-    k = d + 8
-    unit, unit_64 = (torch.finfo(dtype).eps / 2 for dtype in (norms.dtype, torch.float64))
-    longest = norms.max().double() + math.sqrt(d) * 2.0**-50
-    reach = query_norms + longest
-    return 2.5 * k * unit * longest * reach + 4 * k * unit_64 * reach.square()
-
-
-def _squared_distances(
-    queries: Tensor, rows: Tensor, block: Tensor, columns: Tensor, step: int
-) -> Tensor:
-    """Squared distances of pairs, float64 (p,), each summed in one fixed order.
-
-    Folding the halves onto each other is the same chain of additions for every pair, whichever
-    others it is measured with and wherever. A library's own sum picks its order by shape and
-    device, and the copies of a reference could then differ in the last bit.
-    """
-    distances = torch.empty(len(rows), dtype=torch.float64, device=queries.device)
-    space = distances.new_empty(2, step, queries.shape[1])
-    for start in range(0, len(rows), step):
-        piece = slice(start, start + step)
-        terms, others = space[:, : len(rows[piece])]
-        terms.copy_(queries.index_select(0, rows[piece]))
-        others.copy_(block.index_select(0, columns[piece]))
-        terms.sub_(others).square_()
-        while terms.shape[1] > 1:
-            half = terms.shape[1] // 2
-            terms[:, :half] += terms[:, -half:]
-            terms = terms[:, : terms.shape[1] - half]
-        distances[piece] = terms.squeeze(1)
-    return distances
-
-
-def _checked_norms(rows: Tensor, what: str, first: int) -> Tensor:
-    """Euclidean norms of (n, d) rows, (n,); a row that is not finite or far too large is refused.
-
-    `what` and `first`, the position of the first row in its stream, serve the message.
-    """
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
-    fine = norms <= _LARGEST_NORM  # false for NaN as well
-    if not fine.all():
-        position = first + int((~fine).nonzero()[0])
-        raise UserError(
-            f"{what} {position} has a value that is not finite, or a norm above "
-            f"{_LARGEST_NORM:g}; pixels must be finite, usually in [0, 1]"
-        )
-    return norms
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep float32 products float32: the caller may have allowed TF32 or bfloat16 in them."""
-    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
-    allowed = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, allowed, strict=True):
-            backend.fp32_precision = precision
-
-
-def _kind(tensor: Tensor) -> str:
-    """A tensor's dtype and shape, for messages."""
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

@@ -405,6 +405,19 @@ def fix_statistics(
     estimate_statistics(discriminator, ((images, None) for images in inputs))
 
 
+def untrained_discriminator(
+    preset: Preset, pictures: Pixels | PixelStore, seed: int, device: torch.device | str = "cpu"
+) -> Discriminator:
+    """D as it is before training, its statistics those of `pictures`: what learning is held to.
+
+    The baseline of Figure 5 (random filters), and the control of Table 1.
+    """
+    discriminator = Discriminator(preset)
+    initialise(discriminator, torch.Generator().manual_seed(seed))
+    fix_statistics(discriminator.to(device), pictures)
+    return discriminator
+
+
 def picture_batches(
     discriminator: Discriminator,
     pictures: Pixels | PixelStore,

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_models.errors import UserError
+from dcgan_models.feature_table import FeatureTable
 from dcgan_models.svm import L2SVM, draw_labelled, fit_path, predict_all
 
 Numbers = npt.NDArray[np.int64]
@@ -36,12 +37,14 @@ class Rows:
 
     def __init__(self, features: Any, rows: Numbers, columns: slice = slice(None)) -> None:
         """Take rows of a `FeatureTable` or of an array (n, p)."""
-        self._gather = features.gather if hasattr(features, "gather") else features.__getitem__
-        self._rows, self._columns = rows, columns
+        self._features, self._rows, self._columns = features, rows, columns
         self.shape = (len(rows), self[:1].shape[1])
 
     def __getitem__(self, part: slice) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = self._gather(self._rows[part])[:, self._columns]
+        rows = self._rows[part]
+        if isinstance(self._features, FeatureTable):
+            return self._features.gather(rows, self._columns)
+        found: npt.NDArray[Any] = self._features[rows, self._columns]
         return found
 
 
@@ -91,19 +94,6 @@ class Scores:
     predictions: npt.NDArray[np.int64]
 
 
-def pooled(scores: Sequence[Scores]) -> Scores:
-    """The scores of several networks as one: all their draws, the mean validation errors.
-
-    The cost is the first network's: each was tested with its own.
-    """
-    return Scores(
-        scores[0].cost,
-        np.mean([one.validation_errors for one in scores], axis=0),
-        np.concatenate([one.errors for one in scores]),
-        np.concatenate([one.predictions for one in scores]),
-    )
-
-
 @dataclass(frozen=True)
 class FewLabels:
     """A protocol: so many labelled pictures of each class, drawn again and again.
@@ -120,6 +110,28 @@ class FewLabels:
     draws: int
     seed: int
     device: str = "auto"
+
+    @property
+    def choosing_seeds(self) -> list[int]:
+        """Seeds of the draws over which C is chosen."""
+        return self._seeds(0, self.choosing)
+
+    @property
+    def test_seeds(self) -> list[int]:
+        """Seeds of the draws that are tested; more draws begin with the same ones."""
+        return self._seeds(1, self.draws)
+
+    def _seeds(self, stream: int, count: int) -> list[int]:
+        state = np.random.SeedSequence((self.seed, stream)).generate_state(count)
+        return [int(seed) for seed in state]
+
+    def labelled(self, labels: Numbers, split: Split, seed: int) -> Numbers:
+        """The rows of one draw, from the pool.
+
+        Raises:
+            SVMInputError: A class has too few of them.
+        """
+        return split.pool[draw_labelled(labels[split.pool], self.per_class, seed)]
 
     def measure(
         self,
@@ -143,10 +155,9 @@ class FewLabels:
         validation, test = (
             Rows(features, rows, columns) for rows in (split.validation, split.test)
         )
-        seeds = np.random.SeedSequence(self.seed).generate_state(self.choosing + self.draws)
 
         def fit(seed: int, costs: Sequence[float]) -> list[L2SVM]:
-            rows = split.pool[draw_labelled(labels[split.pool], self.per_class, int(seed))]
+            rows = self.labelled(labels, split, seed)
             X = Rows(features, rows, columns)[:]
             models = fit_path(X, labels[rows], costs, device=self.device)
             on_draw()
@@ -154,11 +165,11 @@ class FewLabels:
 
         validation_errors = np.zeros(len(self.costs))
         if self.choosing:
-            tried = [model for seed in seeds[: self.choosing] for model in fit(seed, self.costs)]
+            tried = [model for seed in self.choosing_seeds for model in fit(seed, self.costs)]
             found = _errors(tried, validation, labels[split.validation])[0]
             validation_errors = found.reshape(self.choosing, len(self.costs)).mean(axis=0)
         cost = self.costs[int(validation_errors.argmin())]
-        tested = [model for seed in seeds[self.choosing :] for model in fit(seed, [cost])]
+        tested = [model for seed in self.test_seeds for model in fit(seed, [cost])]
         errors, predictions = _errors(tested, test, labels[split.test])
         return Scores(cost, validation_errors, errors, predictions)
 

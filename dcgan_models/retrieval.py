@@ -32,12 +32,12 @@ import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
-from dcgan_models.nearest import (
-    _SIZES,
-    _full_precision,
-    _kind,
-    _rounding_bound,
-    _squared_distances,
+from dcgan_models.exact_distances import (
+    SIZES,
+    describe,
+    full_precision,
+    rounding_bound,
+    squared_distances,
 )
 from dcgan_models.networks import Discriminator, picture_batches
 
@@ -88,7 +88,8 @@ def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int 
     Raises:
         UserError: As `networks.fix_statistics`; or D has no statistics or no convolution.
     """
-    layers = discriminator.preset.discriminator
+    # The output unit, which `torch64` makes a convolution of, is a verdict and no feature.
+    layers = discriminator.preset.discriminator[:-1]
     last = max((i for i, layer in enumerate(layers) if layer.op == "conv"), default=None)
     if last is None:
         raise UserError(f"preset {discriminator.preset.name}: its discriminator has no convolution")
@@ -122,7 +123,7 @@ def median_distance(features: Tensor) -> float:
     median = distances.median().item() if len(distances) else 0.0
     if not 0 < median < math.inf:
         raise UserError(
-            f"features {_kind(features)}: the median distance of two pictures is {median}; at "
+            f"features {describe(features)}: the median distance of two pictures is {median}; at "
             "least two pictures with finite features are needed, and most must differ"
         )
     return median
@@ -189,7 +190,7 @@ class _Search:
         self._queries = [features.detach() for features in queries]
         self._scales = scales
         self._weights = [1 / scale**2 for scale in scales]
-        self._sizes = _SIZES[device.type]
+        self._sizes = SIZES[device.type]
         _check_shapes(queries, [features.shape[-1] for features in queries], count, "queries")
         self._check_values(self._queries, "query", 0)
         self._norms = [
@@ -207,7 +208,7 @@ class _Search:
         """Compare every query with further references."""
         where = f"block at reference {self.seen}"
         if rows.ndim != 1 or rows.dtype != torch.int64:
-            raise UserError(f"{where}: row numbers are {_kind(rows)}; they must be int64 (n,)")
+            raise UserError(f"{where}: row numbers are {describe(rows)}; they must be int64 (n,)")
         widths = [features.shape[1] for features in self._queries]
         _check_shapes(features, widths, len(rows), where)
         for low in range(0, len(rows), self._sizes.references):
@@ -244,7 +245,7 @@ class _Search:
         scores = self._space[: len(queries[0]), : len(tile[0])]
         weighed = zip(self._weights, norms, strict=True)
         addend = torch.stack([weight * lengths.square() for weight, lengths in weighed]).sum(dim=0)
-        with _full_precision():
+        with full_precision():
             for weight, ours, theirs in zip(self._weights, queries, tile, strict=True):
                 torch.addmm(addend, ours, theirs.T, alpha=-2 * weight, out=scores)
                 addend = scores
@@ -259,7 +260,7 @@ class _Search:
         terms = sum(features.shape[1] + 4 for features in self._queries)
         slack = torch.zeros_like(self.squared[part, 0])
         for weight, ours, theirs in zip(self._weights, self._norms, norms, strict=True):
-            bound = _rounding_bound(ours[part], theirs, terms)
+            bound = rounding_bound(ours[part], theirs, terms)
             slack += weight * (bound - ours[part].square())
         return slack
 
@@ -276,7 +277,7 @@ class _Search:
         ours, theirs = queries[:, None].expand_as(columns)[chosen], columns[chosen]
         measured = torch.zeros(len(ours), dtype=torch.float64, device=rows.device)
         for weight, features, others in zip(self._weights, self._queries, tile, strict=True):
-            measured += weight * _squared_distances(
+            measured += weight * squared_distances(
                 features, ours, others, theirs, self._sizes.pairs
             )
         found[chosen] = measured
@@ -311,5 +312,5 @@ def _check_shapes(spaces: Sequence[Tensor], widths: Sequence[int], n: int, where
     for number, (features, width) in enumerate(zip(spaces, widths, strict=True)):
         if features.shape != (n, width) or width == 0 or features.dtype != torch.float32:
             raise UserError(
-                f"{where}: space {number} is {_kind(features)}, needed is float32 ({n}, {width})"
+                f"{where}: space {number} is {describe(features)}, needed is float32 ({n}, {width})"
             )

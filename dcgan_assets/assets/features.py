@@ -52,7 +52,7 @@ def make_features(work: Work) -> Outcome:
         write_feature_table(
             work.out(),
             columns,
-            _watched(blocks, summary, bar, work.stop),
+            _summed(counted(blocks, bar, work.stop), summary),
             keys=pictures.keys,
             labels=pictures.labels,
             splits=splits,
@@ -158,13 +158,18 @@ def first_look(discriminator: Any, training: PixelStore) -> None:
     summary.check()
 
 
-def _watched(blocks: Iterable[Any], summary: Any, bar: Any, stop: Any) -> Iterator[Any]:
-    """Pass blocks on, counted and summed up; stop between two when asked to."""
+def counted(blocks: Iterable[Any], bar: Any, stop: Any) -> Iterator[Any]:
+    """Pass blocks on and show them on the bar; stop between two when asked to."""
     for block in blocks:
         if stop():
             stop.stop_now()
-        summary.add(block)
         bar.update(len(block))
+        yield block
+
+
+def _summed(blocks: Iterable[Any], summary: Any) -> Iterator[Any]:
+    for block in blocks:
+        summary.add(block)
         yield block
 
 

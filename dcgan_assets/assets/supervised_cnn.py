@@ -22,18 +22,18 @@ TRIALS_FILE = "trials.parquet"
 
 def search_cnn(work: Work) -> Outcome:
     """Search at random for the best training of the classifier; a stopped search goes on."""
-    from dcgan_models.protocols import split_rows
+    from dcgan_models.protocols import FewLabels, split_rows
     from dcgan_models.supervised import search
-    from dcgan_models.svm import draw_labelled
 
     section: SupervisedCnn = work.section
     table = read_labelled(work)
     pictures = labelled_store(work, table)
     split = split_rows(np.array(table["split"].to_pylist()), section.validation, section.seed)
     labels = pictures.labels
-    chosen = split.pool[draw_labelled(labels[split.pool], section.per_class, section.seed)]
-    images = work.input_meta(work.sibling("images"))
-    folder = work.run_dir(search, {**section.identity(), "images": images.data_version})
+    # The pictures of the first draw on which the SVM is tested.
+    few = FewLabels(section.per_class, [1.0], choosing=0, draws=1, seed=section.seed)
+    chosen = few.labelled(labels, split, few.test_seeds[0])
+    folder = work.run_dir(search, _identity(work))
     folder.mkdir(parents=True, exist_ok=True)
     with work.progress(section.trials, "trials") as bar:
 
@@ -59,6 +59,14 @@ def search_cnn(work: Work) -> Outcome:
         work.log(f"stopped after {len(found.trials)} trials; materialise again to go on")
         work.stop.stop_now()
     return _report(work, found, len(split.validation))
+
+
+def _identity(work: Work) -> dict[str, Any]:
+    """What a search hangs on. More trials may be asked for later, so their number is no part."""
+    content = work.section.identity()
+    del content["trials"]
+    images = work.input_meta(work.sibling("images")).data_version
+    return {**content, "images": images, "seed": work.seed}
 
 
 def _report(work: Work, found: Any, n: int) -> Outcome:

@@ -18,7 +18,6 @@ from dcgan_models.attribution import (
     Rule,
     guided_backpropagation,
     likeness,
-    random_filters,
     receptive_field,
     shade,
     top_activations,
@@ -26,7 +25,13 @@ from dcgan_models.attribution import (
     windows,
 )
 from dcgan_models.data import PixelStore
-from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
+from dcgan_models.networks import (
+    Discriminator,
+    fix_statistics,
+    from_pixels,
+    initialise,
+    untrained_discriminator,
+)
 from dcgan_models.presets import Layer, Preset, ReceptiveField, preset
 
 Pixels = npt.NDArray[np.uint8]
@@ -110,7 +115,7 @@ def test_one_streamed_pass_equals_sorting_all_activations(
     tmp_path: Path, write_pictures: WritePictures
 ) -> None:
     shown = pictures(0, 70, 64, 3)
-    network = random_filters(preset("lsun64").with_overrides(width=1 / 32), shown, seed=1)
+    network = untrained_discriminator(preset("lsun64").with_overrides(width=1 / 32), shown, seed=1)
     store = PixelStore.open(write_pictures(tmp_path / "set", shown, shards=3))
     hits = top_activations(network, store, [5, 0, 31], k=8, batch=16)
     with torch.no_grad():
@@ -213,7 +218,7 @@ def by_transposed_convolutions(
 @pytest.mark.parametrize("rule", RULES)
 def test_deep_networks_agree_with_transposed_convolutions(rule: Rule) -> None:
     shown = pictures(3, 40, 64, 3)
-    network = random_filters(preset("lsun64").with_overrides(width=1 / 32), shown, seed=4)
+    network = untrained_discriminator(preset("lsun64").with_overrides(width=1 / 32), shown, seed=4)
     hits = top_activations(network, shown, [7], k=3)
     some, units = shown[hits.rows[0].numpy()], hits.units[0].numpy()
     found = guided_backpropagation(network, some, 7, units, rule)
@@ -226,7 +231,7 @@ def test_deep_networks_agree_with_transposed_convolutions(rule: Rule) -> None:
 
 def test_nothing_lies_outside_the_receptive_field() -> None:
     shown = pictures(5, 32, 64, 3)
-    network = random_filters(preset("lsun64").with_overrides(width=1 / 32), shown, seed=6)
+    network = untrained_discriminator(preset("lsun64").with_overrides(width=1 / 32), shown, seed=6)
     hits = top_activations(network, shown, [0], k=4)
     units = hits.units[0].numpy()
     gradients = guided_backpropagation(network, shown[hits.rows[0].numpy()], 0, units)
@@ -306,7 +311,7 @@ def test_tiles_of_one_thing_are_alike_and_random_ones_are_not() -> None:
 def test_random_filters_are_drawn_by_the_seed_and_ready_to_use() -> None:
     small = preset("lsun64").with_overrides(width=1 / 64)
     shown = pictures(8, 16, 64, 3)
-    one, same, other = (random_filters(small, shown, seed) for seed in (1, 1, 2))
+    one, same, other = (untrained_discriminator(small, shown, seed) for seed in (1, 1, 2))
     assert torch.equal(weights(one, 3), weights(same, 3))
     assert not torch.equal(weights(one, 3), weights(other, 3))
     assert one.has_statistics

@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dcgan_models import nearest
+from dcgan_models import exact_distances, nearest
 from dcgan_models.nearest import Neighbours, nearest_neighbour_errors, nearest_neighbours
 
 DEVICES = [
@@ -187,7 +187,7 @@ def test_cutting_changes_nothing(
     blocks = [(references[low:high], labels[low:high]) for low, high in pairwise(bounds)]
     with pytest.MonkeyPatch.context() as patch:
         if small:  # several products and spans, ragged at every end
-            patch.setitem(nearest._SIZES, "cpu", nearest._Sizes(4, 128, 3))
+            patch.setitem(exact_distances.SIZES, "cpu", exact_distances.Sizes(4, 128, 3))
             patch.setattr(nearest, "_SPAN", 300)
         found = nearest_neighbours(queries, blocks)
     index, distance = naive(queries, references)
@@ -199,7 +199,8 @@ def test_cutting_changes_nothing(
 def test_distances_are_the_same_in_any_company(two_threads: None) -> None:
     queries, references, pairs = rand(10, 12, 40_001), rand(11, 12, 40_001), torch.arange(12)
     one, few, all_ = (
-        nearest._squared_distances(queries, pairs, references, pairs, step) for step in (1, 5, 40)
+        exact_distances.squared_distances(queries, pairs, references, pairs, step)
+        for step in (1, 5, 40)
     )
     assert torch.equal(one, all_)
     assert torch.equal(few, all_)
@@ -214,13 +215,13 @@ def test_collapsed_generator_is_exact_and_cheap(
     references = rand(14, 4, 784)[positions(3000) % 4]
     references = references + spread * torch.randn(3000, 784, generator=generator)
     measured = []
-    measure = nearest._squared_distances
+    measure = exact_distances.squared_distances
 
     def counted(queries: Tensor, rows: Tensor, *rest: Any) -> Tensor:
         measured.append(len(rows))
         return measure(queries, rows, *rest)
 
-    monkeypatch.setattr(nearest, "_squared_distances", counted)
+    monkeypatch.setattr(nearest, "squared_distances", counted)
     found = nearest_neighbours(queries, [(references, positions(3000))])
     for row in range(30):
         index, distance = naive(queries[row : row + 1], references)
@@ -340,7 +341,7 @@ def test_rounding_bound_holds_and_is_of_use(d: int, scale: float) -> None:
     scores = torch.addmm(norms.square(), queries, references.T, alpha=-2)
     exact = references.double().square().sum(dim=1) - 2 * queries.double() @ references.double().T
     query_norms = torch.linalg.vector_norm(queries.double(), dim=1)
-    bound = nearest._rounding_bound(query_norms, norms, d)
+    bound = exact_distances.rounding_bound(query_norms, norms, d)
     assert ((scores - exact).abs() <= bound[:, None]).all()
     if scale >= 1:
         assert (bound < 1e-6 * (d + 8) * query_norms.max() ** 2).all() or d == 1

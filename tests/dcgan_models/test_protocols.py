@@ -15,11 +15,9 @@ from dcgan_models.feature_table import COLUMNS_SCHEMA, FeatureTable, write_featu
 from dcgan_models.protocols import (
     FewLabels,
     Rows,
-    Scores,
     Split,
     confusion,
     measure_all_labels,
-    pooled,
     split_rows,
 )
 from dcgan_models.svm import SVMInputError, draw_labelled
@@ -62,8 +60,13 @@ def test_few_labels_as_a_loop_around_linear_svc_finds_them() -> None:
     split, costs = some_split(), [0.001, 0.01, 0.1, 1.0]
     found = FewLabels(10, costs, choosing=4, draws=5, seed=11).measure(features, labels, split)
 
-    seeds = np.random.SeedSequence(11).generate_state(9).tolist()
-    draws = [split.pool[draw_labelled(labels[split.pool], 10, seed)] for seed in seeds]
+    seeds = [
+        np.random.SeedSequence((11, stream)).generate_state(n).tolist()
+        for stream, n in ((0, 4), (1, 5))
+    ]
+    draws = [
+        split.pool[draw_labelled(labels[split.pool], 10, seed)] for seed in seeds[0] + seeds[1]
+    ]
 
     def errors(rows: npt.NDArray[np.int64], cost: float, on: npt.NDArray[np.int64]) -> float:
         model = LinearSVC(C=cost, tol=1e-6, max_iter=20_000).fit(features[rows], labels[rows])
@@ -141,17 +144,6 @@ def test_every_draw_is_counted() -> None:
     few = FewLabels(5, [0.1, 1.0], choosing=3, draws=4, seed=0)
     few.measure(features, labels, some_split(), on_draw=lambda: drawn.append(1))
     assert len(drawn) == 7
-
-
-def test_pooled_scores_keep_every_draw() -> None:
-    one, other = (
-        Scores(cost, np.array([error]), np.array([error] * 2), np.full((2, 3), label))
-        for cost, error, label in ((0.1, 0.5, 1), (0.2, 0.7, 2))
-    )
-    both = pooled([one, other])
-    np.testing.assert_allclose(both.validation_errors, [0.6])
-    assert both.errors.tolist() == [0.5, 0.5, 0.7, 0.7]
-    assert both.predictions.tolist() == [[1, 1, 1]] * 2 + [[2, 2, 2]] * 2
 
 
 def test_confusion_counts_every_draw() -> None:

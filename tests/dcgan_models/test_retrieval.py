@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from torch import Tensor
 
-from dcgan_models import nearest, retrieval
+from dcgan_models import exact_distances, retrieval
 from dcgan_models.grids import Pixels
 from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
 from dcgan_models.presets import preset
@@ -115,7 +115,7 @@ def test_cutting_and_equal_distances_change_nothing(
     queries, references = grid(seed, 7), grid(seed + 1, 500)
     scales = [2.0**-number for number in range(len(widths))]
     with pytest.MonkeyPatch.context() as patch:  # several tiles, ragged at every end
-        patch.setitem(nearest._SIZES, "cpu", nearest._Sizes(3, 128, 5))
+        patch.setitem(exact_distances.SIZES, "cpu", exact_distances.Sizes(3, 128, 5))
         bounds = [0, *sorted(cuts), 500]
         found = nearest_by(queries, in_blocks(references, bounds), k, scales=scales)
     assert_is(found, *brute_force(queries, references, k, scales))
@@ -192,13 +192,13 @@ def test_a_space_tells_as_much_as_its_scale_lets_it() -> None:
 def test_little_is_measured_beyond_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """The products decide nearly all: k ln(n / k) pairs a query would do for a random stream."""
     measured = []
-    measure = nearest._squared_distances
+    measure = exact_distances.squared_distances
 
     def counted(queries: Tensor, rows: Tensor, *rest: Any) -> Tensor:
         measured.append(len(rows))
         return measure(queries, rows, *rest)
 
-    monkeypatch.setattr(retrieval, "_squared_distances", counted)
+    monkeypatch.setattr(retrieval, "squared_distances", counted)
     queries, references = spaces(14, 50, 16, 32), spaces(15, 20_000, 16, 32)
     nearest_by(queries, in_blocks(references, range(0, 20_001, 5000)), 10, scales=[1.0, 1.0])
     assert sum(measured) / 2 / 50 < 2 * 10 * math.log(20_000 / 10)
@@ -456,3 +456,13 @@ def test_discriminators_and_pictures_that_do_not_fit_are_refused(refused: Refuse
         last_features(network, shown[:, :16])
     with refused("mnist28_fc", "no convolution"):
         last_features(discriminator("mnist28_fc"), pictures(43, 4, size=28, channels=1))
+
+
+def test_an_output_unit_that_is_a_convolution_is_no_feature() -> None:
+    wanted = preset("torch64").with_overrides(width=1 / 32)
+    network = Discriminator(wanted)
+    initialise(network, torch.Generator().manual_seed(3))
+    shown = np.random.default_rng(4).integers(0, 256, (6, 64, 64, 3), np.uint8)
+    fix_statistics(network, shown)
+    assert wanted.discriminator[-1].op == "conv"
+    assert last_features(network, shown).shape == (6, wanted.discriminator[-2].out)
