@@ -6,6 +6,7 @@ import dagster as dg
 
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
+from dcgan_assets.scraped_groups import albums_group, faces_group
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
 
@@ -15,6 +16,8 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     domains = (mnist, sampling_statistics, ablations, architecture)
     steps = [step for domain in domains for step in domain.STEPS]
     steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True)
+    steps += faces_group(workspace.params.faces)
+    steps += albums_group(workspace.params.albums)
     steps += image_group(
         "imagenet", "imagenet", "ImageNet-1k at 32 pixels", ordered=True, walk=False
     )

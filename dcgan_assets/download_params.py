@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from dcgan_assets.scraping.contact import check_contact
 from dcgan_assets.scraping.wanted import Limits
 from dcgan_assets.sections import Count, Positive, Section
 
 Delay = Annotated[float, Field(ge=0, strict=True)]
-
-
-def _usable(contact: str | None) -> str | None:
-    return None if contact is None else check_contact(contact)
 
 
 class Photos(Section):
@@ -24,8 +19,6 @@ class Photos(Section):
     two requests at a time and 25 Mbit/s.
 
     Attributes:
-        contact: The operator's own e-mail or web address, sent with every request. Needed as
-            soon as the search is of the web; nobody else's will do.
         shards: Parts that are made one by one, each in a run of its own.
         concurrency: Requests under way, to all sites together.
         per_site: Requests under way to one site.
@@ -37,7 +30,6 @@ class Photos(Section):
         allow_private: `host:port` of servers on this machine that may be asked. For tests alone.
     """
 
-    contact: Annotated[str | None, AfterValidator(_usable)] = None
     shards: Annotated[int, Field(ge=1, le=99, strict=True)]
     concurrency: Annotated[int, Field(ge=1, le=256, strict=True)] = 32
     per_site: Annotated[int, Field(ge=1, le=16, strict=True)] = 2
@@ -53,23 +45,10 @@ class Photos(Section):
         """What decides which pictures there are: not who asks, how fast, and how patiently."""
         return {"shards": self.shards, "max_megabytes": self.max_megabytes}
 
-    def for_the_web(self) -> Self:
-        """The section, when the web may be asked with it.
-
-        Raises:
-            ValueError: There is no contact.
-        """
-        check_contact(self.contact)
-        return self
-
-    def limits(self) -> Limits:
-        """What the downloader takes.
-
-        Raises:
-            ValueError: There is no contact.
-        """
+    def limits(self, contact: str) -> Limits:
+        """What the downloader takes; `contact` is the operator's own, sent with every request."""
         return Limits(
-            contact=check_contact(self.contact),
+            contact=contact,
             concurrency=self.concurrency,
             per_site=self.per_site,
             delay=self.delay,

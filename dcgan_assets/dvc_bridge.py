@@ -39,8 +39,10 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
     if any(member.seeded for member in steps):
         params.append("seed")
     stage: dict[str, Any] = {"cmd": f"dcgan materialize --only {' '.join(keys)}"}
-    if read:
-        stage["deps"] = sorted(catalogue.artefact(key).path.as_posix() for key in read)
+    deps = {catalogue.artefact(key).path.as_posix() for key in read}
+    deps |= {name for member in steps for name in member.files}
+    if deps:
+        stage["deps"] = sorted(deps)
     stage["params"] = params
     stage["outs"] = [_out(catalogue, step, key) for key in step.outputs]
     stage["meta"] = {"dagster_assets": list(step.outputs)}

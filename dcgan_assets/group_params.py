@@ -34,7 +34,8 @@ class GroupImages(Section):
     Attributes:
         source: `photographs` are those of installed packages; `folder` is a tree of pictures,
             `archive` a zip or tar, `lsun` one of LSUN's databases (LMDB), `imagenet` ImageNet-1k's
-            class folders or its official tar, `cifar10` CIFAR-10's training pictures.
+            class folders or its official tar, `cifar10` CIFAR-10's training pictures, `search`
+            (of albums alone) what was looked for on the web.
         path: Of folder, archive or database, relative to the workspace. Of `cifar10` the folder
             of its binary archive, which is downloaded when there is no path.
         category: Of LSUN, to be downloaded; in place of a path.
@@ -47,7 +48,7 @@ class GroupImages(Section):
         stand_in: Whether a folder or archive holds other pictures than the paper's.
     """
 
-    source: Literal["photographs", "folder", "archive", "lsun", "imagenet", "cifar10"]
+    source: Literal["photographs", "folder", "archive", "lsun", "imagenet", "cifar10", "search"]
     path: str | None = None
     category: Annotated[str | None, AfterValidator(_known_category)] = None
     size: Size
@@ -69,6 +70,7 @@ class GroupImages(Section):
         if self.category is not None and self.source != "lsun":
             raise ValueError("`category` goes with `source: lsun`")
         without = packaged or self.category is not None
+        without = without or self.source == "search"
         if self.source != "cifar10" and (self.path is None) != without:
             raise ValueError("`path` is needed unless the pictures are packaged or downloaded")
         return self
@@ -162,6 +164,12 @@ class IngestedGroup(TrainedGroup):
     """A group whose pictures are made small from any size."""
 
     images: GroupImages
+
+    @model_validator(mode="after")
+    def _of_this_group(self) -> Self:
+        if self.images.source == "search" and "search" not in type(self).model_fields:
+            raise ValueError("images.source: `search` is for albums alone")
+        return self
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:

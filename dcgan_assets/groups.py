@@ -10,6 +10,7 @@ images [shards] -> dedup_autoencoder -> hashes -> manifest, dedup_report
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dcgan_assets.assets import (
@@ -27,10 +28,15 @@ from dcgan_assets.assets import (
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
 from dcgan_assets.evaluation_params import SvhnFeatures
-from dcgan_assets.steps import Step
+from dcgan_assets.steps import Check, Step
+
+StepMaker = Callable[..., Step]
 
 _TORCH = frozenset({"pytorch"})
 _TABLE = frozenset({"parquet", "table"})
+_AFTER_EPOCHS = "samples of the same z after early epochs and the last."
+FIGURES_2_AND_3 = f"Figures 2 and 3: {_AFTER_EPOCHS}"
+FIGURE_11 = f"Figure 11: {_AFTER_EPOCHS}"
 
 
 def image_group(
@@ -54,26 +60,39 @@ def image_group(
         ordered: Whether D may choose the order of the samples (Figure 11).
         walk: Whether there is a latent walk (Figure 4).
     """
-
-    def step(name: str, **facts: Any) -> Step:
-        names = (name,) if isinstance(name, str) else name
-        outputs = tuple(f"{group}/{one}" for one in names)
-        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
-        own = facts.pop("section", names[0])
-        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
-
+    step = step_maker(group, section)
     return (
         images or _images(step, about),
         *(_deduplication(step) if dedup else ()),
-        *_networks(step, about, dedup=dedup),
-        _samples(step, ordered=ordered),
+        *networks(step, about, manifest=dedup),
+        samples(step, FIGURE_11 if ordered else FIGURES_2_AND_3, ordered=ordered),
         *((_latent_walk(step),) if walk else ()),
         *((_nearest(step),) if dedup else ()),
     )
 
 
-def _images(step: Any, about: str) -> Step:
-    made: Step = step(
+def step_maker(group: str, section: str, **common: Any) -> StepMaker:
+    """What makes a group's steps from names that lack the group.
+
+    Args:
+        group: First half of every key.
+        section: Where the group stands in params.yaml.
+        common: Facts of all its steps.
+    """
+
+    def step(name: str | tuple[str, ...], **facts: Any) -> Step:
+        names = (name,) if isinstance(name, str) else name
+        outputs = tuple(f"{group}/{one}" for one in names)
+        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
+        own = facts.pop("section", names[0])
+        facts = {**common, **facts}
+        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
+
+    return step
+
+
+def _images(step: StepMaker, about: str) -> Step:
+    return step(
         "images",
         kind="data",
         compute=group_images.make_images,
@@ -87,10 +106,9 @@ def _images(step: Any, about: str) -> Step:
             "rejected."
         ),
     )
-    return made
 
 
-def _deduplication(step: Any) -> tuple[Step, ...]:
+def _deduplication(step: StepMaker) -> tuple[Step, ...]:
     return (
         step(
             "dedup_autoencoder",
@@ -143,14 +161,28 @@ def _deduplication(step: Any) -> tuple[Step, ...]:
     )
 
 
-def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
+def networks(
+    step: StepMaker,
+    about: str,
+    *,
+    pictures: str = "images",
+    manifest: bool = False,
+    checks: tuple[Check, ...] = training_set.TRAINING_SET_CHECKS,
+) -> tuple[Step, ...]:
+    """From pictures to published networks.
+
+    Args:
+        pictures: The asset that holds the pixels.
+        manifest: Whether an asset `manifest` says which of them are duplicates.
+        checks: Of the training set.
+    """
     return (
         step(
             "training_set",
-            inputs=("images", "manifest") if dedup else ("images",),
+            inputs=(pictures, "manifest") if manifest else (pictures,),
             kind="data",
             compute=training_set.make_training_set,
-            checks=training_set.TRAINING_SET_CHECKS,
+            checks=checks,
             kinds=_TABLE,
             description=(
                 "Which pictures are trained on (section 4) and which held out; it copies no pixels."
@@ -158,7 +190,7 @@ def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
         ),
         step(
             "candidate",
-            inputs=("images", "training_set"),
+            inputs=(pictures, "training_set"),
             kind="models",
             compute=group_networks.make_candidate,
             checks=TRAINING_CHECKS + group_networks.GROUP_CHECKS,
@@ -183,22 +215,21 @@ def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
     )
 
 
-def _samples(step: Any, *, ordered: bool) -> Step:
-    about = "samples of the same z after early epochs and the last."
-    made: Step = step(
+def samples(step: StepMaker, about: str, *, ordered: bool = False) -> Step:
+    """A grid of fixed latents; `ordered` where D may choose their order."""
+    return step(
         "samples",
         inputs=("generator", "discriminator") if ordered else ("generator",),
         kind="results",
         compute=group_figures.draw_ordered_samples if ordered else group_figures.draw_samples,
         kinds=frozenset({"matplotlib"}),
         shows=("figure.png",),
-        description=f"Figure 11: {about}" if ordered else f"Figures 2 and 3: {about}",
+        description=about,
     )
-    return made
 
 
-def _latent_walk(step: Any) -> Step:
-    made: Step = step(
+def _latent_walk(step: StepMaker) -> Step:
+    return step(
         "latent_walk",
         inputs=("images", "training_set", "generator"),
         kind="results",
@@ -211,11 +242,10 @@ def _latent_walk(step: Any) -> Step:
             "another as the baseline, and how evenly both change (section 6.1)."
         ),
     )
-    return made
 
 
-def _nearest(step: Any) -> Step:
-    made: Step = step(
+def _nearest(step: StepMaker) -> Step:
+    return step(
         "nearest_training_images",
         inputs=("images", "dedup_autoencoder", "training_set", "generator", "discriminator"),
         kind="results",
@@ -227,7 +257,6 @@ def _nearest(step: Any) -> Step:
             "real ones are. " + nearest_training_images.WARNING
         ),
     )
-    return made
 
 
 # --- Where D is evaluated ---------------------------------------------------------------------

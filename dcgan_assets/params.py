@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
@@ -17,6 +18,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dcgan_assets.evaluation_params import Cifar10Group, ImagenetGroup, SvhnGroup
 from dcgan_assets.group_params import LsunGroup, PictureGroup
+from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup
+from dcgan_assets.scraping_params import Operator
 from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
@@ -150,8 +153,11 @@ class Params(Section):
     profile: Literal["sample", "small", "paper"]
     seed: Seed = 42
     machine: Machine = Machine()
+    operator: Operator = Operator()
     mnist: Mnist
     lsun: LsunGroup
+    faces: FacesGroup
+    albums: AlbumsGroup
     imagenet: ImagenetGroup
     cifar10: Cifar10Group
     svhn: SvhnGroup
@@ -241,4 +247,6 @@ def _allowed(path: Iterable[int | str]) -> list[str]:
     for name in path:
         named = get_origin(model) is dict
         model = get_args(model)[1] if named else model.model_fields[str(name)].annotation
+        if get_origin(model) is UnionType:  # `A | None`
+            model = get_args(model)[0]
     return list(model.model_fields)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dcgan_assets.face_params import FacePhotographs
+from dcgan_assets.faces.packaged import PEOPLE_FOLDER, PICTURES_FILE
+from dcgan_assets.scraping.contact import check_contact
 from dcgan_assets.scraping.found import THUMBNAIL_WIDTHS
 from dcgan_assets.sections import Count, Positive, Section
 from dcgan_assets.sources.items import UNSTATED
+from dcgan_models.errors import UserError
 
 # Every process reads params.yaml; what speaks HTTP is imported where it is used.
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from dcgan_assets.scraping.search import Searching
 
 _ADULT_YEARS = 18
+WEB_SEARCHES = frozenset({"commons", "brave", "covers"})
 
 
 class Operator(Section):
@@ -33,6 +38,17 @@ class Operator(Section):
     contact: str = ""
     pause: Positive = 1.0
 
+    def require_contact(self) -> str:
+        """The contact, before anything is fetched.
+
+        Raises:
+            UserError: It is missing, a placeholder, or no mail address or web page.
+        """
+        try:
+            return check_contact(self.contact)
+        except ValueError as error:
+            raise UserError(f"params.yaml: operator: {error}") from None
+
     def manners(self) -> Manners:
         """As the API client takes them."""
         from dcgan_assets.scraping.client import Manners
@@ -45,32 +61,42 @@ class People(Section):
 
     Attributes:
         source: `wikidata`, `dbpedia` or `both` are asked over SPARQL; `list` is a CSV or Parquet
-            file with a column `name`; `folder` takes the names of sub-folders.
+            file with a column `name`; `folder` takes the names of sub-folders; `packaged` are
+            made-up names with photographs made from what installed packages carry.
         path: Of list or folder, relative to the workspace.
         count: How many are kept, by how many wikis have a page about them.
         born_after, born_before: The first birth date and the one before which the last lies. All
             must be adults today.
         least_sitelinks: Of people on Wikidata.
+        packaged: Of `packaged`: how many names, and photographs of each.
     """
 
-    source: Literal["wikidata", "dbpedia", "both", "list", "folder"]
+    source: Literal["wikidata", "dbpedia", "both", "list", "folder", "packaged"]
     path: str | None = None
     count: Count
     born_after: dt.date | None = None
     born_before: dt.date | None = None
     least_sitelinks: Count = 15
+    packaged: FacePhotographs | None = None
 
     @model_validator(mode="after")
     def _of_its_source(self) -> Self:
-        local = self.source in ("list", "folder")
-        if local != (self.path is not None):
+        if (self.source == "packaged") != (self.packaged is not None):
+            raise ValueError("`packaged` is needed with `source: packaged`, and only there")
+        listed = self.source in ("list", "folder")
+        if listed != (self.path is not None):
             raise ValueError("`path` is needed with `source: list` or `folder`, and only there")
         dates = (self.born_after, self.born_before)
-        if local and any(dates):
+        if not self.asks_the_web and any(dates):
             raise ValueError("`born_after` and `born_before` go with SPARQL sources")
-        if not local:
+        if self.asks_the_web:
             self._born()
         return self
+
+    @property
+    def asks_the_web(self) -> bool:
+        """Whether the names are asked for over SPARQL."""
+        return self.source in ("wikidata", "dbpedia", "both")
 
     def _born(self) -> tuple[dt.date, dt.date]:
         """Both dates.
@@ -122,7 +148,8 @@ class ImageUrls(Section):
 
     Attributes:
         searches: `commons` is Wikimedia Commons, `brave` a web search that needs a key in the
-            environment, `covers` the Cover Art Archive, `folder` the user's own pictures.
+            environment, `covers` the Cover Art Archive, `folder` the user's own pictures,
+            `packaged` those that `people` has made with `source: packaged`.
         most: Pictures of a person from one search, at most.
         licences: Accepted ones by kind, 'CC BY-SA'; versions do not count. `any` takes all.
         width: Of Commons' thumbnails, one that it serves.
@@ -130,7 +157,8 @@ class ImageUrls(Section):
     """
 
     searches: Annotated[
-        tuple[Literal["commons", "brave", "covers", "folder"], ...], Field(min_length=1)
+        tuple[Literal["commons", "brave", "covers", "folder", "packaged"], ...],
+        Field(min_length=1),
     ]
     most: Count = 300
     licences: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -141,6 +169,8 @@ class ImageUrls(Section):
     def _fits_together(self) -> Self:
         if len(set(self.searches)) < len(self.searches):
             raise ValueError(f"`searches` names one twice: {', '.join(self.searches)}")
+        if len(self.searches) > 1 and not WEB_SEARCHES.issuperset(self.searches):
+            raise ValueError("`folder` and `packaged` stand alone among the searches")
         if ("folder" in self.searches) != (self.folder is not None):
             raise ValueError("`folder` is needed with `folder` among the searches, and only there")
         if self.width not in THUMBNAIL_WIDTHS:
@@ -149,18 +179,37 @@ class ImageUrls(Section):
             )
         return self
 
-    def searching(self, workspace: Path, operator: Operator) -> Searching:
-        """What `gather_addresses` is to do."""
+    @property
+    def asks_the_web(self) -> bool:
+        """Whether any of the searches is of the web."""
+        return bool(set(self.searches) & WEB_SEARCHES)
+
+    def pictures(self, workspace: Path, people: Path) -> Path | None:
+        """The folder of pictures on this machine that is searched, if one is.
+
+        Args:
+            people: Folder of the asset `people`.
+        """
+        if self.folder is not None:
+            return workspace / self.folder.path
+        return people / PEOPLE_FOLDER if "packaged" in self.searches else None
+
+    def searching(self, workspace: Path, people: Path, operator: Operator) -> Searching:
+        """What `gather_addresses` is to do; `people` is the folder of that asset."""
         from dcgan_assets.scraping.search import Searching
 
-        found = Searching(self.searches, operator.manners(), self.most, self.licences, self.width)
-        if self.folder is None:
-            return found
+        folder = self.pictures(workspace, people)
+        if folder is None:
+            return Searching(
+                self.searches, operator.manners(), self.most, self.licences, self.width
+            )
+        own = self.folder or PictureFolder(path="")
         return Searching(
-            **{
-                **vars(found),
-                "folder": workspace / self.folder.path,
-                "folder_licence": self.folder.licence,
-                "folder_attribution": self.folder.attribution,
-            }
+            ("folder",),
+            most=self.most,
+            licences=self.licences,
+            folder=folder,
+            folder_licence=own.licence,
+            folder_attribution=own.attribution,
+            folder_terms=None if self.folder else people / PICTURES_FILE,
         )

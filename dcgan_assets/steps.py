@@ -87,6 +87,8 @@ class Step:
         shards: Names of the partitions, from the section; None for an asset in one piece.
         source_version: Version of what the step (or a shard of it) reads from outside the graph,
             from its section, the root and the shard.
+        pictures: Which asset of the group holds the pixels that it reads, if it reads any.
+        files: What it reads in the workspace beside its inputs, for DVC to watch.
         shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
     """
 
@@ -104,6 +106,8 @@ class Step:
     optional: bool = False
     shards: Callable[[Any], tuple[str, ...]] | None = None
     source_version: Callable[[Any, Path, str | None], str] | None = None
+    pictures: str = "images"
+    files: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
 
     @property
@@ -293,6 +297,11 @@ class Work:
         """The key of another asset of this step's group."""
         return f"{self.step.group}/{name}"
 
+    @property
+    def pictures(self) -> str:
+        """The key of the asset that holds the group's pixels."""
+        return self.sibling(self.step.pictures)
+
     def out(self, key: str | None = None) -> Path:
         """The folder to fill for an output, the first one by default."""
         return self._folders[key or self.step.key]
@@ -332,6 +341,15 @@ class Work:
         the run where it was.
         """
         return self._catalogue.store.run_dir(self.step.key, code_version(function, content))
+
+    def kept_dir(self, content: Mapping[str, Any]) -> Path:
+        """Where answers of the web lie: one folder for the same questions, whatever our code is.
+
+        Asking again costs others' servers what an edit of ours is not worth.
+        """
+        return self._catalogue.store.run_dir(
+            self.step.key, digest_json({"asset": self.step.key, "shard": self.shard, **content})
+        )
 
     def progress(self, total: int | None, unit: str) -> tqdm[Any]:
         """A bar with rate and time left, on the terminal or in the run's log."""

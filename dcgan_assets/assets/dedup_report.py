@@ -209,7 +209,7 @@ def _probes(work: Work, most: int) -> Iterator[Pixels]:
 # --- Rows -----------------------------------------------------------------------------------
 
 
-def _share_row(name: str, found: int, n: int, **more: Any) -> Row:
+def share_row(name: str, found: int, n: int, **more: Any) -> Row:
     """A share in percent with its Wilson interval."""
     low, high = wilson_interval(found, n)
     return Row(
@@ -227,7 +227,7 @@ def _share_row(name: str, found: int, n: int, **more: Any) -> Row:
 def _removed_rows(manifest: _Manifest) -> list[Row]:
     sizes = np.bincount(manifest.kept[manifest.removed], minlength=1)
     return [
-        _share_row(
+        share_row(
             "removed as duplicates",
             len(manifest.removed),
             len(manifest.keys),
@@ -251,7 +251,7 @@ def _planted_rows(manifest: _Manifest) -> list[Row]:
             edit = planted_edit(key) or ""
             found.setdefault(edit, []).append(bool(stands[number] == stands[place[original]]))
     rows = [
-        _share_row(f"planted among the pictures, {edit}: removed", sum(hits), len(hits))
+        share_row(f"planted among the pictures, {edit}: removed", sum(hits), len(hits))
         for edit, hits in found.items()
     ]
     removed = manifest.removed
@@ -259,7 +259,7 @@ def _planted_rows(manifest: _Manifest) -> list[Row]:
         origins = manifest.origins()
         foreign = int((origins[removed] != origins[manifest.kept[removed]]).sum())
         rows.append(
-            _share_row(
+            share_row(
                 "removed for a picture of another photograph",
                 foreign,
                 len(removed),
@@ -277,7 +277,7 @@ def _recall_rows(
         for edit, codes in copies.items():
             for radius in _radii(codes):
                 found, n = recall(originals[name], codes, radius)
-                yield _share_row(
+                yield share_row(
                     f"{name}: {edit} found within {radius} of {8 * codes.shape[1]} bits", found, n
                 )
 
@@ -353,7 +353,7 @@ def _verdict_rows(path: Path, manifest: _Manifest) -> list[Row]:
     if not words:
         return []
     return [
-        _share_row(
+        share_row(
             "removed and different, by the reviewer",
             words.count("different"),
             len(words),

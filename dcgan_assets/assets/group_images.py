@@ -6,7 +6,7 @@ A shard is a folder `data/GROUP/images/SHARD/` with the training pictures (`pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,12 @@ def make_images(work: Work) -> Outcome:
         _fetch(work, section.category)
     source = open_source(section, work.root)
     items = source.items(int(work.shard or 0), section.shards)
+    return read_pictures(work, items, stand_in=source.stand_in)
+
+
+def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outcome:
+    """Read the items of one shard as the section asks, in worker processes."""
+    section: GroupImages = work.section
     with work.progress(len(items), "pictures") as bar:
 
         def show(done: int, total: int) -> None:
@@ -111,7 +117,7 @@ def make_images(work: Work) -> Outcome:
         work.stop.stop_now()
     write_json(
         work.out() / SHARD_FILE,
-        {"size": section.size, "stand_in": source.stand_in, "section": section.identity()},
+        {"size": section.size, "stand_in": stand_in, "section": section.identity()},
     )
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files[section.size]]
     return Outcome(metadata=_facts(report, pixels), verdicts=_judge(report, len(items), pixels))
@@ -194,7 +200,7 @@ def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
     import pyarrow.parquet as pq
 
     tables = []
-    for number, folder in enumerate(work.input_shards(work.sibling("images"))):
+    for number, folder in enumerate(work.input_shards(work.pictures)):
         table = pq.read_table(folder / MANIFEST_FILE, columns=columns)
         part = pa.array(np.full(len(table), number, np.int64))
         tables.append(table.append_column("part", part))
@@ -202,18 +208,17 @@ def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
 
 
 def image_versions(work: Work) -> dict[str, str]:
-    """Data versions of a group's `images`, by label, in the order of the shards."""
-    images = work.sibling("images")
+    """Data versions of what holds a group's pictures, by label, in the order of the shards."""
     return {
         label: made.data_version
         for label, made in sorted(work.inputs.items())
-        if label.split("[")[0] == images
+        if label.split("[")[0] == work.pictures
     }
 
 
 def shard_facts(work: Work) -> dict[str, Any]:
-    """What all shards of a group's `images` have in common: `size` and `stand_in`."""
-    facts: dict[str, Any] = read_json(work.input_shards(work.sibling("images"))[0] / SHARD_FILE)
+    """What all shards of a group's pictures have in common: `size` and `stand_in`."""
+    facts: dict[str, Any] = read_json(work.input_shards(work.pictures)[0] / SHARD_FILE)
     return facts
 
 
@@ -236,8 +241,7 @@ def probe_items(work: Work, keys: set[str], most: int) -> Iterator[Item]:
 def pixel_files(work: Work, size: int) -> list[list[Path]]:
     """Of each shard, the files of pictures of a size, in the order of their rows."""
     return [
-        sorted(folder.glob(f"pixels_{size}*.npy"))
-        for folder in work.input_shards(work.sibling("images"))
+        sorted(folder.glob(f"pixels_{size}*.npy")) for folder in work.input_shards(work.pictures)
     ]
 
 

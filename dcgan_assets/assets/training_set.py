@@ -24,13 +24,19 @@ from dcgan_models.files import read_json
 
 TRAIN = "train"
 INDEX_FILE = "index.parquet"
+PERSON = "person_uri"
 TRAINING_SET_CHECKS = (Check("every_picture_once", "No picture is in two splits.", required=True),)
+PEOPLE_CHECKS = (
+    *TRAINING_SET_CHECKS,
+    Check("people_apart", "Nobody is both trained on and held out.", required=True),
+)
 
 
 def make_training_set(work: Work) -> Outcome:
     """Deal the kept pictures into training and held-out ones.
 
-    Duplicates share a split: what is dealt is the key of the picture that was kept for them.
+    Duplicates share a split: what is dealt is the key of the picture that was kept for them. Where
+    pictures are of people, the people are dealt: one has many pictures, much alike.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -38,7 +44,8 @@ def make_training_set(work: Work) -> Outcome:
     section: TrainingSet = work.section
     table = _kept_rows(work)
     keys = table["key"].to_pylist()
-    splits = deal_held_out(keys, table["split"].to_pylist(), section)
+    dealt = table[PERSON].to_pylist() if PERSON in table.column_names else keys
+    splits = deal_held_out(dealt, table["split"].to_pylist(), section)
     facts = shard_facts(work)
     size = facts["size"]
     files = pixel_files(work, size)
@@ -55,6 +62,12 @@ def make_training_set(work: Work) -> Outcome:
     )
     pq.write_table(index, work.out() / INDEX_FILE)
     counts = {name: int((splits == name).sum()) for name in (TRAIN, HELD_OUT)}
+    verdicts = [Verdict("every_picture_once", len(set(keys)) == len(keys), {"pictures": len(keys)})]
+    if dealt is not keys:
+        people = {name: _people(dealt, splits == name) for name in counts}
+        counts |= {f"people, {name}": len(whose) for name, whose in people.items()}
+        both = people[TRAIN] & people[HELD_OUT]
+        verdicts.append(Verdict("people_apart", not both, {"in both": len(both)}))
     write_dataset(
         work.out(),
         index=INDEX_FILE,
@@ -63,15 +76,17 @@ def make_training_set(work: Work) -> Outcome:
         shape=[size, size, 3],
         dtype="uint8",
         stand_in=facts["stand_in"],
-        splits=counts,
+        splits={name: counts[name] for name in (TRAIN, HELD_OUT)},
         images=image_versions(work),
     )
     return Outcome(
         metadata={"dagster/row_count": len(keys), **counts},
-        verdicts=(
-            Verdict("every_picture_once", len(set(keys)) == len(keys), {"pictures": len(keys)}),
-        ),
+        verdicts=tuple(verdicts),
     )
+
+
+def _people(whose: list[str], here: npt.NDArray[np.bool_]) -> set[str]:
+    return {whose[row] for row in np.flatnonzero(here)}
 
 
 def _kept_rows(work: Work) -> Any:
@@ -93,7 +108,7 @@ def _kept_rows(work: Work) -> Any:
 
 
 def deal_held_out(
-    keys: list[str], given: list[str | None], section: TrainingSet
+    dealt: list[str], given: list[str | None], section: TrainingSet
 ) -> npt.NDArray[np.object_]:
     """The split of each picture.
 
@@ -101,18 +116,18 @@ def deal_held_out(
     are held out: a new picture leaves the others where they are, but for the last in the queue.
 
     Args:
-        keys: Of the pictures.
+        dealt: Key of each picture, or of the person; pictures with the same stay together.
         given: The source's own split, or None.
         section: The share to hold out, and the most.
     """
-    splits = np.full(len(keys), TRAIN, object)
+    splits = np.full(len(dealt), TRAIN, object)
     if any(split is not None for split in given):
         splits[[split in (HELD_OUT, "test") for split in given]] = HELD_OUT
         return splits
-    hashes = np.array([key_hash(f"split/{key}") for key in keys], np.uint64)
-    chosen = np.flatnonzero(hashes < section.held_out * 2.0**64)
-    order = chosen[np.argsort(hashes[chosen], kind="stable")]
-    splits[order[: section.held_out_most]] = HELD_OUT
+    hashes = np.array([key_hash(f"split/{key}") for key in dealt], np.uint64)
+    values, counts = np.unique(hashes, return_counts=True)
+    fits = (values < section.held_out * 2.0**64) & (np.cumsum(counts) <= section.held_out_most)
+    splits[np.isin(hashes, values[fits])] = HELD_OUT
     return splits
 
 

@@ -220,6 +220,7 @@ class Ledger:
             )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"the keys of what is wanted are not unique ({error})") from error
+        self._forget_what_is_not_wanted(content)
         self._base.execute(_SAME_ADDRESS, (Reason.SAME_ADDRESS,))
         self._base.execute(_ANSWERED)
         self._base.execute(_HOLD)
@@ -246,6 +247,15 @@ class Ledger:
         self._base.executemany("delete from answers where canonical = ?", lost)
         (end,) = self._base.execute("select max(place + bytes) from answers").fetchone()
         content.cut(end or 0)
+
+    def _forget_what_is_not_wanted(self, content: Content) -> None:
+        """Wipe pictures of addresses that nobody wants any more: they may have been removed."""
+        idle = (
+            "place is not null and canonical not in (select canonical from wanted where state = 0)"
+        )
+        for place, size in self._base.execute(f"select place, bytes from answers where {idle}"):  # noqa: S608
+            content.wipe(place, size)
+        self._base.execute(f"delete from answers where {idle}")  # noqa: S608
 
     def _entry(self, one: Wanted, content: Content, locate: Locate) -> tuple[str | int | None, ...]:
         one = _clean(one)

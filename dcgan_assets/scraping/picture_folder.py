@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+import pyarrow.parquet as pq
+
 from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.text import clean
 from dcgan_assets.sources.folder import FileBytes, Folder
@@ -27,15 +29,24 @@ class FolderSearch:
 
     Args:
         folder: Its first-level sub-folders are names.
-        licence, attribution: Of all its pictures.
+        licence, attribution: Of all its pictures that `terms` does not have.
+        terms: A Parquet table with a picture's own: `file` (relative to the folder), `licence`,
+            `author` and `attribution`.
     """
 
     name = "folder"
 
-    def __init__(self, folder: Path, licence: str = UNSTATED, attribution: str = UNSTATED) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        licence: str = UNSTATED,
+        attribution: str = UNSTATED,
+        terms: Path | None = None,
+    ) -> None:
         self._folder = folder
-        self._licence = licence
-        self._attribution = attribution
+        self._general = (licence, attribution, attribution)
+        self._terms_file = terms
+        self._terms: dict[str, list[str]] = {}
         self._pictures: dict[str, list[Item]] = {}
 
     async def check(self) -> None:
@@ -48,18 +59,23 @@ class FolderSearch:
         for item in Folder(self._folder, labels=True).items(0, 1):
             listed[clean(item.key.partition("/")[0])].append(item)
         self._pictures = dict(listed)
+        if self._terms_file is not None:
+            columns = ["file", "licence", "author", "attribution"]
+            rows = pq.read_table(self._terms_file, columns=columns).to_pydict().values()
+            self._terms = {file: terms for file, *terms in zip(*rows, strict=True)}
 
     async def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
         """As `ImageSearch.search`. What cannot be read is found, too: reading says why."""
         for item in self._pictures.get(subject.name, ())[:most]:
             width, height, mime = _facts(item)
+            licence, author, attribution = self._terms.get(item.key, self._general)
             yield FoundPicture(
                 search=self.name,
                 page=None,
                 address=self._address(item),
-                licence=self._licence,
-                author=self._attribution,
-                attribution=self._attribution,
+                licence=licence,
+                author=author,
+                attribution=attribution,
                 width=width,
                 height=height,
                 mime=mime,

@@ -58,7 +58,7 @@ class Searching:
         most: Pictures of a person from one search, at most.
         licences: Accepted ones, as `LicenceFilter.of` reads them.
         width: Of Commons' thumbnails.
-        folder, folder_licence, folder_attribution: Of the search 'folder'.
+        folder, folder_licence, folder_attribution, folder_terms: Of the search 'folder'.
         failures: Failed searches in a row after which a service is taken to be gone.
     """
 
@@ -70,6 +70,7 @@ class Searching:
     folder: Path | None = None
     folder_licence: str = UNSTATED
     folder_attribution: str = UNSTATED
+    folder_terms: Path | None = None
     failures: int = 5
     commons_endpoint: str = COMMONS_ENDPOINT
     brave_endpoint: str = BRAVE_ENDPOINT
@@ -207,7 +208,10 @@ def _search(name: str, client: ApiClient | None, searching: Searching) -> ImageS
     """A search by its name; its addresses are checked before anything is fetched."""
     if name == "folder" and searching.folder is not None:
         return FolderSearch(
-            searching.folder, searching.folder_licence, searching.folder_attribution
+            searching.folder,
+            searching.folder_licence,
+            searching.folder_attribution,
+            searching.folder_terms,
         )
     if client is not None and name == "commons":
         return CommonsSearch(client, searching.width, _checked("commons_endpoint", searching))
