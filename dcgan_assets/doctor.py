@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dcgan_assets.face_params import FaceDetector
+from dcgan_assets.scraped_group_params import Search
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -41,6 +43,7 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
         yield _disk(workspace.root)
         yield _params(workspace)
         yield from _data(workspace)
+        yield from _search(workspace)
 
 
 def _python() -> Finding:
@@ -132,6 +135,49 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
             yield Finding(state, name, f"pictures from {place}")
         else:
             yield Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+
+
+def _search(workspace: Workspace) -> Iterator[Finding]:
+    """Whether what is looked for by name can be: names, contact, removal list, detectors."""
+    try:
+        params = workspace.params
+    except UserError:
+        return
+    searches: dict[str, Search | None] = {"faces": params.faces, "albums": params.albums.search}
+    for name, search in searches.items():
+        if search is not None:
+            yield _search_finding(name, search, workspace)
+    for detector in (params.faces.face_boxes.detector, params.faces.face_boxes.second):
+        if detector is not None:
+            yield _detector(detector, workspace.root)
+
+
+def _search_finding(name: str, search: Search, workspace: Workspace) -> Finding:
+    from dcgan_assets.scraping.removals import RemovalList
+
+    people, urls = search.people, search.image_urls
+    paths = [people.path, urls.folder.path if urls.folder else None]
+    missing = [path for path in paths if path and not (workspace.root / path).exists()]
+    if missing:
+        return Finding("FAIL", name, f"{workspace.root / missing[0]} is missing")
+    try:
+        removed = len(RemovalList.read(workspace.root / search.removals).lines)
+        if people.asks_the_web or urls.asks_the_web:
+            workspace.params.operator.require_contact()
+    except UserError as error:
+        return Finding("FAIL", name, str(error))
+    where = f"names: {people.source}; pictures: {', '.join(urls.searches)}"
+    return Finding("ok", name, f"{where}; {removed} on the removal list")
+
+
+def _detector(section: FaceDetector, root: Path) -> Finding:
+    from dcgan_assets.faces.detectors import open_detector
+
+    try:
+        detector = open_detector(section.file(root))
+    except UserError as error:
+        return Finding("FAIL", "detector", str(error))
+    return Finding("ok", "detector", f"{detector.name}, {detector.version}")
 
 
 def _to_download(section: Any) -> str:

@@ -19,6 +19,7 @@ _TEMPLATES = {
     "workspace.yaml": "workspace.yaml",
     "gitignore": ".gitignore",
     "dvcignore": ".dvcignore",
+    "removals.csv": "removals.csv",
 }
 # Written at once: every call of DVC costs a second.
 _DVC_CONFIG = """\

@@ -1,11 +1,12 @@
 """Code versions: a hash of what an asset computes, blind to formatting, comments and docstrings.
 
 The version of an asset covers its function, the definitions that the function reaches in its own
-and other modules of dcgan_assets.assets, every module of dcgan_models, dcgan_assets.sources and
-dcgan_assets.faces that these import (and what those import), and the asset's section of
-params.yaml. presets.py is left out: its values count through the section, so that one preset's
-change leaves the others alone. The rest of dcgan_assets is plumbing: it moves artefacts, and does
-not decide what is in them.
+and other modules of dcgan_assets.assets, every module of dcgan_models, dcgan_assets.sources,
+dcgan_assets.faces and dcgan_assets.scraping that these import (and what those import), and the
+asset's section of params.yaml. presets.py is left out: its values count through the section, so
+that one preset's change leaves the others alone; so is what speaks HTTP, which decides how
+politely answers come. The rest of dcgan_assets is plumbing: it moves artefacts, and does not
+decide what is in them.
 
 The syntax tree is walked here, not by `ast.dump`, whose output differs between Python versions.
 """
@@ -22,9 +23,31 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_FOLLOWED = ("dcgan_models", "dcgan_assets.sources", "dcgan_assets.faces")
+_FOLLOWED = (
+    "dcgan_models",
+    "dcgan_assets.sources",
+    "dcgan_assets.faces",
+    "dcgan_assets.scraping",
+)
 _BY_DEFINITION = "dcgan_assets.assets"
-_EXCLUDED = ("dcgan_models.presets",)
+# Values of the presets count through the section. The other modules say how the web is asked, not
+# what is made of its answers: an edit there must send nobody to ask it again.
+_EXCLUDED = (
+    "dcgan_models.presets",
+    *(
+        f"dcgan_assets.scraping.{name}"
+        for name in (
+            "client",
+            "clock",
+            "contact",
+            "download",
+            "fetching",
+            "journal",
+            "robots",
+            "sites",
+        )
+    ),
+)
 # Fields that carry no meaning, or that some of Python 3.11 to 3.13 lack.
 _SILENT = {"ctx", "type_comment", "type_ignores", "type_params", "kind"}
 

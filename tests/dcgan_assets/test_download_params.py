@@ -1,4 +1,4 @@
-"""The section on fetching: a contact of one's own, limits that reach the downloader."""
+"""The section on fetching: limits that reach the downloader, and what is in no version."""
 
 from __future__ import annotations
 
@@ -17,21 +17,10 @@ def photos(**section: Any) -> Photos:
     return Photos.model_validate({"shards": 2, **section})
 
 
-def test_a_folder_needs_no_contact_and_the_web_does() -> None:
-    section = photos()
-    assert section.contact is None
-    for use in (section.for_the_web, section.limits):
-        with pytest.raises(ValueError, match="`contact` is missing"):
-            use()
-    assert photos(contact=CONTACT).for_the_web().contact == CONTACT
-
-
 @pytest.mark.parametrize(
     ("section", "named"),
     [
-        ({"contact": "me"}, "neither an e-mail nor a web address"),
-        ({"contact": "you@example.com"}, "placeholder"),
-        ({"contact": ""}, "missing"),
+        ({"contact": CONTACT}, "contact"),  # it is the operator's, for all that is asked
         ({"per_site": 17}, "per_site"),
         ({"per_site": 0}, "per_site"),
         ({"concurrency": "many"}, "concurrency"),
@@ -48,7 +37,6 @@ def test_mistakes_are_named(section: dict[str, Any], named: str) -> None:
 
 def test_every_setting_reaches_the_downloader() -> None:
     section = {
-        "contact": CONTACT,
         "concurrency": 3,
         "per_site": 1,
         "delay": 7.0,
@@ -58,18 +46,19 @@ def test_every_setting_reaches_the_downloader() -> None:
         "tries": 11,
         "allow_private": ["127.0.0.1:1"],
     }
-    limits = photos(max_megabytes=1.5, **section).limits()
+    limits = photos(max_megabytes=1.5, **section).limits(CONTACT)
+    assert limits.contact == CONTACT
     for name, value in section.items():
         assert getattr(limits, name) == (tuple(value) if isinstance(value, list) else value)
     assert limits.max_bytes == 1_500_000
 
 
 def test_defaults_are_the_downloaders_own() -> None:
-    assert photos(contact=CONTACT).limits() == Limits(CONTACT)
+    assert photos().limits(CONTACT) == Limits(CONTACT)
 
 
 def test_who_asks_and_how_fast_is_in_no_version() -> None:
     before = photos().identity()
-    assert photos(contact=CONTACT, per_site=1, tries=9).identity() == before
+    assert photos(per_site=1, tries=9).identity() == before
     assert photos(max_megabytes=5.0).identity() != before
     assert Photos.model_validate({"shards": 3}).identity() != before

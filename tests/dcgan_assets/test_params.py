@@ -22,6 +22,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 
 _MNIST_TRAININGS = ("mnist.candidate", "mnist.fc_candidate", "mnist.ablations")
+_CANDIDATE = ("width", "batch", "learning_rate", "size", "precision", "compile")
 # What a template may leave out, and why its default is right in every profile.
 LEFT_OUT = {
     "mnist.images.path",  # only with `source: folder`
@@ -87,6 +88,32 @@ LEFT_OUT = {
         )
     ),
     "groups",  # the user's own
+    "operator.pause",  # what the strictest of the services asks for
+    *(f"{group}.candidate.{name}" for group in ("faces", "albums") for name in _CANDIDATE),
+    *(f"{group}.training_set.held_out_most" for group in ("faces", "albums")),
+    *(  # of other sources
+        f"albums.images.{name}"
+        for name in ("path", "category", "pictures", "held_out", "planted", "licence")
+    ),
+    *(f"albums.images.{name}" for name in ("attribution", "stand_in", "seed", "min_side")),
+    "albums.search",  # only with `images.source: search`
+    *(  # of other sources
+        f"faces.people.{name}"
+        for name in ("path", "born_after", "born_before", "least_sitelinks", "packaged")
+    ),
+    "faces.people.packaged.seed",
+    *(f"faces.image_urls.{name}" for name in ("most", "width", "folder")),
+    *(  # the strictest limits that are published; who asks for more says so
+        f"faces.photos.{name}"
+        for name in (
+            *("concurrency", "per_site", "delay", "site_megabits", "connect", "deadline"),
+            *("max_megabytes", "tries", "allow_private"),
+        )
+    ),
+    *(f"faces.face_boxes.{name}" for name in ("working_side", "max_aspect", "margin")),
+    *(f"faces.face_boxes.{name}.model" for name in ("detector", "second")),  # of `yunet`
+    *(f"faces.face_boxes.{name}.model_sha256" for name in ("detector", "second")),
+    "faces.samples.epochs",  # Figure 10 shows the last
 }
 
 Edit = Callable[[dict[str, Any]], object]
@@ -148,6 +175,17 @@ def test_the_paper_profile_is_the_papers() -> None:
 def test_the_sample_profile_needs_no_network() -> None:
     params = validate_params(yaml.safe_load(profile_text("sample")), "sample")
     assert params.mnist.images.source == "packaged"
+    assert not params.faces.people.asks_the_web
+    assert not params.faces.image_urls.asks_the_web
+    assert params.albums.images.source == "photographs"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_profile_speaks_for_the_user(profile: str) -> None:
+    """The operators of servers write to whom they see: there is no contact but one's own."""
+    params = validate_params(yaml.safe_load(profile_text(profile)), profile)
+    with pytest.raises(UserError, match=r"^params.yaml: operator: `contact` is missing"):
+        params.operator.require_contact()
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:

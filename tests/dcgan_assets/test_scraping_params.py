@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from dcgan_assets.scraping.people import Web
 from dcgan_assets.scraping_params import ImageUrls, Operator, People
+from dcgan_models.errors import UserError
 
-WORKSPACE = Path("workspace")
+WORKSPACE, PEOPLE = Path("workspace"), Path("workspace/data/faces/people")
 WEB = {"source": "wikidata", "count": 10, "born_after": "1900-01-01", "born_before": "2000-01-01"}
 ADA = Operator(contact="ada@example.org", pause=2.0)
 
@@ -54,7 +55,12 @@ def test_people_from_a_list() -> None:
 
 
 def test_identity_is_plain_and_without_the_operator() -> None:
-    assert People(**WEB).identity() == {**WEB, "path": None, "least_sitelinks": 15}
+    assert People(**WEB).identity() == {
+        **WEB,
+        "path": None,
+        "least_sitelinks": 15,
+        "packaged": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,8 @@ def test_identity_is_plain_and_without_the_operator() -> None:
     [
         ({"path": "names.csv"}, "`path` is needed with `source: list` or `folder`, and only there"),
         ({"source": "list"}, "`path` is needed with `source: list`"),
+        ({"source": "packaged"}, "`packaged` is needed with `source: packaged`"),
+        ({"packaged": {}}, "`packaged` is needed with `source: packaged`, and only there"),
         ({"source": "folder", "path": "x"}, "go with SPARQL sources"),
         ({"born_after": None}, "`born_after` and a later `born_before` are needed"),
         ({"born_after": "2000-01-01"}, "`born_after` and a later `born_before` are needed"),
@@ -83,16 +91,44 @@ def test_children_are_left_out_to_the_day() -> None:
 
 def test_searches() -> None:
     folder = {"path": "pictures", "licence": "CC0"}
-    section = ImageUrls(searches=("folder", "commons"), licences=("CC0",), folder=folder, most=7)
-    searching = section.searching(WORKSPACE, ADA)
-    assert searching.searches == ("folder", "commons")
+    local = ImageUrls(searches=("folder",), licences=("CC0",), folder=folder, most=7)
+    searching = local.searching(WORKSPACE, PEOPLE, ADA)
+    assert searching.searches == ("folder",)
     assert searching.folder == WORKSPACE / "pictures"
     assert (searching.folder_licence, searching.folder_attribution) == ("CC0", "unstated")
-    assert (searching.most, searching.width, searching.licences) == (7, 960, ("CC0",))
-    assert searching.manners == ADA.manners()
-    assert (
-        ImageUrls(searches=("brave",), licences=("any",)).searching(WORKSPACE, ADA).folder is None
-    )
+    assert searching.folder_terms is None
+    assert (searching.most, searching.licences) == (7, ("CC0",))
+    assert not local.asks_the_web
+    web = ImageUrls(searches=("brave", "commons"), licences=("any",))
+    searching = web.searching(WORKSPACE, PEOPLE, ADA)
+    assert (searching.searches, searching.width) == (("brave", "commons"), 960)
+    assert (searching.folder, searching.manners) == (None, ADA.manners())
+    assert web.asks_the_web
+
+
+def test_packaged_photographs_are_a_folder_with_terms_of_their_own() -> None:
+    packaged = ImageUrls(searches=("packaged",), licences=("any",))
+    searching = packaged.searching(WORKSPACE, PEOPLE, ADA)
+    assert searching.searches == ("folder",)
+    assert searching.folder == packaged.pictures(WORKSPACE, PEOPLE) == PEOPLE / "people"
+    assert searching.folder_terms == PEOPLE / "pictures.parquet"
+    assert not packaged.asks_the_web
+
+
+@pytest.mark.parametrize(
+    ("contact", "words"),
+    [
+        ("", "`contact` is missing"),
+        ("me", "neither an e-mail nor a web address"),
+        ("you@example.com", "a placeholder; give your own"),
+    ],
+)
+def test_an_operator_without_a_contact_of_their_own(contact: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Operator(contact=contact).require_contact()
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("params.yaml: operator: ")
+    assert Operator(contact="operator@dcgan.test").require_contact() == "operator@dcgan.test"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +136,8 @@ def test_searches() -> None:
     [
         ({"searches": ()}, "searches: "),
         ({"searches": ("bing",)}, "searches.0: "),
+        ({"searches": ("commons", "packaged")}, "`folder` and `packaged` stand alone"),
+        ({"searches": ("folder", "brave"), "folder": {"path": "x"}}, "stand alone"),
         ({"searches": ("commons", "commons")}, "names one twice: commons, commons"),
         ({"searches": ("folder",)}, "`folder` is needed with `folder` among the searches"),
         ({"folder": {"path": "x"}}, "`folder` is needed with `folder` among the searches"),
