@@ -176,8 +176,8 @@ def _detector(section: FaceDetector, root: Path) -> Finding:
     try:
         detector = open_detector(section.file(root))
     except UserError as error:
-        return Finding("FAIL", "detector", str(error))
-    return Finding("ok", "detector", f"{detector.name}, {detector.version}")
+        return Finding("FAIL", section.name, str(error))
+    return Finding("ok", section.name, f"finds faces: {detector.version}")
 
 
 def _to_download(section: Any) -> str:

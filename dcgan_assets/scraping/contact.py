@@ -47,8 +47,6 @@ def user_agent(contact: str | None) -> str:
         checked = check_contact(contact)
     except ValueError as error:
         raise UserError(f"photos: {error}") from None
-    import aiohttp  # here: every process reads params.yaml, few speak HTTP
-
     if _MAIL.fullmatch(checked):
         checked = f"mailto:{checked.removeprefix('mailto:')}"
     return f"{PRODUCT}/{_version()} ({checked}) aiohttp/{version('aiohttp')}"

@@ -78,6 +78,8 @@ class RemovalList:
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 return cls(_lines(csv.DictReader(stream, restkey="more"), path))
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; it may hold `{','.join(COLUMNS)}` alone") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
 

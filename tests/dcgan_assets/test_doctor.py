@@ -18,6 +18,7 @@ from dcgan_assets.workspace import Workspace
 
 INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]
 SAMPLE = validate_params(yaml.safe_load(profile_text("sample")), "sample")
+SEARCHES = ["faces", "haar_alt2", "haar_default"]
 GROUPS = [name for name, section in SAMPLE if hasattr(section, "images")]
 
 
@@ -29,6 +30,7 @@ def write_params(tmp_path: Path) -> Callable[..., Workspace]:
         content = yaml.safe_load(profile_text("sample"))
         content["mnist"]["images"].update(changes)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        (tmp_path / "removals.csv").write_text("address,sha256,person,comment\n", "utf-8")
         return Workspace(tmp_path)
 
     return write
@@ -54,7 +56,7 @@ def test_the_installation_alone() -> None:
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params())
-    assert list(found) == [*INSTALLATION, "disk", "params.yaml", *GROUPS]
+    assert list(found) == [*INSTALLATION, "disk", "params.yaml", *GROUPS, *SEARCHES]
     assert found["params.yaml"] == Finding("ok", "params.yaml", "profile sample")
     assert found["mnist"] == Finding("ok", "mnist", "source: packaged")
     assert "GB free" in found["disk"].detail
@@ -100,6 +102,53 @@ def test_a_download_says_what_it_takes(
     assert words in finding.detail
 
 
+@pytest.mark.parametrize(
+    ("section", "changes", "words"),
+    [
+        ("faces", {"removals": "gone.csv"}, "gone.csv is missing"),
+        (
+            "people",
+            {"source": "list", "path": "names.csv", "packaged": None},
+            "names.csv is missing",
+        ),
+        (
+            "people",
+            {
+                "source": "wikidata",
+                "packaged": None,
+                "born_after": "1900-01-01",
+                "born_before": "2000-01-01",
+            },
+            "operator: `contact` is missing",
+        ),
+    ],
+)
+def test_a_search_that_could_not_be_made(
+    write_params: Callable[..., Workspace], section: str, changes: dict[str, Any], words: str
+) -> None:
+    path = write_params().root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    faces = params["faces"]
+    (faces if section == "faces" else faces[section]).update(changes)
+    if section == "people":
+        faces["image_urls"]["searches"] = ["commons"]
+    path.write_text(yaml.safe_dump(params))
+    finding = findings(Workspace(path.parent))["faces"]
+    assert finding.state == "FAIL"
+    assert words in finding.detail
+
+
+def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspace]) -> None:
+    path = write_params().root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    yunet = {"name": "yunet", "model": "yunet.onnx", "model_sha256": 64 * "0"}
+    params["faces"]["face_boxes"]["second"] = yunet
+    path.write_text(yaml.safe_dump(params))
+    finding = findings(Workspace(path.parent))["yunet"]
+    assert finding.state == "FAIL"
+    assert "no such file" in finding.detail
+
+
 def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     finding = findings(None)["dvc"]
@@ -115,7 +164,7 @@ def test_the_command_prints_a_line_each_and_fails_where_one_does(
     assert well.exit_code == 0
     assert [line.split()[1] for line in well.stdout.splitlines()] == [
         *INSTALLATION,
-        *("disk", "params.yaml", *GROUPS),
+        *("disk", "params.yaml", *GROUPS, *SEARCHES),
     ]
     write_params(train=0)
     ill = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])

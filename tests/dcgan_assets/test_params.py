@@ -206,7 +206,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
         ),
         pytest.param(
             lambda c: c.update(seeds=3),
-            ["seeds: unknown key; allowed here: profile, seed, machine, mnist"],
+            ["seeds: unknown key; allowed here: profile, seed, machine, operator, mnist"],
             id="unknown key at the top",
         ),
         pytest.param(

@@ -83,7 +83,7 @@ def test_files_that_are_no_lists(
 
 
 def test_missing_list(tmp_path: Path, refused: Refused) -> None:
-    with refused("removals.csv: cannot be read"):
+    with refused("removals.csv is missing; it may hold `address,sha256,person,comment` alone"):
         RemovalList.read(tmp_path / "removals.csv")
 
 
