@@ -403,6 +403,17 @@ def test_held_out_pictures_are_dealt_by_key_where_the_source_has_no_split() -> N
     assert set(deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.0))) == {TRAIN}
 
 
+def test_people_are_dealt_whole_where_pictures_are_of_people() -> None:
+    people = [f"https://people.test/{number % 50}" for number in range(1000)]
+    splits = deal_held_out(people, [None] * 1000, TrainingSet(held_out=0.3))
+    held = {person for person, split in zip(people, splits, strict=True) if split == HELD_OUT}
+    assert 5 < len(held) < 25
+    assert (splits == HELD_OUT).sum() == 20 * len(held)
+    # A bound is no reason to cut somebody in two.
+    few = deal_held_out(people, [None] * 1000, TrainingSet(held_out=0.3, held_out_most=50))
+    assert (few == HELD_OUT).sum() == 40
+
+
 def test_a_sources_own_split_stands() -> None:
     given = ["train", None, "test", "held_out", "train"]
     splits = deal_held_out(list("abcde"), given, TrainingSet(held_out=1.0))

@@ -91,3 +91,18 @@ def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
     assert packed is not None
     assert packed.kept == 150
     assert len(asked) == len(set(asked)) == 150
+
+
+def test_what_nobody_wants_any_more_is_overwritten(tmp_path: Path) -> None:
+    """Its person may have been removed: then no row says so, it is just not there."""
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    for names in (["a.jpg", "f.jpg", "Ω.jpg"], ["Ω.jpg"]):
+        collect([wanted(name, name) for name in names], read, work, out)
+    kept = (work / "pictures.bin").read_bytes()
+    assert CONTENT["Ω.jpg"] in kept
+    assert CONTENT["a.jpg"] not in kept
+    assert CONTENT["f.jpg"] not in kept
+    # Wanted again, it is read again.
+    collect([wanted("a.jpg", "a.jpg")], read, work, out)
+    assert dict(iterate_pictures(out)) == {"a.jpg": CONTENT["a.jpg"]}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
@@ -719,3 +720,24 @@ def test_missing_folder(tmp_path: Path, refused: Refused) -> None:
 def test_unknown_search(tmp_path: Path, refused: Refused) -> None:
     with refused("search 'bing'", "commons, brave, covers, and folder"):
         gathered([ADA], Searching(("bing",), manners()), tmp_path)
+
+
+def test_pictures_of_a_folder_have_terms_of_their_own_where_a_table_says_so(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        place = tmp_path / "pictures" / "Ada Lovelace" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(place)
+    terms = {"file": ["Ada Lovelace/2.png"], "licence": ["CC0"], "author": ["Zoë"]}
+    pq.write_table(pa.table({**terms, "attribution": ["Zoë, 1843"]}), tmp_path / "terms.parquet")
+    searching = Searching(
+        ("folder",),
+        folder=tmp_path / "pictures",
+        folder_licence="ours",
+        folder_attribution="us",
+        folder_terms=tmp_path / "terms.parquet",
+    )
+    _, rows, _ = gathered([ADA], searching, tmp_path)
+    assert [(row["licence"], row["author"], row["attribution"]) for row in rows] == [
+        ("ours", "us", "us"),
+        ("CC0", "Zoë", "Zoë, 1843"),
+    ]
