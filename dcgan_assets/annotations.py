@@ -48,15 +48,6 @@ class Concepts:
     picked_by: PickedBy
     picks: Mapping[str, tuple[int, ...]]
 
-    def of(self, concept: str) -> tuple[int, ...]:
-        """The rows of one concept; raise `UserError` where it is unknown or has no picks."""
-        if concept not in self.picks:
-            names = ", ".join(self.picks) or "none"
-            raise UserError(f"unknown concept {concept!r:.60}; concepts that exist: {names}")
-        if not self.picks[concept]:
-            raise UserError(f"concept {concept} has no picks")
-        return self.picks[concept]
-
 
 @dataclass(frozen=True)
 class Box:

@@ -49,8 +49,8 @@ def parse_expression(text: str) -> tuple[Term, ...]:
         # A name follows the start or an operator; an operator follows the start or a name.
         if not match or (signed if operator else bool(terms) and not signed):
             raise UserError(
-                f"expression {text!r}: cannot read {rest.split()[0]!r} here; allowed are names of "
-                "concepts joined by + and -"
+                f"expression {text!r:.80}: cannot read {rest.split()[0]!r:.40} here; allowed are "
+                "names of concepts joined by + and -"
             )
         if operator:
             sign = 1 if word == "+" else -1
@@ -58,7 +58,7 @@ def parse_expression(text: str) -> tuple[Term, ...]:
             terms.append(Term(sign, word))
         signed, rest = operator, rest[match.end() :].strip()
     if not terms or signed:
-        raise UserError(f"expression {text!r}: it must end in the name of a concept")
+        raise UserError(f"expression {text!r:.80}: it must end in the name of a concept")
     return tuple(terms)
 
 

@@ -184,14 +184,14 @@ class Workbench:
     def _draw(self, wish: _Mean | _Arithmetic | _Walk | _Turn, concepts: Concepts) -> Pixels:
         match wish:
             case _Mean():
-                return self.drawing.mean(concepts.of(wish.concept))
+                return self.drawing.mean(wish.concept, concepts.picks)
             case _Arithmetic():
-                return self.drawing.arithmetic(wish.expression, concepts.of)
+                return self.drawing.arithmetic(wish.expression, concepts.picks)
             case _Walk():
                 return self.drawing.walk(self._row(wish.start), self._row(wish.end))
             case _Turn():
-                left, right = concepts.of(wish.left), concepts.of(wish.right)
-                return self.drawing.turn(left, right, self._row(wish.sample))
+                sample = self._row(wish.sample)
+                return self.drawing.turn(wish.left, wish.right, concepts.picks, sample)
 
     def _row(self, number: int) -> int:
         if not 0 <= number < self.subject.samples:

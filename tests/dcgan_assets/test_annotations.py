@@ -87,14 +87,6 @@ def test_any_picks_survive_json(picks: dict[str, frozenset[int]]) -> None:
     assert all(list(ids) == sorted(ids) for ids in found.picks.values())
 
 
-def test_a_concept_is_asked_for_by_name(refused: Refused) -> None:
-    assert CONCEPTS.of("light") == (1, 7, 99)
-    with refused("unknown concept 'lihgt'", "dark, empty, light"):
-        CONCEPTS.of("lihgt")
-    with refused("concept empty has no picks"):
-        CONCEPTS.of("empty")
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -171,12 +171,13 @@ def test_boxes_are_saved_and_found_again(client: Client) -> None:
 
 def test_pictures_are_drawn_from_the_picks_on_the_page(client: Client) -> None:
     drawing = client.bench.drawing
-    picks = CONCEPTS.__getitem__
+    picks = {"dark": [1, 3], "light": [2]}
+    turn = {"left": "dark", "right": "light", "sample": 9}
     wishes = {
-        "mean": ({"concept": "dark"}, drawing.mean([1, 3])),
+        "mean": ({"concept": "dark"}, drawing.mean("dark", picks)),
         "arithmetic": ({"expression": "dark - light"}, drawing.arithmetic("dark - light", picks)),
         "walk": ({"start": 5, "end": 6}, drawing.walk(5, 6)),
-        "turn": ({"left": "dark", "right": "light", "sample": 9}, drawing.turn([1, 3], [2], 9)),
+        "turn": (turn, drawing.turn("dark", "light", picks, 9)),
     }
     for name, (wish, expected) in wishes.items():
         drawn = pictures(client.draw({"draw": name, **wish}))
@@ -191,8 +192,11 @@ def test_pictures_are_drawn_from_the_picks_on_the_page(client: Client) -> None:
     ("wish", "words"),
     [
         ({"draw": "mean", "concept": "drak"}, ("unknown concept 'drak'", "dark, empty, light")),
-        ({"draw": "mean", "concept": "empty"}, ("concept empty has no picks",)),
-        ({"draw": "arithmetic", "expression": "dark * 2"}, ("not understood", "'* 2'")),
+        ({"draw": "mean", "concept": "empty"}, ("'empty' has 0 picks", "dark, empty")),
+        (
+            {"draw": "arithmetic", "expression": "dark * 2"},
+            ("cannot read '*'", "+ and -"),
+        ),
         ({"draw": "arithmetic", "expression": "d" * 3000}, ("2000",)),
         ({"draw": "walk", "start": 1, "end": SAMPLES}, (f"sample {SAMPLES}", "0 to 69")),
         ({"draw": "walk", "start": 1, "end": -1}, ("sample -1",)),
