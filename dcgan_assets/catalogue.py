@@ -15,16 +15,18 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     """Collect the steps of every domain and every group of pictures."""
     domains = (mnist, sampling_statistics, ablations, architecture)
     steps = [step for domain in domains for step in domain.STEPS]
-    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True)
-    steps += faces_group(workspace.params.faces)
-    steps += albums_group(workspace.params.albums)
+    params = workspace.params
+    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True, figures=params.lsun.figures())
+    steps += faces_group(params.faces)
+    steps += albums_group(params.albums)
     steps += image_group(
         "imagenet", "imagenet", "ImageNet-1k at 32 pixels", ordered=True, walk=False
     )
     steps += cifar10_group()
-    steps += svhn_group(workspace.params.svhn.features)
-    for name in workspace.params.groups:
-        steps += image_group(name, f"groups.{name}", f"the pictures of `{name}`")
+    steps += svhn_group(params.svhn.features)
+    for name, section in params.groups.items():
+        about = f"the pictures of `{name}`"
+        steps += image_group(name, f"groups.{name}", about, figures=section.figures())
     return Catalogue(workspace, tuple(steps))
 
 

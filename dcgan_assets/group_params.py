@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from dcgan_assets.looking_params import LookingInside
 from dcgan_assets.sections import Candidate, Count, Epochs, Fraction, Positive, Section, Seed
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.presets import SIZES
@@ -182,7 +183,7 @@ class IngestedGroup(TrainedGroup):
         return self
 
 
-class PictureGroup(IngestedGroup):
+class PictureGroup(LookingInside, IngestedGroup):
     """A group of pictures, from source to figures."""
 
     latent_walk: LatentWalk

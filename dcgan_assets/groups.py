@@ -6,11 +6,12 @@ with deduplication:
 images [shards] -> dedup_autoencoder -> hashes -> manifest, dedup_report
                                                   manifest -> training_set -> ...
                                         ... generator -> nearest_training_images
+and Figures 5 to 8, by figure_steps.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dcgan_assets.assets import (
@@ -28,6 +29,7 @@ from dcgan_assets.assets import (
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
 from dcgan_assets.evaluation_params import SvhnFeatures
+from dcgan_assets.figure_steps import figure_steps
 from dcgan_assets.steps import Check, Step
 
 StepMaker = Callable[..., Step]
@@ -48,6 +50,7 @@ def image_group(
     dedup: bool = False,
     ordered: bool = False,
     walk: bool = True,
+    figures: Sequence[str] = (),
 ) -> tuple[Step, ...]:
     """The steps of a picture group.
 
@@ -59,6 +62,7 @@ def image_group(
         dedup: Whether near-duplicates are removed by semantic hashes (section 3.1).
         ordered: Whether D may choose the order of the samples (Figure 11).
         walk: Whether there is a latent walk (Figure 4).
+        figures: Which of Figures 5 to 8 there are, by the names of their assets; of `figure_steps`.
     """
     step = step_maker(group, section)
     return (
@@ -68,6 +72,7 @@ def image_group(
         samples(step, FIGURE_11 if ordered else FIGURES_2_AND_3, ordered=ordered),
         *((_latent_walk(step),) if walk else ()),
         *((_nearest(step),) if dedup else ()),
+        *figure_steps(step, group, figures),
     )
 
 

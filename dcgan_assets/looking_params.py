@@ -1,4 +1,4 @@
-"""Sections of params.yaml for looking inside trained networks: Figures 5 to 8, and inversion."""
+"""Sections of params.yaml for looking inside trained networks: Figures 5 to 8."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class GuidedBackprop(Section):
 
     Attributes:
         filters: Which of them, from 0; the paper shows the first six.
-        hits: Pictures for each filter, those of its highest activations.
+        hits: Pictures for each filter, those of its highest activations; they are compared.
         rule: Of guided backpropagation at LeakyReLU, where the forward input is not positive:
             `relu` stops the gradient, `leaky` lets it pass times the slope.
         seed: Of the random filters beside them.
     """
 
     filters: Filters = (0, 1, 2, 3, 4, 5)
-    hits: Count = 10
+    hits: Annotated[int, Field(ge=2, strict=True)] = 10
     rule: Literal["relu", "leaky"] = "relu"
     seed: Seed = 5
 
@@ -104,9 +104,14 @@ class TurnVector(Section):
     reach: Positive = 1.0
 
 
-class Invert(Section):
-    """The z nearest a photograph: starts that are computed at once, and steps of descent."""
+class LookingInside(Section):
+    """Figures of trained networks that a group may have: those that have a section are made."""
 
-    restarts: Count = 8
-    steps: Count = 300
-    seed: Seed = 0
+    guided_backprop: GuidedBackprop | None = None
+    window_dropout: WindowDropout | None = None
+    vector_arithmetic: VectorArithmetic | None = None
+    turn_vector: TurnVector | None = None
+
+    def figures(self) -> tuple[str, ...]:
+        """The names of the sections that are there."""
+        return tuple(name for name in LookingInside.model_fields if getattr(self, name) is not None)

@@ -13,6 +13,7 @@ compact spot of a sample, if it has one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from dcgan_models.boxes import Box
 from dcgan_models.errors import UserError
+from dcgan_models.expressions import Term
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
@@ -125,6 +127,21 @@ def agreement(picture: Pixels, name: str, samples: Pixels) -> float:
         for word in _words(name)
     ]
     return float(np.mean(shares))
+
+
+def expected_concept(terms: Sequence[Term]) -> str | None:
+    """What an expression of concepts should come to, word by word.
+
+    In `warm_bright - cool_bright + cool_dark`, bright and cool cancel, and `warm_dark` is left.
+
+    Returns:
+        The words that are left with a plus, joined; None where there are none.
+    """
+    left: Counter[str] = Counter()
+    for term in terms:
+        for word in _words(term.concept):
+            left[word] += term.sign
+    return "_".join(word for word, count in left.items() if count > 0) or None
 
 
 def _measure(word: str, pictures: Pixels) -> Values:

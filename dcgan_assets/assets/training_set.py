@@ -157,6 +157,12 @@ def pictures_of(work: Work, split: str) -> npt.NDArray[np.int64]:
     return numbers
 
 
+def stand_in(work: Work) -> bool:
+    """Whether a group's training pictures are others than the paper's."""
+    found: bool = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)["stand_in"]
+    return found
+
+
 def require_current(work: Work) -> None:
     """Stop where the pictures were made anew since the index was: its rows are other pictures.
 

@@ -23,6 +23,7 @@ DATABASE: Images = {**FOLDER, "source": "lsun", "path": "bedroom_train_lmdb"}
 DOWNLOAD: Images = {"source": "lsun", "category": "bedroom", "size": 64, "shards": 64}
 IMAGENET: Images = {**FOLDER, "source": "imagenet", "path": "ILSVRC2012_img_train.tar"}
 CIFAR10: Images = {"source": "cifar10", "size": 64, "shards": 1}
+NEEDED = [name for name, field in PictureGroup.model_fields.items() if field.is_required()]
 PHOTOGRAPHS: Images = {"source": "photographs", "pictures": 100, "size": 64, "shards": 2}
 
 
@@ -34,7 +35,7 @@ def profile(name: str = "sample") -> dict[str, Any]:
 def with_group(edit: Edit = lambda group: None, name: str = "cats") -> dict[str, Any]:
     """The sample profile with a group made from a folder; `edit` gets its section."""
     lsun = profile()["lsun"]
-    group = {key: lsun[key] for key in PictureGroup.model_fields}
+    group = {key: lsun[key] for key in NEEDED}
     group["images"] = dict(FOLDER)
     edit(group)
     return {**profile(), "groups": {name: group}}
@@ -300,10 +301,38 @@ def test_sections_of_the_deduplication(key: str, value: object, words: str) -> N
     assert words in line
 
 
-@pytest.mark.parametrize("name", [*PictureGroup.model_fields])
+@pytest.mark.parametrize("name", NEEDED)
 def test_a_group_without_one_of_its_sections(name: str) -> None:
     line = refusal(with_group(lambda group: group.pop(name)))
     assert line == f"groups.cats.{name}: this key is missing"
+
+
+FIGURES: dict[str, Any] = {
+    "vector_arithmetic": {"expressions": ["warm_bright - cool_bright + cool_dark"]},
+    "guided_backprop": {"filters": [0], "hits": 2},
+    "turn_vector": {"start": "left", "end": "right"},
+    "window_dropout": {"category": "window"},
+}
+
+
+def test_a_group_has_the_figures_that_have_a_section() -> None:
+    assert params(with_group()).groups["cats"].figures() == ()
+    assert params(profile()).lsun.figures() == ("guided_backprop", "window_dropout")
+    some = {name: FIGURES[name] for name in ("turn_vector", "window_dropout")}
+    found = params(with_group(lambda group: group.update(some)))
+    assert found.groups["cats"].figures() == ("window_dropout", "turn_vector")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_an_unknown_key_of_a_figure_names_those_that_exist(name: str) -> None:
+    section = {**FIGURES[name], "colour": "red"}
+    line = refusal(with_group(lambda group: group.update({name: section})))
+    known = ", ".join(
+        type(
+            getattr(params(with_group(lambda g: g.update(FIGURES))).groups["cats"], name)
+        ).model_fields
+    )
+    assert line == f"groups.cats.{name}.colour: unknown key; allowed here: {known}"
 
 
 def test_a_users_group_has_no_deduplication() -> None:

@@ -56,6 +56,10 @@ LEFT_OUT = {
     "lsun.dedup_report.verdicts",  # one place for all
     "lsun.training_set.held_out_most",
     "lsun.latent_walk.seed",
+    "lsun.guided_backprop.seed",
+    *(f"lsun.window_dropout.{name}" for name in ("c", "controls", "seed")),
+    "lsun.window_dropout.layer",  # by default the paper's, whatever the width
+    *(f"lsun.{name}" for name in ("vector_arithmetic", "turn_vector")),  # figures of faces
     *(f"imagenet.candidate.{name}" for name in ("width", "batch", "learning_rate")),
     *(f"svhn.candidate.{name}" for name in ("width", "batch", "learning_rate")),
     *(

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 from fixture_types import Refused
 
-from dcgan_models.auto_picks import WORDS, agreement, auto_boxes, auto_concepts
+from dcgan_models.auto_picks import WORDS, agreement, auto_boxes, auto_concepts, expected_concept
 from dcgan_models.boxes import Box
+from dcgan_models.expressions import parse_expression
 
 Pixels = npt.NDArray[np.uint8]
 SIDE = 32
@@ -93,6 +94,20 @@ def test_specks_skies_and_thin_lines_are_no_spots() -> None:
     np.fill_diagonal(pictures[2, :16, :16, 0], 255)
     pictures[2, :16, :16] = np.maximum(pictures[2, :16, :16], pictures[2, :16, :16, :1])
     assert auto_boxes(pictures) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "left"),
+    [
+        ("warm_bright - cool_bright + cool_dark", "warm_dark"),
+        ("textured_left - smooth_left + smooth_right", "textured_right"),
+        ("bright - dark", "bright"),
+        ("-dark + dark", None),
+        ("warm - warm_left", None),
+    ],
+)
+def test_words_of_an_expression_add_up(expression: str, left: str | None) -> None:
+    assert expected_concept(parse_expression(expression)) == left
 
 
 def test_bad_input_is_refused(refused: Refused) -> None:
