@@ -177,6 +177,53 @@ def sample(
 
 
 @main.command()
+@click.argument("group")
+@click.argument("photograph", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "out",
+    default="inverted.png",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+@click.option("--restarts", default=8, show_default=True, type=click.IntRange(1, 1024))
+@click.option("--steps", default=300, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--seed", default=0, show_default=True, type=_SEED)
+@click.option(
+    "--add",
+    metavar="EXPRESSION",
+    help='Picked concepts to add, as "smiling_woman - neutral_woman".',
+)
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the z here, as .npy."
+)
+@click.pass_obj
+def invert(
+    root: Path | None,
+    group: str,
+    photograph: Path,
+    out: Path,
+    restarts: int,
+    steps: int,
+    seed: int,
+    add: str | None,
+    save: Path | None,
+) -> None:
+    """Find what GROUP's generator draws most like PHOTOGRAPH, from several starts at once.
+
+    The PNG shows the photograph's central square beside the nearest picture; each start's error
+    is printed, because a generator draws few photographs well. With --add, arithmetic on concepts
+    picked with `dcgan annotate` goes on from there.
+    """
+    from dcgan_assets.invert_command import invert_photograph
+
+    workspace = Workspace.find(root)
+    budget = {"restarts": restarts, "steps": steps, "seed": seed}
+    for line in invert_photograph(workspace, group, photograph, out, **budget, add=add, save=save):
+        click.echo(line)
+
+
+@main.command()
 @click.argument("names", nargs=-1, metavar="[NAME [OTHER]]")
 def presets(names: tuple[str, ...]) -> None:
     """List the networks, print one's layer tables, or what differs between two, and why."""
@@ -207,9 +254,7 @@ def annotate(root: Path | None, group: str, port: int | None, no_browser: bool) 
     A page on this machine alone. What is picked goes to annotations/GROUP/, into git.
     """
     workspace = Workspace.find(root)
-    known = workspace.params.trained_groups()
-    if group not in known:
-        raise UserError(f"unknown group {group!r}; groups with a generator: {', '.join(known)}")
+    workspace.params.require_trained(group)
 
     from dcgan_assets.annotate.server import listen, make_server
     from dcgan_assets.annotate.workbench import Workbench, require_generator

@@ -176,6 +176,12 @@ class Params(Section):
         named = [name for name, section in self if hasattr(section, "candidate")]
         return (*named, *self.groups)
 
+    def require_trained(self, group: str) -> None:
+        """Raise `UserError` for a group that trains no generator; the line names those that do."""
+        known = self.trained_groups()
+        if group not in known:
+            raise UserError(f"unknown group {group!r}; groups with a generator: {', '.join(known)}")
+
     def section(self, path: str) -> Section:
         """The section at a dotted path, such as `mnist.images` or `groups.cats.images`."""
         found: Any = self

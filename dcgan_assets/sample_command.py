@@ -24,7 +24,7 @@ def draw_sample(
     """
     if not out.parent.is_dir():
         raise UserError(f"{out.parent}: no such folder")
-    generator, whose = _open(workspace, group)
+    generator, whose = open_generator(workspace, group)
 
     from dcgan_models.grids import tile, write_png
 
@@ -38,8 +38,9 @@ def draw_sample(
     return f"{out}: {count} pictures by {whose}, seed {seed}"
 
 
-def _open(workspace: Workspace, group: str) -> tuple[Any, str]:
-    """A generator that can sample, and its name."""
+def open_generator(workspace: Workspace, group: str) -> tuple[Any, str]:
+    """A generator that can sample, and its name; raise `UserError` where there is none."""
+    workspace.params.require_trained(group)
     features = workspace.params.svhn.features if group == "svhn" else None
     if features is not None and features.released is not None:
         from dcgan_models.networks import estimate_sampling_statistics

@@ -169,9 +169,11 @@ def _ranks(values: Values) -> Values:
 def auto_boxes(pictures: Pixels, most: int = 52) -> list[Box]:
     """A box around the brightest compact spot of each sample that has one.
 
-    Pixels more than a standard deviation brighter than their picture's mean form spots, connected
-    along the axes. A spot is compact if it fills half of its box, and the box takes between a
-    sixty-fourth and a quarter of the picture. The one that is brighter by most in all is taken.
+    Each picture is smoothed first, by a median over a tenth of its side: small generators draw
+    grids of dots, whose brightest is no spot. Pixels more than a standard deviation brighter than
+    their picture's mean form spots, connected along the axes. A spot is compact if it fills half
+    of its box, and the box takes between a sixty-fourth and a quarter of the picture. The one
+    that is brighter by most in all is taken, however faint it is.
 
     Args:
         pictures: uint8 (n, height, width, channels), G's samples.
@@ -180,9 +182,12 @@ def auto_boxes(pictures: Pixels, most: int = 52) -> list[Box]:
     Returns:
         At most one box a picture, in their order.
     """
+    from scipy import ndimage
+
     found: list[Box] = []
+    width = pictures.shape[1] // 10 | 1
     for number, grey in enumerate(_grey(pictures)):
-        box = _brightest_spot(grey, number)
+        box = _brightest_spot(ndimage.median_filter(grey, width), number)
         if box is not None and len(found) < most:
             found.append(box)
     return found

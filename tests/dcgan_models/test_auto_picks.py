@@ -79,12 +79,22 @@ def test_of_equals_the_lower_number_is_picked() -> None:
 
 
 def test_the_box_is_the_bright_spot_s() -> None:
-    pictures = plain(4)
+    pictures = np.full((4, SIDE, SIDE, 3), 128, np.uint8)
     pictures[0, 5:13, 20:30] = 250
     pictures[2, 10:16, 4:10] = 240
     pictures[2, 20:28, 20:28] = 255  # larger and brighter: this one
     assert auto_boxes(pictures) == [Box(0, 20, 5, 10, 8), Box(2, 20, 20, 8, 8)]
     assert auto_boxes(pictures, most=1) == [Box(0, 20, 5, 10, 8)]
+
+
+def test_dots_among_which_one_is_brightest_are_no_spot() -> None:
+    """The grids that small generators draw: what is smooth and bright is the spot."""
+    pictures = np.full((1, SIDE, SIDE, 3), 20, np.uint8)
+    pictures[0, 2::6, 2::6] = 255
+    pictures[0, 8:18, 12:24] = 200
+    pictures[0, 10:14, 2:4] = 255
+    (box,) = auto_boxes(pictures)
+    assert (box.x, box.y, box.width, box.height) == (12, 8, 12, 10)
 
 
 def test_specks_skies_and_thin_lines_are_no_spots() -> None:
