@@ -195,6 +195,7 @@ def shrink(params: dict[str, Any]) -> None:
         "draws": 2,
         "curve": 2,
         "random_networks": 1,
+        "hits": 2,
     }
     for key, value in params.items():
         if isinstance(value, dict):
