@@ -51,6 +51,8 @@ def draw_arithmetic(work: Work) -> Outcome:
     names = [name for e in section.expressions for name in concepts_of(parse_expression(e))]
     least = arithmetic.EXEMPLARS
     concepts = pick_concepts(work, generator, [*dict.fromkeys(names)], count=least, least=least)
+    by = picker(concepts.picked_by)
+    samples = generator.draw(z) if concepts.picked_by == AUTO else None
     rows: list[Row] = []
     sheets, spreads, steadier = [], [], []
     for expression in section.expressions:
@@ -61,10 +63,10 @@ def draw_arithmetic(work: Work) -> Outcome:
             for count in (1, least)
         )
         rows += _spread_rows(expression, (one, three))
-        if concepts.picked_by == AUTO:
-            rows += _agreement_rows(expression, found, generator)
-        sheets.append(_captioned(found.sheet(), f"{expression}, {picker(concepts.picked_by)}"))
-        spreads += [_spread_sheet(expression, spread) for spread in (one, three)]
+        if samples is not None:
+            rows += _agreement_rows(expression, found, samples)
+        sheets.append(_captioned(found.sheet(), f"{expression}, {by}"))
+        spreads += [_spread_sheet(f"{expression}, {by}", spread) for spread in (one, three)]
         steadier.append((three.levels, one.levels))
     figure = above(sheets, _GAP)
     write_png(work.out() / "figure.png", figure)
@@ -108,14 +110,13 @@ def _spread_rows(expression: str, spreads: tuple[Any, Any]) -> list[Row]:
     return rows
 
 
-def _agreement_rows(expression: str, found: Any, generator: Any) -> list[Row]:
+def _agreement_rows(expression: str, found: Any, samples: Pixels) -> list[Row]:
     """How much the results are what the rule's own words add up to, where they do."""
     from dcgan_models.auto_picks import agreement, expected_concept
 
     expected = expected_concept(parse_expression(expression))
     if expected is None:
         return []
-    samples = generator.draw(generator.fixed_z)
     results = {"result": found.result[4], "pixel arithmetic": found.pixel_result}
     return [
         Row(
@@ -128,9 +129,10 @@ def _agreement_rows(expression: str, found: Any, generator: Any) -> list[Row]:
     ]
 
 
-def _spread_sheet(expression: str, spread: Any) -> Pixels:
-    words = f"{expression}: {spread.exemplars} of the picks a concept, drawn again and again"
-    return _captioned(tile(spread.pictures, _COLUMNS), words)
+def _spread_sheet(words: str, spread: Any) -> Pixels:
+    many = "exemplar" if spread.exemplars == 1 else "exemplars"
+    line = f"{words}: results of {spread.exemplars} {many} a concept, drawn from the picks"
+    return _captioned(tile(spread.pictures, _COLUMNS), line)
 
 
 # --- Figure 8 ---------------------------------------------------------------------------------

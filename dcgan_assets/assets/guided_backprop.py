@@ -24,9 +24,9 @@ _GAP = 8
 def show_filters(work: Work) -> Outcome:
     """Find the pictures that fire each filter, and send those activations back to the pixels."""
     from dcgan_models import load_discriminator
-    from dcgan_models.attribution import random_filters, visualise_filters
+    from dcgan_models.attribution import visualise_filters
     from dcgan_models.data import PixelStore
-    from dcgan_models.networks import fix_statistics
+    from dcgan_models.networks import fix_statistics, untrained_discriminator
 
     require_current(work)
     section: GuidedBackprop = work.section
@@ -35,7 +35,7 @@ def show_filters(work: Work) -> Outcome:
     pictures = store.gather(some)
     discriminator = load_discriminator(work.input(work.sibling("discriminator")))
     fix_statistics(discriminator, pictures)
-    baseline = random_filters(discriminator.preset, pictures, section.seed)
+    baseline = untrained_discriminator(discriminator.preset, pictures, section.seed)
     with work.progress(2 * len(store), "pictures") as bar:
         found = {
             name: visualise_filters(
