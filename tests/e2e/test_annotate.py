@@ -219,7 +219,7 @@ def test_what_is_drawn_follows_the_picks(fresh: Annotator) -> None:
     assert _content(page, 4) != first
 
     page.get_by_role("textbox", name="Expression").fill("right - left + up")
-    page.get_by_text("unknown concept 'up'; concepts that exist: left, right").wait_for()
+    page.get_by_text("unknown concept 'up'; there are: left, right").wait_for()
     for tab, count in (("Walk", 9), ("Turn", 11)):
         page.get_by_role("tab", name=tab).click()
         pictures.nth(count - 1).wait_for(timeout=_PATIENCE_MS)
