@@ -10,6 +10,7 @@ from dcgan_assets.download_params import Photos
 from dcgan_assets.face_params import FaceBoxes
 from dcgan_assets.faces.finding import TRAINING_SIDE
 from dcgan_assets.group_params import IngestedGroup, TrainedGroup
+from dcgan_assets.looking_params import LookingInside
 from dcgan_assets.scraping_params import ImageUrls, People
 from dcgan_assets.sections import Section
 
@@ -36,8 +37,8 @@ class Search(Section):
         return self
 
 
-class FacesGroup(Search, TrainedGroup):
-    """Section 4.2 and Figure 10."""
+class FacesGroup(Search, LookingInside, TrainedGroup):
+    """Section 4.2, and Figures 7, 8 and 10."""
 
     face_boxes: FaceBoxes
 

@@ -18,6 +18,7 @@ from dcgan_assets.assets import (
     photos,
     training_set,
 )
+from dcgan_assets.figure_steps import figure_steps
 from dcgan_assets.groups import StepMaker, image_group, networks, samples, step_maker
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup, Search
 from dcgan_assets.steps import Step
@@ -35,6 +36,7 @@ def faces_group(section: FacesGroup) -> tuple[Step, ...]:
             step, about, pictures="face_boxes", manifest=True, checks=training_set.PEOPLE_CHECKS
         ),
         samples(step, "Figure 10: samples of faces, of as many fixed z."),
+        *figure_steps(step, "faces", section.figures()),
     )
 
 
