@@ -91,6 +91,18 @@ LEFT_OUT = {
             "svm_scores.seed",
         )
     ),
+    *(f"faces.{figure}" for figure in ("guided_backprop", "window_dropout")),
+    *(  # as the paper's; one set of draws for all
+        f"faces.{name}"
+        for name in (
+            "vector_arithmetic.reach",
+            "vector_arithmetic.draws",
+            "vector_arithmetic.seed",
+            "turn_vector.rows",
+            "turn_vector.steps",
+            "turn_vector.reach",
+        )
+    ),
     "groups",  # the user's own
     "operator.pause",  # what the strictest of the services asks for
     *(f"{group}.candidate.{name}" for group in ("faces", "albums") for name in _CANDIDATE),
