@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dcgan_assets.scraping.content import Arrival, Content
+from dcgan_assets.scraping.content import Arrival, Content, examined
 from dcgan_assets.scraping.ledger import IsRemoved, Ledger, Place
 from dcgan_assets.scraping.packing import Packed, pack
 from dcgan_assets.scraping.wanted import Reason, RejectedError, Wanted
@@ -80,14 +80,15 @@ def _read_all(
                 at = int(time.time())
                 try:
                     arrival.add(read(job.next))
-                    picture = arrival.picture(job.next)
+                    data = arrival.read()
+                    picture = examined(data, job.next)
                 except RejectedError as error:
                     ledger.reject(job, error.reason, error.detail, at)
                 except UnreadableError as error:
                     ledger.reject(job, Reason.UNREADABLE, str(error), at)
                 else:
-                    removed = ledger.removed(job.key, picture.sha256)
-                    place = None if removed else content.append(arrival.read())
+                    removed = ledger.removed(job, picture.sha256)
+                    place = None if removed else content.append(data)
                     ledger.keep(job, picture, place, at)
         ledger.commit()
     return True

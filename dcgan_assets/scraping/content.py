@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO
 
@@ -74,6 +74,16 @@ def judge(data: bytes) -> tuple[str, int, int]:
     return _MIMES[header.format], width, height
 
 
+def examined(data: bytes, final_address: str) -> Picture:
+    """What a picture is, and the hash of its bytes.
+
+    Raises:
+        RejectedError: It is not wanted; see `judge`.
+    """
+    mime, width, height = judge(data)
+    return Picture(final_address, hashlib.sha256(data).hexdigest(), len(data), mime, width, height)
+
+
 def _cut_off(header: Header, data: bytes) -> bool:
     """Whether a JPEG has no end of image after its last scan; the others say their length."""
     if header.format != "JPEG" or data.endswith(_END_OF_IMAGE):
@@ -90,9 +100,9 @@ class Arrival:
 
     def __init__(self, folder: Path) -> None:
         self.size = 0
-        self._start = b""
-        self._digest = hashlib.sha256()
-        self._file: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115
+        self._folder = folder
+        self._data = bytearray()
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Arrival:
         return self
@@ -103,7 +113,8 @@ class Arrival:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def add(self, block: bytes) -> None:
         """Append bytes.
@@ -111,27 +122,22 @@ class Arrival:
         Raises:
             RejectedError: They begin like no picture.
         """
-        if self.size < _START:
-            self._start += block[:_START]
-            if len(self._start) >= _START:
-                check_start(self._start)
-        self._file.write(block)
-        self._digest.update(block)
-        self.size += len(block)
+        before, self.size = self.size, self.size + len(block)
+        self._data += block
+        if before < _START <= self.size:
+            check_start(bytes(self._data[:_START]))
+        if self.size > _IN_MEMORY:
+            if self._file is None:
+                self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115
+            self._file.write(self._data)
+            self._data.clear()
 
     def read(self) -> bytes:
         """All that arrived."""
+        if self._file is None:
+            return bytes(self._data)
         self._file.seek(0)
         return self._file.read()
-
-    def picture(self, final_address: str) -> Picture:
-        """What arrived, once all of it has.
-
-        Raises:
-            RejectedError: It is not wanted; see `judge`.
-        """
-        mime, width, height = judge(self.read())
-        return Picture(final_address, self._digest.hexdigest(), self.size, mime, width, height)
 
 
 class Content:

@@ -24,6 +24,7 @@ from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import user_agent
 from dcgan_assets.scraping.content import Arrival, Content
 from dcgan_assets.scraping.fetching import MAX_REDIRECTS, Fetcher, Redirect, Surroundings
+from dcgan_assets.scraping.keeping import Keeper
 from dcgan_assets.scraping.ledger import IsRemoved, Job, Ledger, Locate, Place
 from dcgan_assets.scraping.packing import Packed, pack
 from dcgan_assets.scraping.sites import Sites
@@ -133,7 +134,7 @@ class _Shard:
     ) -> None:
         self._work = work
         self._ledger = ledger
-        self._content = content
+        self._keeper = Keeper(ledger, content)
         self._limits = limits
         self._around = around
         self._clock = around.clock
@@ -154,7 +155,8 @@ class _Shard:
         for site, count in self._ledger.waiting():
             self._sites.add(site, count)
         self._live.tell_from_ledger()
-        async with Fetcher(self._limits, self._ledger, self._around) as self._fetcher:
+        fetcher = Fetcher(self._limits, self._ledger, self._around)
+        async with fetcher as self._fetcher, self._keeper:
             try:
                 return await self._dispatch()
             finally:
@@ -203,13 +205,13 @@ class _Shard:
         site, started = job.site, self._clock.now()
         with Arrival(self._work) as arrival:
             try:
-                found = await self._ask(job, arrival)
+                redirect = await self._ask(job, arrival)
                 self._sites.succeeded(site)
-                if isinstance(found, Redirect):
-                    job.spent += self._clock.now() - started
-                    self._follow(job, found)
+                if redirect is None:
+                    self._note(job, *await self._keeper.keep(job, arrival))
                 else:
-                    self._keep(job, found, arrival)
+                    job.spent += self._clock.now() - started
+                    self._follow(job, redirect)
             except RejectedError as error:
                 self._sites.succeeded(site)
                 self._reject(job, error.reason, error.detail)
@@ -218,7 +220,7 @@ class _Shard:
             finally:
                 self._sites.ended(site, arrival.size, self._clock.now())
 
-    async def _ask(self, job: Job, arrival: Arrival) -> Picture | Redirect:
+    async def _ask(self, job: Job, arrival: Arrival) -> Redirect | None:
         url = URL(job.next, encoded=True)
         robots = await self._fetcher.robots(url)
         delay = robots.crawl_delay
@@ -240,13 +242,11 @@ class _Shard:
         self._ledger.put_back(job)
         self._offer(job.site)
 
-    def _keep(self, job: Job, picture: Picture, arrival: Arrival) -> None:
+    def _note(self, job: Job, picture: Picture, place: int | None) -> None:
         if self._sites.gone(job.site) is not None:
             return
-        removed = self._ledger.removed(job.key, picture.sha256)
-        place = None if removed else self._content.append(arrival.read())
         self._ledger.keep(job, picture, place, self._now())
-        self._live.count(Reason.REMOVED if removed else None, picture.bytes)
+        self._live.count(Reason.REMOVED if place is None else None, picture.bytes)
 
     def _reject(self, job: Job, reason: str, detail: str) -> None:
         if self._sites.gone(job.site) is not None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -22,12 +22,13 @@ from dcgan_assets.scraping.contact import PRODUCT, user_agent
 from dcgan_assets.scraping.content import Arrival
 from dcgan_assets.scraping.ledger import Ledger
 from dcgan_assets.scraping.robots import MAX_BYTES, Robots, opted_out, parse_robots
-from dcgan_assets.scraping.wanted import Limits, Picture, Reason, RejectedError, TransientError
+from dcgan_assets.scraping.wanted import Limits, Reason, RejectedError, TransientError
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Answers that may be another one a moment later; any other 4xx will not change.
 _TRANSIENT = frozenset({408, 425, 429})
+_TEXT = {"Accept": "text/plain"}
 _ROBOTS_SECONDS = 24 * 3600
 _PARSED_ROBOTS = 256
 
@@ -77,13 +78,14 @@ class Fetcher:
             "User-Agent": user_agent(limits.contact),
             # A few kilobytes of gzip become gigabytes; pictures are compressed already.
             "Accept-Encoding": "identity",
+            "Accept": "image/*",
         }
 
     async def __aenter__(self) -> Fetcher:
         resolver = CheckedResolver(self._around.resolver(), self._allowed)
         connector = aiohttp.TCPConnector(
             resolver=resolver,
-            ssl=self._around.tls or ssl.create_default_context(),
+            ssl=self._around.tls or True,  # aiohttp's own context trusts whom this machine does
             limit=0,  # how many there are is decided by whoever calls
             ttl_dns_cache=60,
         )
@@ -105,8 +107,8 @@ class Fetcher:
     ) -> None:
         await self._session.close()
 
-    async def picture(self, url: URL, arrival: Arrival, seconds: float) -> Picture | Redirect:
-        """Ask for a picture.
+    async def picture(self, url: URL, arrival: Arrival, seconds: float) -> Redirect | None:
+        """Ask for a picture, or where it is.
 
         Args:
             url: From `parse_address`.
@@ -117,7 +119,7 @@ class Fetcher:
             RejectedError: It will not be had.
             TransientError: Not now.
         """
-        async with self._answer(url, seconds, accept="image/*") as (response, limit):
+        async with self._answer(url, seconds) as (response, limit):
             if response.status in _REDIRECTS:
                 return Redirect(self._redirect(url, response))
             self._check_passing(response)
@@ -128,7 +130,7 @@ class Fetcher:
                 arrival.add(block)
                 if arrival.size > self._limits.max_bytes:
                     raise RejectedError(Reason.LARGE, f"over {self._limits.max_bytes:,} bytes")
-        return arrival.picture(str(url))
+        return None
 
     async def robots(self, url: URL) -> Robots:
         """The rules that the server of `url` has for us, at most a day old.
@@ -178,7 +180,7 @@ class Fetcher:
     async def _ask_robots(self, url: URL) -> bytes:
         """The file, its first 500 KiB, or nothing where there is none."""
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._answer(url, self._limits.deadline, accept="text/plain") as answer:
+            async with self._answer(url, self._limits.deadline, _TEXT) as answer:
                 response, limit = answer
                 if response.status in _REDIRECTS:
                     url = self._redirect(url, response)
@@ -198,13 +200,11 @@ class Fetcher:
 
     @asynccontextmanager
     async def _answer(
-        self, url: URL, seconds: float, *, accept: str
+        self, url: URL, seconds: float, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, asyncio.Timeout]]:
         with _explained(seconds):
             async with asyncio.timeout(seconds) as limit:
-                response = await self._session.get(
-                    url, allow_redirects=False, headers={"Accept": accept}
-                )
+                response = await self._session.get(url, allow_redirects=False, headers=headers)
                 try:
                     yield response, limit
                 finally:
@@ -221,8 +221,9 @@ class Fetcher:
         started, size, until = loop.time(), 0, 0.0
         rate, grace = self._limits.min_rate, self._limits.grace
         while True:
-            # Moving a timer costs as much as reading a block, so not for each.
-            if until < loop.time() + grace / 2:
+            # Moving a timer costs as much as reading a block, so not for each, and not where all
+            # is here.
+            if not response.content.is_eof() and until < loop.time() + grace / 2:
                 until = started + grace + size / rate
                 limit.reschedule(min(last, until))
             block = await response.content.readany()

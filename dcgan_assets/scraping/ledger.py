@@ -21,6 +21,9 @@ from dcgan_assets.scraping.content import Content
 from dcgan_assets.scraping.wanted import Picture, Reason, RejectedError, Wanted
 from dcgan_models.errors import UserError
 
+# `json.dumps` makes an encoder at each call that is not a plain one.
+_in_json = json.JSONEncoder(ensure_ascii=False).encode
+
 IsRemoved = Callable[[Wanted, str | None], bool]
 
 _WAITING, _TAKEN, _HELD, _DONE = range(4)
@@ -125,6 +128,7 @@ class Job:
         hops: Redirects so far.
         tries: Requests that failed so far.
         spent: Seconds that this try has taken so far, over its redirects.
+        address, sha1, carried: Of the wanted picture, as they are written down.
     """
 
     key: str
@@ -134,6 +138,9 @@ class Job:
     hops: int
     tries: int
     spent: float
+    address: str
+    sha1: str | None
+    carried: str
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,8 @@ class Ledger:
         self._is_removed = is_removed
         # Transactions are begun and ended here alone.
         self._base = sqlite3.connect(self._path, timeout=0.1, isolation_level=None)
+        self._answers: list[tuple[object, ...]] = []
+        self._settled: list[tuple[str]] = []
 
     def __enter__(self) -> Ledger:
         try:
@@ -197,6 +206,7 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         if kind is None or issubclass(kind, Exception):
+            self._write_down()
             self._base.execute("commit")
         self._base.close()
 
@@ -212,6 +222,7 @@ class Ledger:
             ValueError: Two have the same key.
         """
         self._forget_what_is_lost(content)
+        (self._answered,) = self._base.execute("select exists (select 1 from answers)").fetchone()
         try:
             self._base.executemany(
                 "insert into wanted (key, address, canonical, sha1, carried, site, next, "
@@ -231,6 +242,7 @@ class Ledger:
 
         A commit takes as long as a picture does on a fast connection, so there is one for many.
         """
+        self._write_down()
         self._base.execute("commit")
         self._base.execute("begin")
 
@@ -259,7 +271,7 @@ class Ledger:
 
     def _entry(self, one: Wanted, content: Content, locate: Locate) -> tuple[str | int | None, ...]:
         one = _clean(one)
-        carried = json.dumps([*one[3:-1], dict(one.extra)], ensure_ascii=False)
+        carried = _in_json([*one[3:-1], dict(one.extra)])
         head = (one.key, one.address)
         sha1 = one.sha1.lower() if one.sha1 else None
         if self._is_removed(one, None):
@@ -268,7 +280,8 @@ class Ledger:
             place = locate(one.address)
         except RejectedError as error:
             return (*head, None, sha1, carried, None, None, _DONE, error.reason, error.detail)
-        self._judge_again(one, place.canonical, content)
+        if self._answered:
+            self._judge_again(one, place.canonical, content)
         return (*head, place.canonical, sha1, carried, place.site, place.next, _WAITING, None, None)
 
     def _judge_again(self, one: Wanted, name: str, content: Content) -> None:
@@ -299,7 +312,8 @@ class Ledger:
     def take(self, site: str, count: int) -> list[Job]:
         """The first waiting pictures of a site; they are in the caller's hands now."""
         rows = self._base.execute(
-            "select key, canonical, next, site, hops, tries, spent from wanted "
+            "select key, canonical, next, site, hops, tries, spent, address, sha1, carried "
+            "from wanted "
             "where state = 0 and site = ? order by key limit ?",
             (site, count),
         ).fetchall()
@@ -316,12 +330,9 @@ class Ledger:
             (job.next, job.site, job.hops, job.tries, job.spent, job.key),
         )
 
-    def removed(self, key: str, sha256: str) -> bool:
-        """Whether a wanted picture must not be kept, now that its content is known."""
-        row = self._base.execute(
-            "select key, address, sha1, carried from wanted where key = ?", (key,)
-        ).fetchone()
-        return self._is_removed(_wanted(*row), sha256)
+    def removed(self, job: Job, sha256: str) -> bool:
+        """Whether a picture must not be kept, now that its content is known; in any thread."""
+        return self._is_removed(_wanted(job.key, job.address, job.sha1, job.carried), sha256)
 
     def keep(self, job: Job, picture: Picture, place: int | None, at: int) -> None:
         """Write down where a fetched picture lies; None says that it was removed."""
@@ -330,6 +341,7 @@ class Ledger:
     def reject(self, job: Job, reason: str, detail: str, at: int) -> list[str]:
         """Write down why a picture is not had; returns the sites of what is tried in its place."""
         self._answer(job, reason, detail, (None,) * 6, at, None)
+        self._write_down()
         return self._sites(_RELEASE_LIKE, job.key)
 
     def reject_site(self, site: str, detail: str, at: int) -> tuple[int, list[str]]:
@@ -338,6 +350,7 @@ class Ledger:
         Returns:
             How many these were, and the sites of what is tried in their place.
         """
+        self._write_down()
         self._base.execute(
             "insert or ignore into answers (canonical, reason, detail, fetched_at, tries) "
             "select canonical, ?, ?, ?, tries from wanted where site = ? and state in (0, 1)",
@@ -358,17 +371,28 @@ class Ledger:
         at: int,
         place: int | None,
     ) -> None:
-        self._base.execute(
+        self._answers.append((job.canonical, reason, detail, *facts, at, job.tries + 1, place))
+        self._settled.append((job.key,))
+
+    def _write_down(self) -> None:
+        """Put into the database what was answered; a statement for each would cost as much again.
+
+        Nothing is lost by the delay: what is not committed is fetched again in any case.
+        """
+        self._base.executemany(
             "insert or replace into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.canonical, reason, detail, *facts, at, job.tries + 1, place),
+            self._answers,
         )
-        self._base.execute("update wanted set state = 3 where key = ?", (job.key,))
+        self._base.executemany("update wanted set state = 3 where key = ?", self._settled)
+        self._answers.clear()
+        self._settled.clear()
 
     def _sites(self, update: str, *values: str) -> list[str]:
         return [site for (site,) in self._base.execute(update, values).fetchall()]
 
     def settle(self) -> None:
         """Name the duplicates, once everything is answered."""
+        self._write_down()
         self._base.execute(_SAME_SHA1, (Reason.SAME_SHA1,))
         self._base.execute(_SAME_CONTENT, (Reason.SAME_CONTENT,))
         self.commit()

@@ -203,9 +203,8 @@ class _Tar:
         info = tarfile.TarInfo(f"{picture.sha256}.{EXTENSIONS[picture.mime]}")
         info.size = len(data)
         offset = self._size + _BLOCK
-        for part in (info.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % _BLOCK)):
-            self._file.write(part)
-            self._size += len(part)
+        head, padding = info.tobuf(tarfile.USTAR_FORMAT), bytes(-len(data) % _BLOCK)
+        self._size += self._file.write(b"".join((head, data, padding)))  # one call of the system
         return offset
 
     def end(self) -> None:

@@ -47,6 +47,8 @@ class Robots:
 
     def allows(self, url: URL) -> bool:
         """Whether the longest rule that fits allows the address; Allow wins a tie (2.2.2)."""
+        if not self.rules:
+            return True
         path = _alike(url.raw_path or "/")
         if path == "/robots.txt":
             return True

@@ -30,7 +30,7 @@ class Ledger:
         self.in_hand += count
         self.most_in_hand = max(self.most_in_hand, self.in_hand)
         numbers = range(self.left[site], self.left[site] + count)
-        return [Job(f"{site} {n}", "", "", site, 0, 0, 0.0) for n in numbers]
+        return [Job(f"{site} {n}", "", "", site, 0, 0, 0.0, "", None, "") for n in numbers]
 
 
 def sites_of(ledger: Ledger, limits: Limits = LIMITS) -> Sites:
