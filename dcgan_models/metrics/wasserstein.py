@@ -9,16 +9,21 @@ Two things differ from Karras' own code, and are mmgeneration's: the pyramid pad
 is mid-grey in [-1, 1], and enlarges by repeating pixels before it smooths. Values of the two
 programs are therefore not to be mixed.
 
-The projections of one level are never all in memory: patches are cut again for every 64
-directions, which takes less time than to keep them would take space.
+Neither a level of the pyramid nor its projections are ever all in memory: a level is made once and
+lies in a temporary file (49 kB a picture of 64x64), from which its patches are cut again for every
+64 directions.
 """
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +103,11 @@ def sliced_wasserstein(real: Pictures, fake: Pictures, *, seed: int = 0) -> Slic
     generator = torch.Generator().manual_seed(seed)
     values = []
     for level in range(levels):
-        ours, theirs = (_Patches(x, level, levels, generator) for x in (real, fake))
-        values.append([_distance(ours, theirs, generator) for _ in range(REPEATS)])
+        with ExitStack() as stack:
+            ours, theirs = (
+                stack.enter_context(_Patches(x, level, levels, generator)) for x in (real, fake)
+            )
+            values.append([_distance(ours, theirs, generator) for _ in range(REPEATS)])
     sides = tuple(height >> level for level in range(levels))
     return SlicedWasserstein(sides, 1000 * np.array(values))
 
@@ -126,13 +134,16 @@ def pyramid_levels(height: int, width: int) -> int:
 
 
 class _Patches:
-    """The patches of one set of pictures at one level, cut anew whenever they are asked for."""
+    """The patches of one set of pictures at one level, cut anew whenever they are asked for.
+
+    A context: the level lies in a file meanwhile.
+    """
 
     def __init__(
         self, pictures: Pictures, level: int, levels: int, generator: torch.Generator
     ) -> None:
         height, width, channels = pictures.shape[-3:]
-        self._pictures = pictures
+        self._pictures = len(pictures)
         self._last = level == levels - 1
         self._maps = [_level_maps(side, level) for side in (height, width)]
         self._shape = height >> level, width >> level, channels
@@ -142,7 +153,22 @@ class _Patches:
         )
         self._corners = (rows * self._shape[1] + columns).int()
         self.count = len(pictures) * PATCHES
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `__exit__`)
+        for pixels in blocks(pictures, _BLOCK):
+            planes = self._level(pixels).permute(0, 2, 3, 1).contiguous()
+            planes.numpy().tofile(self._file)
         self._mean, self._std = self._statistics()
+
+    def __enter__(self) -> _Patches:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, over all patches and places: (c,)."""
@@ -168,17 +194,21 @@ class _Patches:
     def _cut(self) -> Iterator[Tensor]:
         """Patches, float32 (n, 7 * 7 * channels), channels fastest, a block at a time."""
         height, width, channels = self._shape
-        for number, pixels in enumerate(blocks(self._pictures, _BLOCK)):
-            planes = self._level(pixels).permute(0, 2, 3, 1).contiguous()
-            # Every row of a patch is one stretch of memory: seven copies make all the patches.
-            stretch = PATCH * channels
-            starts = planes.numel() // channels - PATCH + 1
-            rows = torch.as_strided(planes, (starts, stretch), (channels, 1))
-            first = torch.arange(len(pixels))[:, None] * (height * width)
-            corners = self._corners[number * _BLOCK :][: len(pixels)] + first
-            yield torch.cat(
-                [rows.index_select(0, (corners + i * width).flatten()) for i in range(PATCH)], dim=1
+        self._file.seek(0)
+        for begin in range(0, self._pictures, _BLOCK):
+            here = min(_BLOCK, self._pictures - begin)
+            values = np.fromfile(self._file, np.float32, here * height * width * channels)
+            # A patch is seven stretches of memory, a row of the picture apart.
+            place, row = values.strides[0] * channels, values.strides[0] * channels * width
+            patches = np.lib.stride_tricks.as_strided(
+                values,
+                (here * height * width - (PATCH - 1) * (width + 1), PATCH, PATCH * channels),
+                (place, row, values.strides[0]),
+                writeable=False,
             )
+            first = torch.arange(here)[:, None] * (height * width)
+            corners = (self._corners[begin : begin + here] + first).flatten().numpy()
+            yield torch.from_numpy(patches[corners].reshape(len(corners), -1))
 
     def _level(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """One level of the Laplacian pyramid: float32 (n, channels, height, width)."""
@@ -189,16 +219,15 @@ class _Patches:
         return x if self._last else x - blur_rows @ x @ blur_columns.T
 
     def project(self, directions: Tensor, out: npt.NDArray[np.float32]) -> None:
-        """Sorted projections of the normalised patches on (d, k) directions, into (k, count)."""
+        """Projections of the normalised patches on (d, k) directions, into (k, count)."""
         places = PATCH * PATCH
         scaled = (directions / self._std.repeat(places)[:, None]).T.contiguous()
         shift = scaled @ self._mean.repeat(places)[:, None]
         into, done = torch.from_numpy(out), 0
         for patches in self._cut():
-            into[:, done : done + len(patches)] = torch.addmm(-shift, scaled, patches.T)
+            torch.mm(scaled, patches.T, out=into[:, done : done + len(patches)])
             done += len(patches)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(np.ndarray.sort, out))
+        into -= shift
 
 
 def _distance(real: _Patches, fake: _Patches, generator: torch.Generator) -> float:
@@ -208,13 +237,20 @@ def _distance(real: _Patches, fake: _Patches, generator: torch.Generator) -> flo
     directions /= torch.linalg.vector_norm(directions, dim=0)
     space = np.empty((2, _HELD, real.count), np.float32)
     total = 0.0
-    for first in range(0, DIRECTIONS, _HELD):
-        held = directions[:, first : first + _HELD]
-        real.project(held, space[0])
-        fake.project(held, space[1])
-        np.subtract(space[0], space[1], out=space[0])
-        total += float(np.abs(space[0], out=space[0]).sum(dtype=np.float64))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for first in range(0, DIRECTIONS, _HELD):
+            held = directions[:, first : first + _HELD]
+            real.project(held, space[0])
+            fake.project(held, space[1])
+            total += sum(pool.map(_gap, *space))
     return total / (DIRECTIONS * real.count)
+
+
+def _gap(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Summed distance of the sorted values of two rows, which stay sorted."""
+    one.sort()
+    other.sort()
+    return float(np.abs(one - other).sum())
 
 
 def _level_maps(side: int, level: int) -> tuple[Tensor, Tensor]:
