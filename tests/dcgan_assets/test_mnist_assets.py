@@ -276,6 +276,7 @@ def test_figure_9_is_a_picture_of_three_panels(root: Path) -> None:
 # --- Candidate and champion -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_judged_unhealthy_is_not_trained_again_nor_published(
     copy: Path,
 ) -> None:
@@ -308,6 +309,7 @@ def test_a_candidate_that_is_judged_unhealthy_is_not_trained_again_nor_published
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_the_network_with_the_smaller_error_is_published(copy: Path) -> None:
     """A training that learns wins against five updates; one that learns nothing loses to it."""
     learns = {"epochs": 30, "width": 0.25, "learning_rate": 0.002}

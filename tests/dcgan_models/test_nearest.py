@@ -287,6 +287,7 @@ print((peaks[-1] - peaks[5]) * unit)
 """
 
 
+@pytest.mark.slow
 def test_memory_is_flat() -> None:
     """55 blocks are 431 MB; the peak may grow by a few of them, the allocator's slack."""
     run = subprocess.run(

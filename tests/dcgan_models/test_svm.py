@@ -211,6 +211,7 @@ print((getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 def test_no_copy_of_the_whole(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = rng.random((200, 4000), dtype=np.float32).astype(np.float16)

@@ -310,7 +310,7 @@ class Killed(BaseException):
     """Stands for a power cut: the process is gone before anything can be saved."""
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     ends=st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=2, max_size=5),
     saves_often=st.booleans(),

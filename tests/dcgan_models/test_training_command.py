@@ -44,7 +44,9 @@ def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory)
     return run_dir
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_signal_saves_the_run_and_the_same_command_goes_on(
     config: TrainConfig, uninterrupted: Path, tmp_path: Path, refused: Any, number: signal.Signals
 ) -> None:
@@ -62,6 +64,7 @@ def test_a_signal_saves_the_run_and_the_same_command_goes_on(
     assert_same_run(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_save(
     config: TrainConfig, uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -96,7 +96,10 @@ def names_of(networks: tuple[Generator, Discriminator]) -> list[str]:
 # --- Against a plain loop -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "albums128")) for name in PRESETS],
+)
 def test_fifty_minibatches_in_float64_are_those_of_the_plain_loop(name: str) -> None:
     """Each loss and at the end each weight to 1e-9: nothing is left out and nothing added."""
     chosen = tiny(name)
