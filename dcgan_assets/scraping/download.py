@@ -73,7 +73,7 @@ def download(
         limits: How politely and how patiently.
         extra: Types of the columns in `Wanted.extra`.
         is_removed: Whether somebody asked for a picture to be removed: called with None before it
-            is fetched, and with the SHA-256 of its bytes after.
+            is fetched, and with the SHA-256 of its bytes after, then by another thread.
         on_progress: Called about once a second, and at the end.
         should_stop: Asked ten times a second; True ends the work, to be gone on with later.
         around: Time, names and TLS, for tests.

@@ -460,6 +460,7 @@ def test_a_minibatch_larger_than_the_training_set(copy: Path) -> None:
     assert "100 pictures do not fill one minibatch of 101" in line
 
 
+@pytest.mark.slow
 def test_the_packaged_digits_need_no_files(tmp_path: Path, dagster_home: Path) -> None:
     shutil.copytree(dagster_home, tmp_path / ".dagster_home")
 

@@ -79,6 +79,7 @@ def test_a_killed_run_goes_on_from_its_last_save(
     assert_same_run(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_state_whole(config: TrainConfig, tmp_path: Path) -> None:
     """No file may grow beyond half a state: writing one fails as on a full disk."""
     calls = iter([False] * 5)
