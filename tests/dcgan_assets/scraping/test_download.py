@@ -210,6 +210,44 @@ def test_removals_are_honoured_before_after_and_again(tmp_path: Path) -> None:
         assert [row["reason"] for row in rows.values()] == [None, "removed", None, None]
 
 
+def test_what_is_removed_by_person_or_address_is_wiped_from_the_work_folder(
+    tmp_path: Path,
+) -> None:
+    gone = "http://www.wikidata.org/entity/Q1"
+    removals: dict[str, str] = {}
+
+    def is_removed(one: Wanted, sha256: str | None) -> bool:
+        return removals.get("person") == one.person_uri or removals.get("address") == one.address
+
+    def on_disk() -> list[bool]:
+        content = (tmp_path / "work" / "pictures.bin").read_bytes()
+        return [jpeg(n) in content for n in range(4)]
+
+    with Server(default=numbered).running() as server:
+        pictures = [wanted(server.url(f"/{n}"), f"k{n}") for n in range(4)]
+        pictures[1] = pictures[1]._replace(person_uri=gone)
+        # Two people are said to be in one picture; one of them stays.
+        pictures += [pictures[2]._replace(key="shared", person_uri=gone)]
+        bench = Bench(tmp_path)
+        bench.run(pictures, server, is_removed=is_removed)
+        assert on_disk() == [True, True, True, True]
+        removals["person"] = gone
+        rows = bench.run(pictures, server, is_removed=is_removed)
+        assert [row["reason"] for row in rows.values()] == [None, "removed", None, None, "removed"]
+        assert on_disk() == [True, False, True, True]
+        removals["address"] = server.url("/3")
+        rows = bench.run(pictures, server, is_removed=is_removed)
+        assert rows["k3"]["reason"] == "removed"
+        assert on_disk() == [True, False, True, False]
+        # What is no longer found at all may have been removed earlier on the way.
+        bench.run(pictures[1:], server, is_removed=is_removed)
+        assert on_disk() == [False, False, True, False]
+        assert len(server.asked) == 1 + 4
+        removals.clear()
+        rows = bench.run(pictures, server, is_removed=is_removed)
+        assert [row["reason"] for row in rows.values()] == [*[None] * 4, "duplicate address"]
+
+
 def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
     hold = threading.Event()
 
