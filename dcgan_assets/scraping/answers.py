@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dcgan_assets.scraping.clock import retry_after
 from dcgan_models.errors import UserError
 
 
@@ -89,15 +88,8 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds that `Retry-After` asks for, as a number or a date; None without one."""
-        value = self.headers.get("Retry-After", "").strip()
-        if re.fullmatch(r"\d+(\.\d+)?", value):
-            return float(value)
-        try:
-            moment = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return max(0.0, moment.timestamp() - time.time())
+        """The seconds that `Retry-After` asks for, as a number or a date; None without any."""
+        return retry_after(self.headers.get("Retry-After"), time.time())
 
 
 Judge = Callable[[Answer], None]

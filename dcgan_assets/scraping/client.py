@@ -8,17 +8,15 @@ wrong is an `ApiError` of a kind that says what the caller can do about it.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import re
-import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -34,6 +32,7 @@ from dcgan_assets.scraping.answers import (
     UnavailableError,
     trust,
 )
+from dcgan_assets.scraping.clock import Clock
 from dcgan_models.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -45,13 +44,6 @@ _LEAST_PAUSES = {"musicbrainz.org": 1.0}
 _CONTACT = re.compile(
     r"(?:mailto:)?[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>]+|https?://[^\s()<>]+\.[^\s()<>]+"
 )
-
-
-class Clock(NamedTuple):
-    """Time as the client sees it; tests hand in one that does not wait."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 
 import aiohttp
@@ -17,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from dcgan_assets.scraping.addresses import CheckedResolver, joined, origin_of
-from dcgan_assets.scraping.clock import Clock
+from dcgan_assets.scraping.clock import Clock, retry_after
 from dcgan_assets.scraping.contact import PRODUCT, user_agent
 from dcgan_assets.scraping.content import Arrival
 from dcgan_assets.scraping.ledger import Ledger
@@ -254,21 +252,6 @@ class Fetcher:
         length = response.content_length
         if length is not None and length > self._limits.max_bytes:
             raise RejectedError(Reason.LARGE, f"{length:,} bytes")
-
-
-def retry_after(value: str | None, wall: float) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or a date seen from `wall`.
-
-    None where there is none, or nobody can read it.
-    """
-    if value is None:
-        return None
-    if re.fullmatch(r"\s*\d{1,9}\s*", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - wall)
-    except (ValueError, OverflowError):
-        return None
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from dcgan_assets.scraping.client import Clock, Manners, Patience
+from dcgan_assets.scraping.client import Manners, Patience
+from dcgan_assets.scraping.clock import Clock
 
 CONTACT = "ada@example.org"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -106,13 +107,21 @@ class FakeTime:
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
 
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(round(seconds, 3))
-
     @property
     def clock(self) -> Clock:
-        return Clock(lambda: self.now, self.sleep)
+        return _FakeClock(self)
+
+
+class _FakeClock(Clock):
+    def __init__(self, time: FakeTime) -> None:
+        self._time = time
+
+    def now(self) -> float:
+        return self._time.now
+
+    async def sleep(self, seconds: float) -> None:
+        self._time.now += seconds
+        self._time.slept.append(round(seconds, 3))
 
 
 def manners(time: FakeTime | None = None, **changes: Any) -> Manners:

@@ -147,6 +147,16 @@ def test_retry_after_goes_before_our_own_pauses() -> None:
     assert time.slept[2:] == [4.0]
 
 
+@pytest.mark.parametrize(
+    "value", ["Mon, 01 Jan 2026 00:00:00 +99999999999999999", "9" * 400, "soon", ""]
+)
+def test_retry_after_that_nobody_can_read_is_none(value: str) -> None:
+    time = FakeTime()
+    with serving(in_turn(page(503, Retry_After=value), reply({"fine": 1}))) as server:
+        assert get(server.url, time).json == {"fine": 1}
+    assert time.slept == [1.0]
+
+
 def test_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     time = FakeTime()
     line, requests = failure(in_turn(page(429, Retry_After="86400")), UnavailableError, time=time)
