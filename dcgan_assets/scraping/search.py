@@ -158,8 +158,8 @@ def gather_addresses(
         for subject in subjects:
             rank = 0
             for name in searching.searches:
-                piece = _piece(journal, name, subject)
-                searches.add(_search_row(subject, name, piece, removals))
+                piece = _piece(journal, name, subject, removals)
+                searches.add(_search_row(subject, name, piece))
                 for row in rows.of(subject, piece["pictures"], rank):
                     addresses.add(row)
                 rank += len(piece["pictures"])
@@ -280,15 +280,17 @@ def _key(search: str, subject: Subject) -> str:
     return f"{search} {subject.uri} {subject.name}"
 
 
-def _piece(journal: Journal, search: str, subject: Subject) -> Row:
+def _piece(journal: Journal, search: str, subject: Subject, removals: RemovalList) -> Row:
     """What a search has found; nothing where the person is on the removal list."""
-    key = _key(search, subject)
-    piece: Row = journal.read(key) if key in journal else {"problem": None, "pictures": []}
+    reason = removals.match(people=(subject.uri, subject.wikidata))
+    if reason is not None:
+        return {"problem": reason, "pictures": []}
+    piece: Row = journal.read(_key(search, subject))
     return piece
 
 
-def _search_row(subject: Subject, name: str, piece: Row, removals: RemovalList) -> Row:
-    reason = removals.match(people=(subject.uri, subject.wikidata)) or piece["problem"]
+def _search_row(subject: Subject, name: str, piece: Row) -> Row:
+    reason = piece["problem"]
     return {
         "person_uri": subject.uri,
         "person": subject.name,

@@ -410,9 +410,13 @@ def test_removed_people_are_not_looked_for(tmp_path: Path) -> None:
         assert not [seen for seen in server.seen if "Bob" in seen.query["gsrsearch"]]
         assert searches[1]["reason"] == "removed: person (line 2 of the removal list)"
         # Removed after the search: what was found goes as well.
-        report, rows, _ = gathered([ADA, BOB], commons(server), tmp_path, removals(person=ADA.uri))
-    assert report.kept == 1
-    assert [row["person"] for row in rows if row["status"] == "kept"] == ["Bob"]
+        report, rows, searches = gathered(
+            [ADA, BOB], commons(server), tmp_path, removals(person=ADA.uri)
+        )
+    assert (report.kept, report.rejected) == (1, 0)
+    assert [row["person"] for row in rows] == ["Bob"]
+    assert [search["found"] for search in searches] == [0, 1]
+    assert searches[0]["reason"] == "removed: person (line 2 of the removal list)"
 
 
 # --- Brave ----------------------------------------------------------------------------------
