@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +16,8 @@ from dcgan_assets.scraping.content import Arrival, Content, examined
 from dcgan_assets.scraping.ledger import IsRemoved, Ledger, Place
 from dcgan_assets.scraping.packing import Packed, pack
 from dcgan_assets.scraping.wanted import Reason, RejectedError, Wanted
+from dcgan_assets.scraping.work_folder import open_work
 from dcgan_assets.sources.items import UnreadableError
-from dcgan_models.errors import UserError
 
 _NO_EXTRA = pa.schema([])
 _HERE = "this machine"
@@ -49,20 +48,12 @@ def collect(
         UserError: Another process in `work`, or a folder that cannot be written.
         ValueError: Two pictures have one key.
     """
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            ledger = stack.enter_context(Ledger(work, is_removed))
-            content = stack.enter_context(Content(work))
-            ledger.load(wanted, content, lambda address: Place(address, _HERE, address))
-            if not _read_all(ledger, content, read, work, should_stop):
-                return None
-            ledger.settle()
-            return pack(ledger, content, folder, extra)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or work}: cannot be written or read ({error.strerror})"
-        ) from error
+    with open_work(work, is_removed) as (ledger, content):
+        ledger.load(wanted, content, lambda address: Place(address, _HERE, address))
+        if not _read_all(ledger, content, read, work, should_stop):
+            return None
+        ledger.settle()
+        return pack(ledger, content, folder, extra)
 
 
 def _read_all(

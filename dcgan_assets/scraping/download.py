@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +35,7 @@ from dcgan_assets.scraping.wanted import (
     TransientError,
     Wanted,
 )
-from dcgan_models.errors import UserError
+from dcgan_assets.scraping.work_folder import open_work
 
 _LOGGER = logging.getLogger(__name__)
 _NO_EXTRA = pa.schema([])
@@ -91,24 +89,14 @@ def download(
             "PRIVATE ADDRESSES ARE ALLOWED: %s. This is for tests alone.",
             ", ".join(limits.allow_private),
         )
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            ledger = stack.enter_context(Ledger(work, is_removed))
-            content = stack.enter_context(Content(work))
-            ledger.load(wanted, content, _on_the_web(frozenset(limits.allow_private)))
-            shard = _Shard(work, ledger, content, limits, around, on_progress, should_stop)
-            if not asyncio.run(shard.fetch_all()):
-                return None
-            ledger.settle()
-            shard.tell()
-            return pack(ledger, content, folder, extra)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or work}: cannot be written or read ({error.strerror})"
-        ) from error
-    except sqlite3.OperationalError as error:
-        raise UserError(f"{work}: cannot be written or read ({error})") from error
+    with open_work(work, is_removed) as (ledger, content):
+        ledger.load(wanted, content, _on_the_web(frozenset(limits.allow_private)))
+        shard = _Shard(work, ledger, content, limits, around, on_progress, should_stop)
+        if not asyncio.run(shard.fetch_all()):
+            return None
+        ledger.settle()
+        shard.tell()
+        return pack(ledger, content, folder, extra)
 
 
 def _on_the_web(allowed: frozenset[str]) -> Locate:

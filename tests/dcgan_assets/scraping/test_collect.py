@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from fixture_types import Refused
 from picture_servers import Bench, Server, encoded, jpeg, picture, wanted
 
 from dcgan_assets.scraping.collect import collect
@@ -106,3 +108,15 @@ def test_what_nobody_wants_any_more_is_overwritten(tmp_path: Path) -> None:
     # Wanted again, it is read again.
     collect([wanted("a.jpg", "a.jpg")], read, work, out)
     assert dict(iterate_pictures(out)) == {"a.jpg": CONTENT["a.jpg"]}
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, refused: Refused) -> None:
+    """SQLite has errors of its own for it; files that may not grow stand in for the disk."""
+    pictures = [wanted("a.jpg", f"{n:05}", author="A" * 1000) for n in range(2000)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with refused("work: cannot be written or read ("):
+            collect(pictures, read, tmp_path / "work", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
