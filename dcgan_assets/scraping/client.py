@@ -14,7 +14,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +32,7 @@ from dcgan_assets.scraping.answers import (
     trust,
 )
 from dcgan_assets.scraping.clock import Clock
+from dcgan_assets.scraping.contact import user_agent
 from dcgan_models.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -41,9 +41,6 @@ _MAX_REDIRECTS = 3
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 # What a host's own rules ask for, whatever the user's setting.
 _LEAST_PAUSES = {"musicbrainz.org": 1.0}
-_CONTACT = re.compile(
-    r"(?:mailto:)?[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>]+|https?://[^\s()<>]+\.[^\s()<>]+"
-)
 
 
 @dataclass(frozen=True)
@@ -85,15 +82,9 @@ class Manners:
         """What the client calls itself: this program, its version, and whom to write to.
 
         Raises:
-            UserError: There is no contact, or it is no mail address or web page.
+            UserError: There is no contact, or none that can be used.
         """
-        if not _CONTACT.fullmatch(self.contact):
-            given = f"{self.contact!r} is not" if self.contact else "is missing; it is"
-            raise UserError(
-                f"contact: {given} a mail address or web page at which the operators of servers "
-                "can reach you; nothing is fetched without one"
-            )
-        return f"dcgan-assets/{_version()} ({self.contact}) aiohttp/{aiohttp.__version__}"
+        return user_agent(self.contact)
 
     def endpoint(self, url: str, setting: str) -> str:
         """Return an API's address when it is https on a public host.
@@ -107,14 +98,6 @@ class Manners:
         if not (allowed or private) or parts.username:
             raise UserError(f"{setting}: {url!r} is not allowed; https on a public host is")
         return url
-
-
-def _version() -> str:
-    try:
-        return version("dcgan-assets")
-    except PackageNotFoundError:
-        # A checkout that runs without being installed.
-        return "unknown"
 
 
 def _is_private(host: str) -> bool:

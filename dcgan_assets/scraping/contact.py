@@ -46,7 +46,7 @@ def user_agent(contact: str | None) -> str:
     try:
         checked = check_contact(contact)
     except ValueError as error:
-        raise UserError(f"photos: {error}") from None
+        raise UserError(f"{error}; nothing is fetched without one") from None
     if _MAIL.fullmatch(checked):
         checked = f"mailto:{checked.removeprefix('mailto:')}"
     return f"{PRODUCT}/{_version()} ({checked}) aiohttp/{version('aiohttp')}"

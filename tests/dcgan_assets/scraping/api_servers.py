@@ -17,7 +17,7 @@ from aiohttp import web
 from dcgan_assets.scraping.client import Manners, Patience
 from dcgan_assets.scraping.clock import Clock
 
-CONTACT = "ada@example.org"
+CONTACT = "ada@dcgan.test"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -29,6 +29,7 @@ from dcgan_assets.scraping.answers import (
     UnavailableError,
 )
 from dcgan_assets.scraping.client import ApiClient, Manners, Patience
+from dcgan_assets.scraping.contact import user_agent
 
 
 def get(
@@ -60,20 +61,31 @@ def test_says_who_asks_and_takes_gzip() -> None:
     (seen,) = server.seen
     assert seen.path == "/w/api.php"
     assert seen.query == {"q": "x"}
-    assert f"({CONTACT})" in seen.headers["User-Agent"]
+    assert f"(mailto:{CONTACT})" in seen.headers["User-Agent"]
     assert seen.headers["User-Agent"].startswith("dcgan-assets/")
     assert "Cookie" not in seen.headers
 
 
-@pytest.mark.parametrize("contact", ["", "me", "a@b", "x@y.z\r\nHost: evil", "(a@b.org)"])
-def test_no_client_without_a_contact(contact: str, refused: Refused) -> None:
-    with refused("contact: ", "mail address or web page", "nothing is fetched"):
+@pytest.mark.parametrize(
+    ("contact", "words"),
+    [
+        ("", "missing"),
+        ("me", "neither an e-mail nor a web address"),
+        ("a@b", "neither"),
+        ("x@y.z\r\nHost: evil", "neither"),
+        ("(a@b.org)", "neither"),
+        ("x@example.com", "placeholder"),
+    ],
+)
+def test_no_client_without_a_contact(contact: str, words: str, refused: Refused) -> None:
+    with refused("`contact` is ", words, "nothing is fetched"):
         ApiClient(manners(contact=contact))
 
 
 @pytest.mark.parametrize("contact", ["a@b.org", "mailto:a.b@c.example", "https://lab.example/bot"])
-def test_mail_addresses_and_pages_are_contacts(contact: str) -> None:
+def test_both_clients_call_themselves_the_same(contact: str) -> None:
     assert contact in manners(contact=contact).user_agent()
+    assert manners(contact=contact).user_agent() == user_agent(contact)
 
 
 @pytest.mark.parametrize(

@@ -383,7 +383,7 @@ def test_without_a_contact_nothing_is_asked(
         pytest.fail("what is wanted was read")
         yield
 
-    with refused("photos", "`contact`", named):
+    with refused("`contact`", named):
         download(never(), tmp_path / "work", tmp_path, Limits(contact))
     assert not (tmp_path / "work").exists()
 

@@ -448,7 +448,7 @@ def test_no_contact_and_nothing_is_fetched(tmp_path: Path, refused: Refused) -> 
     endpoint = SparqlEndpoint(spread(10))
     with serving(endpoint) as server:
         web_of = asking(server, manners=manners(contact=""))
-        with refused("contact: is missing", "nothing is fetched without one"):
+        with refused("`contact` is missing", "nothing is fetched without one"):
             gathered(web_of, tmp_path)
         private = replace(web_of, manners=manners(allow_private=False))
         with refused("wikidata_endpoint: ", "https on a public host"):

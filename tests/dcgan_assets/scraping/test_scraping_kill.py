@@ -22,7 +22,7 @@ from dcgan_assets.scraping.found import Subject
 from dcgan_assets.scraping.removals import RemovalList
 from dcgan_assets.scraping.search import Searching, gather_addresses
 url, folder = sys.argv[1], Path(sys.argv[2])
-manners = Manners("ada@example.org", pause=0.001, allow_private=True)
+manners = Manners("ada@dcgan.test", pause=0.001, allow_private=True)
 searching = Searching(("commons",), manners, commons_endpoint=url)
 subjects = [Subject(f"x:{n}", f"Person {n}") for n in range(40)]
 gather_addresses(subjects, searching, RemovalList(), folder / "work", folder)

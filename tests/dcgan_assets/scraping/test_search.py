@@ -161,7 +161,7 @@ def test_files_of_a_person_with_all_that_is_said_of_them(tmp_path: Path) -> None
     assert second.query["gsrsearch"] == '"Ada Lovelace" filetype:bitmap filew:>200'
     assert first.query["iiurlwidth"] == "960"
     assert first.query["maxlag"] == "5"
-    assert "ada@example.org" in first.headers["User-Agent"]
+    assert "ada@dcgan.test" in first.headers["User-Agent"]
 
 
 def test_pages_are_followed_in_the_order_of_the_search(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_lone_surrogates_and_line_breaks_in_answers(tmp_path: Path) -> None:
 def test_no_contact_and_nothing_is_fetched(tmp_path: Path, refused: Refused) -> None:
     with serving(Commons()) as server:
         for who in (None, manners(contact="")):
-            with refused("contact: is missing", "nothing is fetched"):
+            with refused("`contact` is missing", "nothing is fetched"):
                 gathered([ADA], commons(server, manners=who), tmp_path)
         with refused("commons_endpoint: ", "https on a public host"):
             gathered([ADA], commons(server, manners=manners(allow_private=False)), tmp_path)
