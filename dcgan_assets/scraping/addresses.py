@@ -25,6 +25,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
 # 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to some resolvers.
 _NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9A-Fa-f]*)\.?$")
+# Names that mean something inside a network alone (RFC 6761, RFC 6762, ICANN's `internal`).
+_INSIDE = re.compile(r"(^|.*\.)(localhost|local|internal)\.?|[^.:]+\.?", re.IGNORECASE)
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Parameters that say where a click came from, and not which file is meant.
@@ -113,7 +115,7 @@ def _check(url: URL, allowed: frozenset[str]) -> None:
     literal = _literal(host)
     if literal is None and _NUMBER.search(host):
         raise ValueError("no host but a number, of which systems make IP addresses")
-    if literal is not None and not is_public(literal):
+    if not is_public(literal) if literal is not None else _INSIDE.fullmatch(host):
         raise RejectedError(Reason.PRIVATE, host)
 
 

@@ -8,18 +8,19 @@ wrong is an `ApiError` of a kind that says what the caller can do about it.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
+from dcgan_assets.scraping.addresses import CheckedResolver, parse_address
 from dcgan_assets.scraping.answers import (
     Answer,
     ApiError,
@@ -33,9 +34,11 @@ from dcgan_assets.scraping.answers import (
 )
 from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import user_agent
+from dcgan_assets.scraping.wanted import RejectedError
 from dcgan_models.errors import UserError
 
 _LOG = logging.getLogger(__name__)
+_CLOCK = Clock()
 _BLOCK_BYTES = 1 << 16
 _MAX_REDIRECTS = 3
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -70,13 +73,15 @@ class Manners:
         contact: The operator's mail address or web page, for those who run the servers.
         pause: Least seconds between the starts of two requests to a host.
         allow_private: Lets http and private hosts through. For tests alone, and said in the log.
+        resolver: Looks names up; unless `allow_private` is on, what it says is checked.
     """
 
     contact: str
     pause: float = 1.0
     patience: Patience = field(default_factory=Patience)
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = _CLOCK
     allow_private: bool = False
+    resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver
 
     def user_agent(self) -> str:
         """What the client calls itself: this program, its version, and whom to write to.
@@ -89,24 +94,29 @@ class Manners:
     def endpoint(self, url: str, setting: str) -> str:
         """Return an API's address when it is https on a public host.
 
+        What its name leads to is looked at when it is asked.
+
         Raises:
             UserError: It is not, and `allow_private` is off.
         """
-        parts = urlsplit(url)
-        allowed = parts.scheme == "https" and not _is_private(parts.hostname or "")
-        private = self.allow_private and parts.scheme in ("http", "https") and parts.hostname
-        if not (allowed or private) or parts.username:
+        if not self._allows(url):
             raise UserError(f"{setting}: {url!r} is not allowed; https on a public host is")
         return url
 
+    def _allows(self, url: str) -> bool:
+        if self.allow_private:
+            return urlsplit(url).scheme in ("http", "https")
+        try:
+            return parse_address(url).scheme == "https"
+        except RejectedError:
+            return False
 
-def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." not in host
+    def connector(self) -> aiohttp.TCPConnector:
+        """Connections to the machines that may be asked, whatever DNS says of their names."""
+        resolver = self.resolver()
+        if not self.allow_private:
+            resolver = CheckedResolver(resolver, frozenset())
+        return aiohttp.TCPConnector(resolver=resolver)
 
 
 class ApiClient:
@@ -130,6 +140,7 @@ class ApiClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
+            connector=self._manners.connector(),
             headers={"User-Agent": self._agent, "Accept-Encoding": "gzip"},
             # No proxy, netrc or cookie of whoever runs this goes along.
             trust_env=False,
@@ -231,6 +242,8 @@ class ApiClient:
             ) as response:
                 body = await self._body(response)
                 return Answer(url, response.status, response.headers, body)
+        except RejectedError as error:
+            raise RefusedError(f"{error.reason}: {error.detail}") from None
         # What aiohttp says of a request may hold its headers, and a key with them.
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             name = type(error).__name__

@@ -45,6 +45,15 @@ def test_outside(address: str) -> None:
     assert is_public(ip_address(address))
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.LOCALHOST.", "printer.local", "db.internal", "intranet", "intranet."]
+)
+def test_names_that_mean_something_inside_alone(host: str) -> None:
+    with pytest.raises(RejectedError) as caught:
+        parse_address(f"https://{host}/a.jpg")
+    assert caught.value.reason == "private address"
+
+
 @given(st.ip_addresses(v=4))
 def test_what_an_ipv4_address_is_packed_into_is_as_public_as_itself(address: object) -> None:
     number = int(ip_address(str(address)))

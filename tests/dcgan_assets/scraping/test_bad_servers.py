@@ -124,7 +124,7 @@ NASTY: dict[str, tuple[Answer, str, str]] = {
     "no location": (status(302), "redirects", "HTTP 302 without Location"),
     "metadata": (moved("http://169.254.169.254/latest"), "private address", "169.254.169.254"),
     "metadata in IPv6": (moved("http://[::ffff:a9fe:a9fe]/"), "private address", "::ffff"),
-    "localhost": (moved("http://localhost/admin"), "private address", "localhost is"),
+    "localhost": (moved("http://localhost/admin"), "private address", "localhost"),
     "localhost by number": (moved("http://2130706433/"), "bad address", ""),
     "another port": (moved("http://127.0.0.1:22/"), "bad address", "port 22"),
     "file": (moved("file:///etc/passwd"), "bad address", "neither http nor https"),

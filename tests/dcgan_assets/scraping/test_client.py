@@ -15,6 +15,7 @@ import trustme
 from aiohttp import web
 from api_servers import CONTACT, FakeTime, Handler, in_turn, manners, page, reply, serving
 from fixture_types import Refused
+from picture_servers import Names
 
 import dcgan_assets.scraping.client as client_module
 from dcgan_assets.scraping.answers import (
@@ -120,6 +121,19 @@ def test_private_hosts_are_said_in_the_log(caplog: pytest.LogCaptureFixture) -> 
         assert not caplog.records
         ApiClient(Manners(CONTACT, allow_private=True))
     assert "allow_private is on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "inside", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "192.0.0.8", "::1", "64:ff9b::7f00:1"]
+)
+def test_names_that_lead_inside_are_refused_and_not_tried_again(inside: str) -> None:
+    names = Names({"api.test": [inside]})
+    time = FakeTime()
+    how = manners(time, allow_private=False, resolver=lambda: names)
+    with pytest.raises(RefusedError, match=f"private address: api.test is {inside}"):
+        get("https://api.test/w/api.php", how=how)
+    assert names.asked == ["api.test"]
+    assert time.slept == []
 
 
 def test_private_host_is_refused_before_a_request(refused: Refused) -> None:
