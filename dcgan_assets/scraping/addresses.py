@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import quote, unquote
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
@@ -28,6 +28,7 @@ _NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9A-Fa-f]*)\.?$")
 # Names that mean something inside a network alone (RFC 6761, RFC 6762, ICANN's `internal`).
 _INSIDE = re.compile(r"(^|.*\.)(localhost|local|internal)\.?|[^.:]+\.?", re.IGNORECASE)
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Parameters that say where a click came from, and not which file is meant.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_cid|mc_eid|igshid", re.IGNORECASE)
@@ -76,11 +77,20 @@ def parse_address(text: str, allowed: frozenset[str] = frozenset()) -> URL:
         if len(text) > _LONGEST or _FORBIDDEN.search(text):
             raise ValueError("too long" if len(text) > _LONGEST else "control characters")
         text = text.strip()
-        url = URL(text, encoded=_PLAIN.fullmatch(text) is not None)
+        url = as_url(text)
         _check(url, allowed)
     except ValueError as error:
         raise RejectedError(Reason.BAD_ADDRESS, str(error)) from None
     return url
+
+
+def as_url(text: str) -> URL:
+    """An address in its parts; what is no plain ASCII is quoted.
+
+    Raises:
+        ValueError: It has none.
+    """
+    return URL(text, encoded=_PLAIN.fullmatch(text) is not None)
 
 
 def joined(url: URL, location: str, allowed: frozenset[str] = frozenset()) -> URL:
@@ -90,8 +100,7 @@ def joined(url: URL, location: str, allowed: frozenset[str] = frozenset()) -> UR
         RejectedError: Somewhere that is not asked, or from https to http.
     """
     try:
-        plain = _PLAIN.fullmatch(location) is not None
-        target = str(url.join(URL(location, encoded=plain)))
+        target = str(url.join(as_url(location)))
     except ValueError as error:
         raise RejectedError(Reason.BAD_ADDRESS, f"redirect: {error}") from None
     found = parse_address(target, allowed)
@@ -148,20 +157,22 @@ def canonical(url: URL) -> str:
     Host in lower case, no default port, no fragment, no parameters that only track clicks,
     escapes in upper case and only where they are needed. The order of parameters stays.
     """
-    query = url.raw_query_string
-    if _TRACKING.search(query):
-        pairs = parse_qsl(query, keep_blank_values=True)
-        query = urlencode([(name, value) for name, value in pairs if not _TRACKING.fullmatch(name)])
-    path = _plain_escapes(url.raw_path or "/")
-    return f"{url.scheme}://{site_of(url)}{path}" + (f"?{_plain_escapes(query)}" if query else "")
+    parts = url.raw_query_string.split("&")
+    kept = [part for part in parts if not _TRACKING.fullmatch(unquote(part.partition("=")[0]))]
+    query = spelled("&".join(kept))
+    path = spelled(url.raw_path or "/")
+    return f"{url.scheme}://{site_of(url)}{path}" + (f"?{query}" if query else "")
 
 
-def _plain_escapes(text: str) -> str:
-    def plain(match: re.Match[str]) -> str:
-        character = chr(int(match[1], 16))
-        return character if character in _UNRESERVED else match[0].upper()
+def spelled(text: str) -> str:
+    """The same octets in the same spelling: escapes in upper case and only where needed."""
+    plain = quote(text, safe="%/:?#[]@!$&'()*+,;=-._~", errors="surrogatepass")
+    return _ESCAPE.sub(_plain, _STRAY_PERCENT.sub("%25", plain))
 
-    return _ESCAPE.sub(plain, text)
+
+def _plain(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0].upper()
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

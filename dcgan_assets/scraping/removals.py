@@ -15,47 +15,31 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
+from dcgan_assets.scraping.addresses import as_url, canonical
 from dcgan_assets.scraping.text import clean
 from dcgan_models.errors import UserError
 
 COLUMNS = ("address", "sha256", "person", "comment")
 _KINDS = COLUMNS[:3]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def canonical_address(address: str) -> str:
     """An address in the one form in which two spellings of it are compared.
 
-    http and https are the same; so are ways to write the host, to escape characters and to end
-    in a fragment. It is for comparing only: what is fetched is the address as it was given.
+    As the downloader's `canonical`, and coarser: http and https are the same. It is for comparing
+    only: what is fetched is the address as it was given. Any text has such a form.
     """
-    text = unicodedata.normalize("NFC", address.strip())
+    # Halves of surrogate pairs as the ledger has them.
+    whole = address.encode("utf-8", "replace").decode()
+    text = unicodedata.normalize("NFC", whole.strip())
     try:
-        parts = urlsplit(text)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        url = as_url(text)
+        known = url.scheme in ("http", "https") and url.raw_host
+        return canonical(url).removeprefix(f"{url.scheme}:") if known else text
     except ValueError:
         return text
-    if parts.scheme not in ("http", "https"):
-        return text
-    place = host if port in (None, 80, 443) else f"{host}:{port}"
-    query = f"?{_escaped(parts.query)}" if parts.query else ""
-    return f"//{place}{_escaped(parts.path) or '/'}{query}"
-
-
-def _escaped(text: str) -> str:
-    """Escapes where they are needed and nowhere else."""
-    plain = quote(text, safe="%/:?#[]@!$&'()*+,;=-._~", errors="surrogatepass")
-    return _ESCAPE.sub(_unescaped, _STRAY_PERCENT.sub("%25", plain))
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    code = int(match[1], 16)
-    return chr(code) if code in _UNRESERVED else match[0].upper()
 
 
 @dataclass(frozen=True)

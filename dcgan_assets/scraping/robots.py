@@ -13,12 +13,12 @@ from typing import Protocol
 
 from yarl import URL
 
+from dcgan_assets.scraping.addresses import spelled
+
 # Section 2.5: at least so much must be read. The rest of a longer file is ignored.
 MAX_BYTES = 500 << 10
 
 _TOKEN = re.compile(r"[A-Za-z_-]+")
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 _NO_IMAGES = frozenset({"noindex", "noimageindex", "noai", "noimageai", "none"})
 # Directives of X-Robots-Tag that have a value after a colon, and so are no crawler's name.
@@ -49,11 +49,11 @@ class Robots:
         """Whether the longest rule that fits allows the address; Allow wins a tie (2.2.2)."""
         if not self.rules:
             return True
-        path = _alike(url.raw_path or "/")
+        path = spelled(url.raw_path or "/")
         if path == "/robots.txt":
             return True
         query = url.raw_query_string
-        target = f"{path}?{_alike(query)}" if query else path
+        target = f"{path}?{spelled(query)}" if query else path
         fitting = [(len(rule), allow) for allow, rule in self.rules if _fits(rule, target)]
         return max(fitting, default=(0, True))[1]
 
@@ -84,7 +84,7 @@ def parse_robots(content: bytes, product: str) -> Robots:
             in_rules = True
             if value:
                 for group in current:
-                    group.rules.append((name == "allow", _alike(value)))
+                    group.rules.append((name == "allow", spelled(value)))
         elif name == "crawl-delay" and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
             for group in current:
                 group.delay = max(float(value), group.delay or 0.0)
@@ -100,20 +100,6 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         name, colon, value = line.partition("#")[0].partition(":")
         if colon:
             yield name.strip().lower(), value.strip()
-
-
-def _alike(text: str) -> str:
-    """The same octets in the same spelling: escaped where they are not unreserved or syntax."""
-
-    def spelled(match: re.Match[str]) -> str:
-        octet = int(match[1], 16)
-        return chr(octet) if octet in _UNRESERVED else match[0].upper()
-
-    ascii_only = "".join(
-        one if one.isascii() else "".join(f"%{octet:02X}" for octet in one.encode())
-        for one in text.encode("utf-8", "replace").decode()
-    )
-    return _ESCAPE.sub(spelled, ascii_only)
 
 
 def _fits(pattern: str, target: str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 from fixture_types import Refused
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from dcgan_assets.scraping.addresses import canonical, parse_address
 from dcgan_assets.scraping.removals import RemovalList, canonical_address
+from dcgan_assets.scraping.wanted import RejectedError
 
 HEAD = "address,sha256,person,comment\n"
 DIGEST = "ab" * 32
@@ -95,6 +98,10 @@ def test_missing_list(tmp_path: Path, refused: Refused) -> None:
         ("https://a.example/%7Eb/%c3%bc", "https://a.example/~b/ü"),
         ("https://a.example/u\u0308", "https://a.example/ü"),
         ("https://a.example/b?q=%41", "https://a.example/b?q=A"),
+        ("https://a.example/b?utm_source=x", "https://a.example/b"),
+        ("https://a.example/b?q=1%20+2&utm_id=x&r", "https://a.example/b?fbclid=y&q=1%20+2&r"),
+        ("https://b\u00fccher.example/b", "https://xn--bcher-kva.example/b"),
+        ("https://a.example/50%", "https://a.example/50%25"),
     ],
 )
 def test_spellings_of_one_address(one: str, other: str) -> None:
@@ -112,6 +119,17 @@ def test_spellings_of_one_address(one: str, other: str) -> None:
 )
 def test_different_addresses_stay_different(one: str, other: str) -> None:
     assert canonical_address(one) != canonical_address(other)
+
+
+@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("%41?&=u+é#")), max_size=40))
+def test_the_downloader_and_the_list_agree_on_what_is_the_same(text: str) -> None:
+    address = unicodedata.normalize("NFC", f"HTTP://B\u00fccher.Example:80/{text}".strip())
+    assume(not any(one.isspace() for one in address))
+    try:
+        url = parse_address(address)
+    except RejectedError:
+        assume(False)
+    assert canonical_address(address) == canonical_address(canonical(url))
 
 
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("%3461?#/")), max_size=40))
