@@ -98,11 +98,14 @@ def run_workers(
     Yields:
         Results of batches in the order of the locations, which together are all of them.
 
+    The processes are its own until it ends or is closed: other threads wait for that.
+
     Raises:
         StoppedError: `should_stop` said so.
         UserError: A source as a whole cannot be read, or processes die again and again.
+        RuntimeError: Another one that this thread began has neither ended nor been closed.
     """
-    with _pool_lock:
+    with _turn:
         run = _Run(job, locations, batch_seconds)
         try:
             while run.expected < len(locations):
@@ -222,8 +225,28 @@ class _Worker:
         return self.process.wait()
 
 
+class _Turn:
+    """One run at a time. Whoever would wait for a run of its own thread would wait for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+
+    def __enter__(self) -> None:
+        if self._thread == threading.get_ident():
+            raise RuntimeError(
+                "this thread began another run of workers, which must end or be closed first"
+            )
+        self._lock.acquire()
+        self._thread = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._thread = None
+        self._lock.release()
+
+
 _pool: list[_Worker] = []
-_pool_lock = threading.Lock()
+_turn = _Turn()
 atexit.register(close_workers)
 if hasattr(os, "register_at_fork"):
     # A forked child must neither use nor end its parent's workers.

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -323,6 +324,23 @@ def test_a_picture_without_end_costs_one_row(tmp_path: Path) -> None:
     numbers = {int(line) for line in (tmp_path / "began").read_text().splitlines()}
     assert len(numbers) == 2  # in its batch, then alone
     assert not any(psutil.pid_exists(number) for number in numbers)
+
+
+def test_a_second_run_of_one_thread_is_refused_and_not_waited_for() -> None:
+    locations = [Given(jpeg(number)) for number in range(40)]
+    job = Recipe((64,), 1)
+    first = run_workers(job, locations, 1)
+    next(first)
+    with pytest.raises(RuntimeError, match="this thread began another run"):
+        next(run_workers(job, locations, 1))
+    done: list[int] = []
+    other = threading.Thread(
+        target=lambda: done.append(len(list(run_workers(job, locations, 1)))), daemon=True
+    )
+    other.start()  # waits for its turn
+    whole = 1 + len(list(first))
+    other.join(60)
+    assert done == [whole]
 
 
 def test_processes_that_die_again_and_again_are_one_error(tmp_path: Path, refused: Refused) -> None:
