@@ -27,7 +27,6 @@ class Photos(Section):
         connect, deadline: For a connection; for one try of a picture, with its redirects.
         max_megabytes: Longest answer, in millions of bytes.
         tries: Requests for one picture whose failures another try may mend.
-        allow_private: `host:port` of servers on this machine that may be asked. For tests alone.
     """
 
     shards: Annotated[int, Field(ge=1, le=99, strict=True)]
@@ -39,7 +38,6 @@ class Photos(Section):
     deadline: Positive = 30.0
     max_megabytes: Positive = 20.0
     tries: Count = 4
-    allow_private: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What decides which pictures there are: not who asks, how fast, and how patiently."""
@@ -57,5 +55,4 @@ class Photos(Section):
             deadline=self.deadline,
             max_bytes=int(self.max_megabytes * 1e6),
             tries=self.tries,
-            allow_private=self.allow_private,
         )
