@@ -48,6 +48,7 @@ from dcgan_assets.sources.pictures import (
     MANIFEST_FILE,
     PICTURE_SCHEMA,
     REJECTED,
+    column,
     pixels_sha256,
 )
 from dcgan_assets.sources.shard_files import PixelFiles, Row, TableFile, unwritable_named
@@ -78,30 +79,43 @@ _ROWS_AT_ONCE = 4096
 Photo = dict[str, Any]
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable, metadata={"description": description})
-
-
 BOX_SCHEMA = pa.schema(
     [
-        _field("key", pa.string(), "PHOTO/BOX, or PHOTO where there is no box.", nullable=False),
-        _field("photo", pa.string(), "Key of the photograph.", nullable=False),
-        _field("photo_sha256", pa.string(), "Of the photograph's bytes.", nullable=False),
-        _field("box", pa.int64(), "Counts from 0, the best score first. Null: no box."),
-        _field("x", pa.float64(), "Left edge, in pixels of the upright photograph."),
-        _field("y", pa.float64(), "Upper edge."),
-        _field("width", pa.float64(), "In pixels of the photograph."),
-        _field("height", pa.float64(), "In pixels of the photograph."),
-        _field("score", pa.float64(), "The detector's own; kinds do not compare."),
-        _field("detector", pa.string(), "Its name.", nullable=False),
-        _field("detector_version", pa.string(), "Of its code and training.", nullable=False),
-        _field("scale", pa.float64(), "Of the copy of the photograph that was looked at."),
-        _field("sharpness", pa.float64(), "Variance of the Laplacian at 64 pixels."),
-        _field("upscaled", pa.bool_(), "Whether the stored crop has more pixels than there were."),
-        _field("agreement", pa.float64(), "Best intersection over union with a second detector's."),
-        _field("status", pa.string(), "'kept' or 'rejected'.", nullable=False),
-        _field("reason", pa.string(), "Why it was rejected. Null when kept."),
-        _field("row", pa.int64(), "Row in the files of pixels. Null when rejected."),
+        column("key", pa.string(), "PHOTO/BOX, or PHOTO where there is no box."),
+        column("photo", pa.string(), "Key of the photograph."),
+        column("photo_sha256", pa.string(), "Of the photograph's bytes."),
+        column(
+            "box", pa.int64(), "Counts from 0, the best score first. Null: no box.", nullable=True
+        ),
+        column("x", pa.float64(), "Left edge, in pixels of the upright photograph.", nullable=True),
+        column("y", pa.float64(), "Upper edge.", nullable=True),
+        column("width", pa.float64(), "In pixels of the photograph.", nullable=True),
+        column("height", pa.float64(), "In pixels of the photograph.", nullable=True),
+        column("score", pa.float64(), "The detector's own; kinds do not compare.", nullable=True),
+        column("detector", pa.string(), "Its name."),
+        column("detector_version", pa.string(), "Of its code and training."),
+        column(
+            "scale",
+            pa.float64(),
+            "Of the copy of the photograph that was looked at.",
+            nullable=True,
+        ),
+        column("sharpness", pa.float64(), "Variance of the Laplacian at 64 pixels.", nullable=True),
+        column(
+            "upscaled",
+            pa.bool_(),
+            "Whether the stored crop has more pixels than there were.",
+            nullable=True,
+        ),
+        column(
+            "agreement",
+            pa.float64(),
+            "Best intersection over union with a second detector's.",
+            nullable=True,
+        ),
+        column("status", pa.string(), "'kept' or 'rejected'."),
+        column("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
+        column("row", pa.int64(), "Row in the files of pixels. Null when rejected.", nullable=True),
     ],
     metadata={"description": "One row for each box, and for each photograph without one."},
 )
@@ -117,7 +131,7 @@ def _face_schema() -> pa.Schema:
         ("photo", "Key of the photograph."),
         ("author", "Who made the photograph, as its source says."),
     ):
-        schema = schema.insert(at, _field(name, pa.string(), description))
+        schema = schema.insert(at, column(name, pa.string(), description, nullable=True))
     return schema.with_metadata({"description": "One row for each row of boxes.parquet."})
 
 

@@ -17,7 +17,7 @@ from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.licences import LicenceFilter
 from dcgan_assets.scraping.picture_folder import SCHEME
 from dcgan_assets.scraping.removals import RemovalList, canonical_address
-from dcgan_assets.sources.pictures import KEPT, REJECTED
+from dcgan_assets.sources.pictures import KEPT, REJECTED, column
 from dcgan_models.files import open_atomic
 
 _ROW_GROUP = 1 << 14
@@ -27,41 +27,52 @@ _LARGEST_SIDE = 1 << 30
 Row = dict[str, Any]
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable, metadata={"description": description})
-
-
 ADDRESS_SCHEMA = pa.schema(
     [
-        _field("person_uri", pa.string(), "Key in the table of people.", nullable=False),
-        _field("person", pa.string(), "The name that was looked for.", nullable=False),
-        _field("search", pa.string(), "The service and its kind of query.", nullable=False),
-        _field("rank", pa.int32(), "Place among the person's pictures, from 0.", nullable=False),
-        _field("page", pa.string(), "Address of the page about the picture."),
-        _field("address", pa.string(), "Where to fetch it, as it was given.", nullable=False),
-        _field("original", pa.string(), "Where its original is, if `address` is a smaller copy."),
-        _field("licence", pa.string(), "Short name, or 'unstated'.", nullable=False),
-        _field("licence_url", pa.string(), "Address of the licence's text."),
-        _field("author", pa.string(), "Who made it, or 'unstated'.", nullable=False),
-        _field("attribution", pa.string(), "Whom to name, or 'unstated'.", nullable=False),
-        _field("restrictions", pa.string(), "Other rights its page warns of: personality."),
-        _field("sha1", pa.string(), "Hex SHA-1 of the original's bytes, as stated."),
-        _field("width", pa.int32(), "Of the original, in pixels, as stated."),
-        _field("height", pa.int32(), "Of the original, in pixels, as stated."),
-        _field("mime", pa.string(), "Of the original, as stated."),
-        _field("status", pa.string(), "'kept' or 'rejected'.", nullable=False),
-        _field("reason", pa.string(), "Why it was rejected. Null when kept."),
+        column("person_uri", pa.string(), "Key in the table of people."),
+        column("person", pa.string(), "The name that was looked for."),
+        column("search", pa.string(), "The service and its kind of query."),
+        column("rank", pa.int32(), "Place among the person's pictures, from 0."),
+        column("page", pa.string(), "Address of the page about the picture.", nullable=True),
+        column("address", pa.string(), "Where to fetch it, as it was given."),
+        column(
+            "original",
+            pa.string(),
+            "Where its original is, if `address` is a smaller copy.",
+            nullable=True,
+        ),
+        column("licence", pa.string(), "Short name, or 'unstated'."),
+        column("licence_url", pa.string(), "Address of the licence's text.", nullable=True),
+        column("author", pa.string(), "Who made it, or 'unstated'."),
+        column("attribution", pa.string(), "Whom to name, or 'unstated'."),
+        column(
+            "restrictions",
+            pa.string(),
+            "Other rights its page warns of: personality.",
+            nullable=True,
+        ),
+        column("sha1", pa.string(), "Hex SHA-1 of the original's bytes, as stated.", nullable=True),
+        column("width", pa.int32(), "Of the original, in pixels, as stated.", nullable=True),
+        column("height", pa.int32(), "Of the original, in pixels, as stated.", nullable=True),
+        column("mime", pa.string(), "Of the original, as stated.", nullable=True),
+        column("status", pa.string(), "'kept' or 'rejected'."),
+        column("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
     ],
     metadata={"description": "One row for each picture that a search has found."},
 )
 SEARCH_SCHEMA = pa.schema(
     [
-        _field("person_uri", pa.string(), "Key in the table of people.", nullable=False),
-        _field("person", pa.string(), "The name that was looked for.", nullable=False),
-        _field("search", pa.string(), "The service.", nullable=False),
-        _field("found", pa.int32(), "Pictures it gave.", nullable=False),
-        _field("status", pa.string(), "'kept', or 'rejected' when not searched to its end."),
-        _field("reason", pa.string(), "Why not. Null when kept."),
+        column("person_uri", pa.string(), "Key in the table of people."),
+        column("person", pa.string(), "The name that was looked for."),
+        column("search", pa.string(), "The service."),
+        column("found", pa.int32(), "Pictures it gave."),
+        column(
+            "status",
+            pa.string(),
+            "'kept', or 'rejected' when not searched to its end.",
+            nullable=True,
+        ),
+        column("reason", pa.string(), "Why not. Null when kept.", nullable=True),
     ],
     metadata={"description": "One row for each search of each person."},
 )

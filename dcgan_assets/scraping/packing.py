@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from dcgan_assets.scraping.content import EXTENSIONS, Content
 from dcgan_assets.scraping.ledger import Ledger, Row
 from dcgan_assets.scraping.wanted import Picture
-from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED
+from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED, column
 from dcgan_models.files import open_atomic
 
 PHOTOS_FILE = "photos.tar"
@@ -29,44 +29,40 @@ _BLOCK = tarfile.BLOCKSIZE
 _ROW_GROUP = 1 << 13
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable, metadata={"description": description})
-
-
 _FETCHED = "Null unless it was fetched."
 MANIFEST_SCHEMA = pa.schema(
     [
-        _field("key", pa.string(), "Unique name of the wanted picture; rows are sorted by it."),
-        _field("address", pa.string(), "Where the search found it."),
-        _field("final_address", pa.string(), f"After redirects. {_FETCHED}", nullable=True),
-        _field("status", pa.string(), "'kept' or 'rejected'."),
-        _field("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
-        _field("detail", pa.string(), "More of the reason; may be empty."),
-        _field("sha256", pa.string(), f"Hex, of its bytes. {_FETCHED}", nullable=True),
-        _field("bytes", pa.int64(), f"How many. {_FETCHED}", nullable=True),
-        _field("mime", pa.string(), f"By its first bytes. {_FETCHED}", nullable=True),
-        _field("width", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
-        _field("height", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
-        _field(
+        column("key", pa.string(), "Unique name of the wanted picture; rows are sorted by it."),
+        column("address", pa.string(), "Where the search found it."),
+        column("final_address", pa.string(), f"After redirects. {_FETCHED}", nullable=True),
+        column("status", pa.string(), "'kept' or 'rejected'."),
+        column("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
+        column("detail", pa.string(), "More of the reason; may be empty."),
+        column("sha256", pa.string(), f"Hex, of its bytes. {_FETCHED}", nullable=True),
+        column("bytes", pa.int64(), f"How many. {_FETCHED}", nullable=True),
+        column("mime", pa.string(), f"By its first bytes. {_FETCHED}", nullable=True),
+        column("width", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
+        column("height", pa.int64(), f"In pixels, as shown. {_FETCHED}", nullable=True),
+        column(
             "offset",
             pa.int64(),
             "Where its bytes begin in photos.tar. Null when rejected.",
             nullable=True,
         ),
-        _field("sha1", pa.string(), "As the search gave it.", nullable=True),
-        _field("licence", pa.string(), "As the search states it."),
-        _field("author", pa.string(), "As the search states it."),
-        _field("attribution", pa.string(), "Whom to name, as the search states it."),
-        _field("person_uri", pa.string(), "Whom the search was for."),
-        _field("person_name", pa.string(), "Whom the search was for."),
+        column("sha1", pa.string(), "As the search gave it.", nullable=True),
+        column("licence", pa.string(), "As the search states it."),
+        column("author", pa.string(), "As the search states it."),
+        column("attribution", pa.string(), "Whom to name, as the search states it."),
+        column("person_uri", pa.string(), "Whom the search was for."),
+        column("person_name", pa.string(), "Whom the search was for."),
     ],
     metadata={"description": "One row for every wanted picture, kept or rejected."},
 )
 LOG_SCHEMA = pa.schema(
     [
-        _field("key", pa.string(), "Of the wanted picture."),
-        _field("fetched_at", pa.timestamp("ms", "UTC"), "When it was settled, to the second."),
-        _field("tries", pa.int64(), "Requests that it took, redirects apart."),
+        column("key", pa.string(), "Of the wanted picture."),
+        column("fetched_at", pa.timestamp("ms", "UTC"), "When it was settled, to the second."),
+        column("tries", pa.int64(), "Requests that it took, redirects apart."),
     ],
     metadata={"description": "One row for every picture that was asked for."},
 )

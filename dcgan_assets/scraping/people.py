@@ -45,7 +45,7 @@ from dcgan_assets.scraping.sparql import (
     wikidata,
 )
 from dcgan_assets.scraping.text import clean, person_name
-from dcgan_assets.sources.pictures import KEPT, REJECTED
+from dcgan_assets.sources.pictures import KEPT, REJECTED, column
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic, write_json
 
@@ -59,21 +59,24 @@ _BATCH = 1 << 15
 Say = Callable[[str], None]
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable, metadata={"description": description})
-
-
 PEOPLE_SCHEMA = pa.schema(
     [
-        _field("uri", pa.string(), "The person's key; names collide.", nullable=False),
-        _field("name", pa.string(), "NFC, without '(actor)' and the like.", nullable=False),
-        _field("birth_date", pa.date32(), "The earliest one that the source has."),
-        _field("sitelinks", pa.int32(), "Wikis with a page about the person. Null: unknown."),
-        _field("wikidata", pa.string(), "Address of the person's Wikidata item."),
-        _field("source", pa.string(), "wikidata, dbpedia, both, file or folder.", nullable=False),
-        _field("rank", pa.int32(), "0 for the first of those kept. Null when rejected."),
-        _field("status", pa.string(), "'kept' or 'rejected'.", nullable=False),
-        _field("reason", pa.string(), "Why it was rejected. Null when kept."),
+        column("uri", pa.string(), "The person's key; names collide."),
+        column("name", pa.string(), "NFC, without '(actor)' and the like."),
+        column("birth_date", pa.date32(), "The earliest one that the source has.", nullable=True),
+        column(
+            "sitelinks",
+            pa.int32(),
+            "Wikis with a page about the person. Null: unknown.",
+            nullable=True,
+        ),
+        column("wikidata", pa.string(), "Address of the person's Wikidata item.", nullable=True),
+        column("source", pa.string(), "wikidata, dbpedia, both, file or folder."),
+        column(
+            "rank", pa.int32(), "0 for the first of those kept. Null when rejected.", nullable=True
+        ),
+        column("status", pa.string(), "'kept' or 'rejected'."),
+        column("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
     ],
     metadata={"description": "One row for each person found; the kept ones first, by rank."},
 )

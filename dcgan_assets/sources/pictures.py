@@ -19,51 +19,52 @@ MANIFEST_FILE = "manifest.parquet"
 FILE_BYTES = 800_000_000
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    """A column of a table that is published, with what it says."""
     return pa.field(name, kind, nullable, metadata={"description": description})
 
 
 PICTURE_SCHEMA = pa.schema(
     [
-        _field("key", pa.string(), "Unique name of the input; the same in every run."),
-        _field(
+        column("key", pa.string(), "Unique name of the input; the same in every run."),
+        column(
             "source_sha256",
             pa.string(),
             "Hex SHA-256 of the source bytes: the file, or the record inside an archive. "
             "Null when the source was not read.",
             nullable=True,
         ),
-        _field(
+        column(
             "pixels_sha256",
             pa.string(),
             "Hex SHA-256 of the kept pixel bytes, row by row, channels last. Null when rejected.",
             nullable=True,
         ),
-        _field(
+        column(
             "source_uri",
             pa.string(),
             "File name relative to the source folder, with #RECORD inside an archive, "
             "or package:NAME/FILE#RECORD.",
         ),
-        _field("licence", pa.string(), "Licence of the picture, as its source states it."),
-        _field("attribution", pa.string(), "Whom to name as the maker of the picture."),
-        _field(
+        column("licence", pa.string(), "Licence of the picture, as its source states it."),
+        column("attribution", pa.string(), "Whom to name as the maker of the picture."),
+        column(
             "original_width",
             pa.int64(),
             "Width in the source, in pixels. Null when it could not be read.",
             nullable=True,
         ),
-        _field(
+        column(
             "original_height",
             pa.int64(),
             "Height in the source, in pixels. Null when it could not be read.",
             nullable=True,
         ),
-        _field("status", pa.string(), "'kept' or 'rejected'."),
-        _field("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
-        _field("row", pa.int64(), "Row in the pixel array. Null when rejected.", nullable=True),
-        _field("label", pa.int64(), "Class number. Null when there is none.", nullable=True),
-        _field(
+        column("status", pa.string(), "'kept' or 'rejected'."),
+        column("reason", pa.string(), "Why it was rejected. Null when kept.", nullable=True),
+        column("row", pa.int64(), "Row in the pixel array. Null when rejected.", nullable=True),
+        column("label", pa.int64(), "Class number. Null when there is none.", nullable=True),
+        column(
             "split",
             pa.string(),
             "'train', 'test' or 'held_out', as the source says. Null when it does not.",
