@@ -39,6 +39,9 @@ from dcgan_assets.faces.finding import (
     PhotoFaces,
     training_pictures,
 )
+from dcgan_assets.scraping.forgetting import forget_removed
+from dcgan_assets.scraping.packing import PHOTOS_FILE
+from dcgan_assets.scraping.wanted import Reason
 from dcgan_assets.sources.archive import TarMember
 from dcgan_assets.sources.ingest import Progress, available_cores
 from dcgan_assets.sources.items import MAX_PICTURE_BYTES, UNSTATED, Location, Unread
@@ -55,7 +58,6 @@ from dcgan_assets.sources.shard_files import PixelFiles, Row, TableFile, unwrita
 from dcgan_assets.sources.workers import StoppedError, run_workers
 from dcgan_models.errors import UserError
 
-PHOTOS_FILE = "photos.tar"
 BOXES_FILE = "boxes.parquet"
 FACES_STEM = "faces"
 PHOTO_COLUMNS = (
@@ -71,7 +73,6 @@ PHOTO_COLUMNS = (
     "person_uri",
     "person_name",
 )
-REMOVED = "removed"
 
 _ROWS_AT_ONCE = 4096
 
@@ -248,8 +249,10 @@ def find_boxes(
     try:
         with unwritable_named(folder), closing(batches), ExitStack() as stack:
             # The manifest is published last.
-            manifest = stack.enter_context(TableFile(folder / MANIFEST_FILE, FACE_SCHEMA))
-            boxes = stack.enter_context(TableFile(folder / BOXES_FILE, BOX_SCHEMA))
+            manifest = stack.enter_context(
+                TableFile(folder / MANIFEST_FILE, FACE_SCHEMA, forget_removed)
+            )
+            boxes = stack.enter_context(TableFile(folder / BOXES_FILE, BOX_SCHEMA, forget_removed))
             stored = stack.enter_context(PixelFiles(folder, FACES_STEM, STORED_SIDE, file_bytes))
             training = stack.enter_context(
                 PixelFiles(folder, f"pixels_{TRAINING_SIDE}", TRAINING_SIDE, file_bytes)
@@ -293,7 +296,7 @@ def _photos(folder: Path) -> Iterator[Photo]:
 def _location(photo: Photo, tar: Path, removal: Callable[[Photo], str | None]) -> Location:
     reason = removal(photo)
     if reason is not None:
-        return Unread(f"{REMOVED}: {reason}")
+        return Unread(f"{Reason.REMOVED}: {reason}")
     if photo["bytes"] > MAX_PICTURE_BYTES:
         return Unread(f"too large: more than {MAX_PICTURE_BYTES:,} bytes")
     return PhotoBytes(TarMember(tar, photo["offset"], photo["bytes"]), photo["sha256"])
@@ -323,8 +326,6 @@ def _box_rows(photo: Photo, found: PhotoFaces, detector: Detector, row: int) -> 
 def _face_rows(photo: Photo, found: PhotoFaces, row: int) -> Iterator[Row]:
     """Rows of manifest.parquet."""
     pictures = iter(training_pictures(found.crops))
-    # Who asked not to be there is not named.
-    removed = found.reason is not None and _kind(found.reason) == REMOVED
     for key, _, face in _entries(photo, found):
         reason = face.reason if face else found.reason
         yield (
@@ -336,8 +337,8 @@ def _face_rows(photo: Photo, found: PhotoFaces, row: int) -> Iterator[Row]:
             photo["attribution"] or UNSTATED,
             photo["author"],
             photo["key"],
-            None if removed else photo["person_uri"],
-            None if removed else photo["person_name"],
+            photo["person_uri"],
+            photo["person_name"],
             found.width,
             found.height,
             REJECTED if reason else KEPT,

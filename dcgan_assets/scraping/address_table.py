@@ -5,26 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.licences import LicenceFilter
 from dcgan_assets.scraping.picture_folder import SCHEME
 from dcgan_assets.scraping.removals import RemovalList, canonical_address
 from dcgan_assets.sources.pictures import KEPT, REJECTED, column
-from dcgan_models.files import open_atomic
+from dcgan_assets.sources.shard_files import Row
 
-_ROW_GROUP = 1 << 14
 _LONGEST_ADDRESS = 4096
 _LARGEST_SIDE = 1 << 30
-
-Row = dict[str, Any]
 
 
 ADDRESS_SCHEMA = pa.schema(
@@ -93,7 +87,7 @@ class AddressRows:
         self.licences: Counter[str] = Counter()
 
     def of(self, subject: Subject, pictures: list[list[Any]], rank: int) -> Iterator[Row]:
-        """The rows of one search."""
+        """The rows of one search, in the order of `ADDRESS_SCHEMA`."""
         for number, values in enumerate(pictures, rank):
             picture = FoundPicture(*values)
             reason = self._refusal(subject, picture)
@@ -102,7 +96,7 @@ class AddressRows:
                 self.licences[picture.licence] += 1
             else:
                 self.reasons[reason.partition(":")[0]] += 1
-            yield {
+            row = {
                 "person_uri": subject.uri,
                 "person": subject.name,
                 "rank": number,
@@ -111,6 +105,7 @@ class AddressRows:
                 "status": REJECTED if reason else KEPT,
                 "reason": reason,
             }
+            yield tuple(row[name] for name in ADDRESS_SCHEMA.names)
 
     def _refusal(self, subject: Subject, picture: FoundPicture) -> str | None:
         places = (picture.address, picture.original, picture.page)
@@ -153,32 +148,3 @@ def _sized(picture: FoundPicture) -> FoundPicture:
     if all(side is None or 0 < side < _LARGEST_SIDE for side in sides):
         return picture
     return picture._replace(width=None, height=None)
-
-
-class ParquetStream:
-    """A Parquet file that grows row by row, and is there once it is complete."""
-
-    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema) -> None:
-        stream = stack.enter_context(open_atomic(path))
-        self._schema = schema
-        self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
-        self._rows: list[Row] = []
-        self.reasons: Counter[str] = Counter()
-
-    def add(self, row: Row) -> None:
-        """Add a row with a value for each field of the schema."""
-        self._rows.append(row)
-        if row["reason"]:
-            self.reasons[row["reason"]] += 1
-        if len(self._rows) >= _ROW_GROUP:
-            self._flush()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
-            self._rows.clear()

@@ -92,6 +92,11 @@ from answers, (
 where wanted.canonical = answers.canonical and wanted.reason is null and answers.reason is null
     and answers.sha256 = first.sha256 and wanted.key > first.key
 """
+# Not only the first of those with the address of a picture that was removed by its content.
+_ALL_REMOVED = """
+update wanted set reason = ?, detail = ''
+where canonical in (select canonical from answers where reason = ?)
+"""
 _ROWS = """
 select wanted.key, address, sha1, carried, coalesce(wanted.reason, answers.reason),
     coalesce(wanted.detail, answers.detail, ''), wanted.reason is null or wanted.reason = ?,
@@ -393,6 +398,7 @@ class Ledger:
     def settle(self) -> None:
         """Name the duplicates, once everything is answered."""
         self._write_down()
+        self._base.execute(_ALL_REMOVED, (Reason.REMOVED, Reason.REMOVED))
         self._base.execute(_SAME_SHA1, (Reason.SAME_SHA1,))
         self._base.execute(_SAME_CONTENT, (Reason.SAME_CONTENT,))
         self.commit()

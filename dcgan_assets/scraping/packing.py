@@ -10,23 +10,23 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.content import EXTENSIONS, Content
+from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.ledger import Ledger, Row
 from dcgan_assets.scraping.wanted import Picture
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED, column
+from dcgan_assets.sources.shard_files import TableFile
 from dcgan_models.files import open_atomic
 
 PHOTOS_FILE = "photos.tar"
 LOG_FILE = "log.parquet"
 
 _BLOCK = tarfile.BLOCKSIZE
-_ROW_GROUP = 1 << 13
 
 
 _FETCHED = "Null unless it was fetched."
@@ -97,11 +97,9 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
     schema = pa.schema([*MANIFEST_SCHEMA, *extra], metadata=MANIFEST_SCHEMA.metadata)
     with (
-        open_atomic(folder / MANIFEST_FILE) as manifest_file,
-        open_atomic(folder / LOG_FILE) as log_file,
+        TableFile(folder / MANIFEST_FILE, schema, forget_removed) as manifest,
+        TableFile(folder / LOG_FILE, LOG_SCHEMA) as log,
         open_atomic(folder / PHOTOS_FILE) as photos_file,
-        _Table(manifest_file, schema) as manifest,
-        _Table(log_file, LOG_SCHEMA) as log,
     ):
         tar = _Tar(photos_file)
         for row in ledger.rows():
@@ -111,9 +109,9 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
                 assert row.place is not None  # noqa: S101
                 offset = tar.add(row.picture, content.read(row.place, row.picture.bytes))
             tally.add(row)
-            manifest.add(_manifest_row(row, offset, extra.names))
+            manifest.add([_manifest_row(row, offset, extra.names)])
             if row.fetched_at is not None:
-                log.add((row.wanted.key, row.fetched_at * 1000, row.tries))
+                log.add([(row.wanted.key, row.fetched_at * 1000, row.tries)])
         tar.end()
     return Packed(tally.kept, sum(tally.reasons.values()), tally.reasons, tally.bytes)
 
@@ -150,41 +148,6 @@ def _manifest_row(row: Row, offset: int | None, extra: list[str]) -> tuple[Any, 
         *one[3:-1],
         *(one.extra.get(name) for name in extra),
     )
-
-
-class _Table:
-    """A Parquet file in the making; a context."""
-
-    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._writer = pq.ParquetWriter(file, schema)
-        self._rows: list[tuple[Any, ...]] = []
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._write()
-        self._writer.close()
-
-    def add(self, row: tuple[Any, ...]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == _ROW_GROUP:
-            self._write()
-
-    def _write(self) -> None:
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
-        arrays = [
-            pa.array(column, one.type) for column, one in zip(columns, self._schema, strict=True)
-        ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        self._rows.clear()
 
 
 class _Tar:

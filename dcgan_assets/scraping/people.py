@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.client import ApiClient, Manners
+from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.journal import Journal
 from dcgan_assets.scraping.names import (
     Person,
@@ -152,7 +153,7 @@ def gather_people(
         found, record = _table(listed), {"file": origin.name}
     if not found.num_rows:
         raise UserError("people: nobody was found; look at the dates, or at the list")
-    table = _ranked(_once_each(_removed(found, removals)), count)
+    table = forget_removed(_ranked(_once_each(_removed(found, removals)), count))
     with open_atomic(folder / PEOPLE_FILE) as stream:
         pq.write_table(table, stream, compression="zstd", row_group_size=_BATCH)
     report = _report(table, record)

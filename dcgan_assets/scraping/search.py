@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,13 @@ from dcgan_assets.scraping.address_table import (
     ADDRESS_SCHEMA,
     SEARCH_SCHEMA,
     AddressRows,
-    ParquetStream,
-    Row,
 )
 from dcgan_assets.scraping.answers import ApiError, Breaker
 from dcgan_assets.scraping.brave import BRAVE_ENDPOINT, BraveSearch
 from dcgan_assets.scraping.client import ApiClient, Manners
 from dcgan_assets.scraping.commons import COMMONS_ENDPOINT, CommonsSearch
 from dcgan_assets.scraping.covers import COVERS_ENDPOINT, MUSICBRAINZ_ENDPOINT, CoverSearch
+from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.found import ImageSearch, Subject
 from dcgan_assets.scraping.journal import Journal
 from dcgan_assets.scraping.licences import LicenceFilter
@@ -38,6 +38,7 @@ from dcgan_assets.scraping.removals import RemovalList
 from dcgan_assets.scraping.text import clean
 from dcgan_assets.sources.items import UNSTATED
 from dcgan_assets.sources.pictures import KEPT, REJECTED
+from dcgan_assets.sources.shard_files import Row, TableFile
 from dcgan_models.errors import UserError
 
 ADDRESSES_FILE = "image_urls.parquet"
@@ -46,6 +47,8 @@ _LOG = logging.getLogger(__name__)
 _REPORT_EVERY = 100
 
 Say = Callable[[str], None]
+# Of a search: its problem, if it had one, and the fields of the pictures that it found.
+Piece = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -152,26 +155,27 @@ def gather_addresses(
     ]
     asyncio.run(_search_all(wanted, searching, journal, say))
     rows = AddressRows(LicenceFilter.of(searching.licences), removals)
-    with ExitStack() as stack:
-        addresses = ParquetStream(stack, folder / ADDRESSES_FILE, ADDRESS_SCHEMA)
-        searches = ParquetStream(stack, folder / SEARCHES_FILE, SEARCH_SCHEMA)
+    failed: Counter[str] = Counter()
+    with (
+        TableFile(folder / ADDRESSES_FILE, ADDRESS_SCHEMA, forget_removed) as addresses,
+        TableFile(folder / SEARCHES_FILE, SEARCH_SCHEMA, forget_removed) as searches,
+    ):
         for subject in subjects:
             rank = 0
             for name in searching.searches:
                 piece = _piece(journal, name, subject, removals)
-                searches.add(_search_row(subject, name, piece))
-                for row in rows.of(subject, piece["pictures"], rank):
-                    addresses.add(row)
+                if piece["problem"]:
+                    failed[piece["problem"]] += 1
+                searches.add([_search_row(subject, name, piece)])
+                addresses.add(rows.of(subject, piece["pictures"], rank))
                 rank += len(piece["pictures"])
-        addresses.close()
-        searches.close()
     return SearchReport(
         len(subjects),
         rows.kept,
         sum(rows.reasons.values()),
         dict(sorted(rows.reasons.items())),
         dict(rows.licences.most_common()),
-        dict(sorted(searches.reasons.items())),
+        dict(sorted(failed.items())),
     )
 
 
@@ -241,7 +245,7 @@ class _InARow:
     def __init__(self, journal: Journal, breaker: Breaker) -> None:
         self._journal = journal
         self._breaker = breaker
-        self._failed: list[tuple[str, Row]] = []
+        self._failed: list[tuple[str, Piece]] = []
 
     async def run(self, search: ImageSearch, subject: Subject, most: int) -> None:
         """Search for one subject.
@@ -280,22 +284,16 @@ def _key(search: str, subject: Subject) -> str:
     return f"{search} {subject.uri} {subject.name}"
 
 
-def _piece(journal: Journal, search: str, subject: Subject, removals: RemovalList) -> Row:
+def _piece(journal: Journal, search: str, subject: Subject, removals: RemovalList) -> Piece:
     """What a search has found; nothing where the person is on the removal list."""
     reason = removals.match(people=(subject.uri, subject.wikidata))
     if reason is not None:
         return {"problem": reason, "pictures": []}
-    piece: Row = journal.read(_key(search, subject))
+    piece: Piece = journal.read(_key(search, subject))
     return piece
 
 
-def _search_row(subject: Subject, name: str, piece: Row) -> Row:
+def _search_row(subject: Subject, name: str, piece: Piece) -> Row:
     reason = piece["problem"]
-    return {
-        "person_uri": subject.uri,
-        "person": subject.name,
-        "search": name,
-        "found": len(piece["pictures"]),
-        "status": REJECTED if reason else KEPT,
-        "reason": reason,
-    }
+    status = REJECTED if reason else KEPT
+    return subject.uri, subject.name, name, len(piece["pictures"]), status, reason

@@ -5,7 +5,7 @@ Both grow row by row, hold little in memory, and are published when they end wel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,22 @@ _ROW_GROUP = 1 << 15
 
 
 class TableFile:
-    """A Parquet file in the making; a context that publishes it when it ends well."""
+    """A Parquet file in the making; a context that publishes it when it ends well.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    Args:
+        finish: What each part of the table goes through before it is written.
+    """
+
+    def __init__(
+        self, path: Path, schema: pa.Schema, finish: Callable[[pa.Table], pa.Table] = lambda t: t
+    ) -> None:
         self._schema = schema
+        self._finish = finish
         self._file = open_atomic(path)
         self._rows: list[Row] = []
 
     def __enter__(self) -> TableFile:
-        self._writer = pq.ParquetWriter(self._file.__enter__(), self._schema)
+        self._writer = pq.ParquetWriter(self._file.__enter__(), self._schema, compression="zstd")
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -53,7 +60,8 @@ class TableFile:
         arrays = [
             pa.array(column, kind.type) for column, kind in zip(columns, self._schema, strict=True)
         ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._writer.write_table(self._finish(table))
         self._rows.clear()
 
 

@@ -171,7 +171,9 @@ def test_who_is_removed_is_not_named(tmp_path: Path) -> None:
     report = find(photos, tmp_path, removal=lambda photo: "person (line 2)")
     ((box,), (row,)) = tables(tmp_path)
     assert row["reason"] == box["reason"] == "removed: person (line 2)"
-    assert row["person_uri"] is row["person_name"] is None
+    assert row["person_uri"] is row["person_name"] is row["author"] is None
+    assert row["source_uri"] == row["attribution"] == box["photo_sha256"] == ""
+    assert row["key"] == row["photo"] == "one"
     assert report.reasons == {"removed": 1}
     assert np.load(tmp_path / "faces.npy").shape == (0, 128, 128, 3)
 

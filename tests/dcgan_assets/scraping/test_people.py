@@ -477,6 +477,9 @@ def test_removed_people_make_room_for_the_next(tmp_path: Path) -> None:
     assert report.reasons == {"below the first 2 by sitelinks": 1, "removed": 2}
     reasons = {row["uri"]: row["reason"] for row in rows}
     assert reasons[f"{ENTITY}Q2"] == "removed: person (line 3 of the removal list)"
+    for row in rows:
+        gone = (row["reason"] or "").startswith("removed")
+        assert gone == (row["name"] == "") == (row["birth_date"] is None)
 
 
 def test_removal_by_either_address_of_a_person(tmp_path: Path) -> None:

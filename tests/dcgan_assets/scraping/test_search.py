@@ -401,6 +401,9 @@ def test_removed_addresses_in_any_spelling(tmp_path: Path, address: str) -> None
         report, rows, _ = gathered([BOB], commons(server), tmp_path, removals(address=address))
     assert report.kept == 1
     assert rows[0]["reason"] == "removed: address (line 2 of the removal list)"
+    told = {name for name, value in rows[0].items() if value not in (None, "")}
+    assert told == {"search", "rank", "licence", "width", "height", "mime", "status", "reason"}
+    assert rows[1]["person"] == "Bob"
 
 
 def test_removed_people_are_not_looked_for(tmp_path: Path) -> None:
