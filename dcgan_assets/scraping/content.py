@@ -28,7 +28,7 @@ _START = 1024
 _IN_MEMORY = 1 << 20
 _END_OF_IMAGE, _SCAN = b"\xff\xd9", b"\xff\xda"
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
-_MIMES: dict[Format, str] = {
+MIMES: dict[Format, str] = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
     "WebP": "image/webp",
@@ -71,7 +71,7 @@ def judge(data: bytes) -> tuple[str, int, int]:
         raise RejectedError(Reason.PIXELS, size)
     if _cut_off(header, data):
         raise RejectedError(Reason.TRUNCATED, f"{len(data)} bytes")
-    return _MIMES[header.format], width, height
+    return MIMES[header.format], width, height
 
 
 def examined(data: bytes, final_address: str) -> Picture:

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow.parquet as pq
 
+from dcgan_assets.scraping.content import MIMES
 from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.text import clean
 from dcgan_assets.sources.folder import FileBytes, Folder
@@ -21,7 +22,6 @@ from dcgan_assets.sources.headers import BadHeaderError, read_header
 from dcgan_assets.sources.items import UNSTATED, Item, UnreadableError
 
 SCHEME = "folder:"
-_MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp", "GIF": "image/gif"}
 
 
 class FolderSearch:
@@ -93,7 +93,7 @@ def _facts(item: Item) -> tuple[int | None, int | None, str | None]:
         header = read_header(item.location.read())
     except (UnreadableError, BadHeaderError):
         return None, None, None
-    return header.width, header.height, _MIME[header.format]
+    return header.width, header.height, MIMES[header.format]
 
 
 def read_folder_picture(folder: Path, address: str) -> bytes:
