@@ -13,31 +13,24 @@ Delay = Annotated[float, Field(ge=0, strict=True)]
 
 
 class Photos(Section):
-    """How politely, and how patiently, pictures are fetched. Times are in seconds.
-
-    The defaults keep to the strictest published limits that we know, Wikimedia's of April 2025:
-    two requests at a time and 25 Mbit/s.
+    """How politely, and how patiently, pictures are fetched: `Limits`, with its own defaults.
 
     Attributes:
         shards: Parts that are made one by one, each in a run of its own.
-        concurrency: Requests under way, to all sites together.
-        per_site: Requests under way to one site.
-        delay: Between the starts of two requests to one site; a longer Crawl-delay wins.
-        site_megabits: Mbit/s that one site is asked to send, on average.
-        connect, deadline: For a connection; for one try of a picture, with its redirects.
         max_megabytes: Longest answer, in millions of bytes.
-        tries: Requests for one picture whose failures another try may mend.
+        concurrency, per_site, delay, site_megabits, connect, deadline, tries: As `Limits` has
+            them.
     """
 
     shards: Annotated[int, Field(ge=1, le=99, strict=True)]
-    concurrency: Annotated[int, Field(ge=1, le=256, strict=True)] = 32
-    per_site: Annotated[int, Field(ge=1, le=16, strict=True)] = 2
-    delay: Delay = 0.2
-    site_megabits: Positive = 20.0
-    connect: Positive = 5.0
-    deadline: Positive = 30.0
-    max_megabytes: Positive = 20.0
-    tries: Count = 4
+    concurrency: Annotated[int, Field(ge=1, le=256, strict=True)] = Limits.concurrency
+    per_site: Annotated[int, Field(ge=1, le=16, strict=True)] = Limits.per_site
+    delay: Delay = Limits.delay
+    site_megabits: Positive = 20.0  # tests of the downloader have none
+    connect: Positive = Limits.connect
+    deadline: Positive = Limits.deadline
+    max_megabytes: Positive = Limits.max_bytes / 1e6
+    tries: Count = Limits.tries
 
     def identity(self) -> dict[str, Any]:
         """What decides which pictures there are: not who asks, how fast, and how patiently."""
