@@ -1,8 +1,9 @@
 """dvc.yaml, written from the asset graph: a stage for every step whose outputs are kept.
 
 Dagster runs things and knows what is stale; DVC stores the same files and pins them in git. A
-transient asset (a candidate) has no stage of its own: it and what publishes it are one stage, so
-that a clone which pulled the published networks has nothing to train.
+transient asset (a candidate, and how it was measured) has no stage of its own: it and what
+publishes it are one stage, so that a clone which pulled the published networks has nothing to
+train.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
 
 def _transient_inputs(catalogue: Catalogue, step: Step) -> list[Step]:
     """The transient steps that lead to a step, in order."""
-    found: list[Step] = []
-    for key in step.inputs:
-        upstream = catalogue.by_key[key]
-        if upstream.transient and upstream not in found:
-            found += [*_transient_inputs(catalogue, upstream), upstream]
-    return found
+    found: dict[str, Step] = {}
+    for upstream in (catalogue.by_key[key] for key in step.inputs):
+        if upstream.transient:
+            before = _transient_inputs(catalogue, upstream)
+            found |= {one.key: one for one in (*before, upstream) if one.key not in found}
+    return list(found.values())
 
 
 def is_current(catalogue: Catalogue) -> bool:

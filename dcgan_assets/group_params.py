@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from dcgan_assets.looking_params import LookingInside
+from dcgan_assets.quality_params import ExtractorParams, Quality
 from dcgan_assets.sections import Candidate, Count, Epochs, Fraction, Positive, Section, Seed
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.presets import SIZES
@@ -146,7 +147,9 @@ class TrainedGroup(Section):
     """What every group has whose pictures a DCGAN is trained on."""
 
     training_set: TrainingSet
+    extractor: ExtractorParams
     candidate: GroupCandidate
+    quality: Quality
     samples: Samples
 
     @model_validator(mode="after")
@@ -170,6 +173,12 @@ class IngestedGroup(TrainedGroup):
     def _of_this_group(self) -> Self:
         if self.images.source == "search" and "search" not in type(self).model_fields:
             raise ValueError("images.source: `search` is for albums alone")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_only_with_labels(self) -> Self:
+        if self.extractor.kind == "classifier":
+            raise ValueError("extractor.kind: classifier needs labels; allowed here: autoencoder")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The factory of picture groups: the same assets for LSUN, faces, ImageNet and a user's pictures.
 
-images [shards] -> training_set -> candidate -> generator + discriminator -> samples,
-                                                                             latent_walk
+images [shards] -> training_set -> candidate -> quality -> generator + discriminator -> samples,
+                                -> extractor ->                                         latent_walk
 with deduplication:
 images [shards] -> dedup_autoencoder -> hashes -> manifest, dedup_report
                                                   manifest -> training_set -> ...
@@ -17,12 +17,14 @@ from typing import Any
 from dcgan_assets.assets import (
     dedup_report,
     deduplication,
+    extractor,
     features,
     group_figures,
     group_images,
     group_networks,
     labelled_images,
     nearest_training_images,
+    quality,
     supervised_cnn,
     svm_scores,
     training_set,
@@ -194,6 +196,20 @@ def networks(
             ),
         ),
         step(
+            "extractor",
+            inputs=(pictures, "training_set"),
+            kind="models",
+            compute=extractor.make_extractor,
+            checks=extractor.EXTRACTOR_CHECKS,
+            pool="gpu",
+            kept=True,
+            kinds=_TORCH,
+            description=(
+                "The feature space in which generators of the group are compared. Trained once "
+                "and kept: new pictures leave it as it is, another section or code does not."
+            ),
+        ),
+        step(
             "candidate",
             inputs=(pictures, "training_set"),
             kind="models",
@@ -206,15 +222,31 @@ def networks(
             description=f"A DCGAN trained on {about} (sections 3 and 4). Not yet published.",
         ),
         step(
+            "quality",
+            inputs=(pictures, "training_set", "extractor", "candidate"),
+            kind="results",
+            compute=quality.measure_quality,
+            checks=quality.QUALITY_CHECKS,
+            pool="gpu",
+            transient=True,
+            kinds=_TORCH | {"table", "matplotlib"},
+            description=(
+                "Candidate, champion and real pictures, measured on the same held-out pictures "
+                "and seeds: sliced Wasserstein distance, MS-SSIM, and in the group's own feature "
+                "space Fréchet and kernel distance, precision, recall, density, coverage, copies."
+            ),
+        ),
+        step(
             ("generator", "discriminator"),
-            inputs=("candidate",),
+            inputs=("candidate", "quality"),
             section="candidate",
             kind="models",
             compute=group_networks.publish,
             kinds=_TORCH,
             description=(
-                "The published networks (sections 3 and 4): the candidate if it is healthy, else "
-                "those that were published before."
+                "The published networks (sections 3 and 4): the candidate if it is healthy, has "
+                "not memorised its training set and is not worse than the best on record by more "
+                "than the margin; else those that were published before."
             ),
         ),
     )

@@ -126,7 +126,7 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            if reason == _ABSENT and step.key not in named and _stood_in(catalogue, step):
+            elif reason not in {None, _ANEW} and _stood_in(catalogue, step, {*named, *forced}):
                 reason = None
             if reason is None:
                 current += 1
@@ -136,6 +136,7 @@ def make_plan(
 
 
 _ABSENT = "not there yet"
+_ANEW = "its inputs are made anew"
 _UNRECORDED = "Dagster has no record of it"
 
 
@@ -151,7 +152,7 @@ def _reason(
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
     # What is only to be recorded, as after `dvc pull`, stays as it is.
     if upstream & {other for other, reason in planned.items() if reason != _UNRECORDED}:
-        return "its inputs are made anew"
+        return _ANEW
     try:
         order = place_order(catalogue, step, shard)
     except UserError as error:
@@ -181,16 +182,27 @@ def _shows_checks(instance: dg.DagsterInstance, meta: Meta) -> bool:
     return True
 
 
-def _stood_in(catalogue: Catalogue, step: Step) -> bool:
-    """Whether an absent transient asset is not needed: all that is made of it is current."""
+def _stood_in(catalogue: Catalogue, step: Step, wanted: Collection[str]) -> bool:
+    """Whether an absent transient asset is not needed: all that is made of it is current.
+
+    Args:
+        wanted: Keys that are to be made in any case.
+    """
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
-    if not step.transient or not consumers:
+    absent = all(catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs)
+    if not (step.transient and absent and consumers) or step.key in wanted:
         return False
+    return all(
+        _is_current(catalogue, consumer) or _stood_in(catalogue, consumer, wanted)
+        for consumer in consumers
+    )
+
+
+def _is_current(catalogue: Catalogue, step: Step) -> bool:
     try:
-        orders = [place_order(catalogue, consumer) for consumer in consumers]
+        return standing(catalogue, place_order(catalogue, step)) is not None
     except UserError:
         return False
-    return all(standing(catalogue, order) for order in orders)
 
 
 def recorded_version(instance: dg.DagsterInstance, key: str, shard: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,8 @@ class Quality(Section):
         kid_subsets, kid_size: Of the kernel distance; a subset has at most two thirds of the
             pictures, for the standard error.
         snapshot_samples: Generated pictures for each snapshot's point of the training-time series.
+        inception: torch-fidelity's Inception file, relative to the workspace, for true FID, KID
+            and Inception Score; without one they are left out.
     """
 
     samples: Annotated[int, Field(ge=20, strict=True)]
@@ -57,7 +59,12 @@ class Quality(Section):
     copied: Fraction = 0.1
     kid_subsets: Annotated[int, Field(ge=2, strict=True)] = 100
     kid_size: Annotated[int, Field(ge=2, strict=True)] = 1000
-    snapshot_samples: Count
+    snapshot_samples: Annotated[int, Field(ge=20, strict=True)]
+    inception: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """The section; of the Inception file only whether it is there, for it is always one."""
+        return {**super().identity(), "inception": self.inception is not None}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

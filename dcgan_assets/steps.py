@@ -83,6 +83,9 @@ class Step:
         pool: Dagster pool that limits how many run at once.
         seeded: Whether chance enters; the Launchpad then takes a seed.
         transient: Whether the asset is only a way to the next one and is not kept under DVC.
+        kept: Whether what is published stands when its inputs change: it is made anew only when
+            its code or its section does, or by force. So that what is measured with it stays
+            comparable.
         optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
         shards: Names of the partitions, from the section; None for an asset in one piece.
         source_version: Version of what the step (or a shard of it) reads from outside the graph,
@@ -103,6 +106,7 @@ class Step:
     pool: str | None = None
     seeded: bool = False
     transient: bool = False
+    kept: bool = False
     optional: bool = False
     shards: Callable[[Any], tuple[str, ...]] | None = None
     source_version: Callable[[Any, Path, str | None], str] | None = None
@@ -184,12 +188,20 @@ class Order:
 
 
 def place_order(
-    catalogue: Catalogue, step: Step, shard: str | None = None, seed: int | None = None
+    catalogue: Catalogue,
+    step: Step,
+    shard: str | None = None,
+    seed: int | None = None,
+    *,
+    afresh: bool = False,
+    recorded: Mapping[str, Input] | None = None,
 ) -> Order:
     """Work out what making a step now would be.
 
     Args:
         seed: An explicit one; else the stored one is kept until the seed in params.yaml changes.
+        afresh: Whether even a `kept` step is to be made from its inputs as they are now.
+        recorded: What an asset made from this one says of the inputs of both.
 
     Raises:
         UserError: Inputs are missing; the line names them.
@@ -197,13 +209,14 @@ def place_order(
     store = catalogue.store
     outputs = tuple(catalogue.artefact(key, shard) for key in step.outputs)
     standing = store.meta(outputs[0])
-    artefacts = [a for read in catalogue.read_by(step, shard).values() for a in read]
-    inputs = _stand_ins(catalogue, step, standing)
-    metas = store.require([a for a in artefacts if a.label not in inputs])
-    inputs |= {label: as_input(meta) for label, meta in metas.items()}
     if step.seeded and seed is None:
         seed = _kept_seed(standing, catalogue.workspace.params.seed)
     version = catalogue.code_version(step)
+    if step.kept and not afresh and standing and standing.code_version == version:
+        inputs = dict(standing.inputs)
+    else:
+        known = {**(recorded or {}), **(standing.inputs if standing else {})}
+        inputs = _read_inputs(catalogue, step, shard, known)
     # A candidate counts with the way it was judged: other bounds may make another champion.
     judged = {key for key in step.inputs if catalogue.by_key[key].transient}
     versions = {
@@ -214,6 +227,16 @@ def place_order(
         versions["source"] = step.source_version(catalogue.section(step), store.root, shard)
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
     return Order(step, shard, outputs, inputs, version, seed, fingerprint)
+
+
+def _read_inputs(
+    catalogue: Catalogue, step: Step, shard: str | None, known: Mapping[str, Input]
+) -> dict[str, Input]:
+    """What a step reads, by label; raise `UserError` naming what is missing."""
+    artefacts = [a for read in catalogue.read_by(step, shard).values() for a in read]
+    inputs = _stand_ins(catalogue, step, known)
+    metas = catalogue.store.require([a for a in artefacts if a.label not in inputs])
+    return inputs | {label: as_input(meta) for label, meta in metas.items()}
 
 
 def as_input(meta: Meta) -> Input:
@@ -228,27 +251,31 @@ def _kept_seed(standing: Meta | Input | None, params_seed: int) -> int:
     return params_seed
 
 
-def _stand_ins(catalogue: Catalogue, step: Step, standing: Meta | None) -> dict[str, Input]:
-    """Absent transient inputs of which the standing output says that they would come out the same.
+def _stand_ins(catalogue: Catalogue, step: Step, known: Mapping[str, Input]) -> dict[str, Input]:
+    """Absent transient inputs of which the records say that they would come out the same.
 
-    After `dvc pull` the candidates are not there. Where the champion was made from a candidate
-    whose making would have the same fingerprint today, nothing needs training.
+    After `dvc pull` the candidates are not there, nor how they were measured. Where the champion
+    was made from a candidate whose making would have the same fingerprint today, nothing needs
+    training.
+
+    Args:
+        known: Inputs as the standing output records them, or what was made from it.
     """
     found: dict[str, Input] = {}
     for key in step.inputs:
         upstream = catalogue.by_key[key]
-        recorded = standing.inputs.get(key) if standing else None
-        if not upstream.transient or recorded is None:
+        if not upstream.transient or key not in known:
             continue
         if catalogue.store.meta(catalogue.artefact(key)) is not None:
             continue
         try:
-            seed = _kept_seed(recorded, catalogue.workspace.params.seed)
-            order = place_order(catalogue, upstream, seed=seed if upstream.seeded else None)
+            kept = _kept_seed(known[key], catalogue.workspace.params.seed)
+            seed = kept if upstream.seeded else None
+            order = place_order(catalogue, upstream, seed=seed, recorded=known)
         except UserError:
             continue
-        if order.fingerprint == recorded.fingerprint:
-            found[key] = recorded
+        if order.fingerprint == known[key].fingerprint:
+            found[key] = known[key]
     return found
 
 
@@ -513,7 +540,7 @@ def _materialise(
 ) -> Iterator[Any]:
     # The UI's runs too: after a power cut the next command sees whose process is gone.
     context.instance.add_run_tags(context.run.run_id, process_tags())
-    order = place_order(catalogue, step, shard, seed)
+    order = place_order(catalogue, step, shard, seed, afresh=force)
     metas = None if force else standing(catalogue, order)
     memoised = metas is not None
     if metas is None:

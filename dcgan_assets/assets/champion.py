@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +14,73 @@ from dcgan_assets.steps import Outcome, Work
 from dcgan_models.errors import UserError
 
 
-def publish_champion(
-    work: Work, candidate: str, error_of: Callable[[Path], float] | None = None
-) -> Outcome:
+@dataclass(frozen=True)
+class Choice:
+    """Whether the candidate is published, the sentence that says why, and what else is shown."""
+
+    publish: bool
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Choose = Callable[[tuple[str, ...], Path | None], Choice]
+"""From the checks that the candidate failed and the champion's folder, None where there is none."""
+
+
+def publish_champion(work: Work, candidate: str, choose: Choose) -> Outcome:
     """Publish the candidate's networks, or keep what is published, and say why.
 
-    An unhealthy candidate is never published. A healthy one wins where nothing is published yet,
-    where nothing measures the two, or when its error is not above the champion's.
-
     Args:
-        error_of: Measures the generator in a folder on validation pictures; lower is better.
+        work: Of the step whose outputs are the published networks.
+        candidate: Its key.
+        choose: Decides; may not choose a candidate that failed a check.
 
     Raises:
-        UserError: The candidate is unhealthy and there is no champion to keep.
+        UserError: The candidate is not to be published and there is no champion to keep.
     """
-    failed = [check["check"] for check in work.input_meta(candidate).checks if not check["passed"]]
+    checks = work.input_meta(candidate).checks
+    failed = tuple(check["check"] for check in checks if not check["passed"])
     champion = work.published(work.step.key)
-    if failed and champion is None:
-        raise UserError(
-            f"{work.step.key}: the candidate is unhealthy ({', '.join(failed)}) and nothing is "
-            f"published yet; look at {candidate}, then change params.yaml or the seed"
-        )
-    facts: dict[str, Any] = {}
-    wins = not failed
-    reason = f"candidate failed {', '.join(failed)}" if failed else "a healthy candidate"
-    if wins and error_of is not None:
-        error = facts["validation_error"] = error_of(work.input(candidate) / "generator")
-        if champion is not None:
-            standing = facts["champion_validation_error"] = error_of(champion)
-            wins = error <= standing
-            reason = f"validation error {error:.4f} against the champion's {standing:.4f}"
-    if wins:
+    choice = choose(failed, champion)
+    if choice.publish:
         for key in work.step.outputs:
             role = "discriminator" if key.endswith("discriminator") else "generator"
             shutil.copytree(work.input(candidate) / role, work.out(key), dirs_exist_ok=True)
+    elif champion is None:
+        raise UserError(
+            f"{work.step.key}: {choice.reason}, and nothing is published yet; look at "
+            f"{candidate}, then change params.yaml or the seed"
+        )
     else:
         work.keep_published()
     return Outcome(
         metadata={
-            "decision": "published the candidate" if wins else "kept the champion",
-            "reason": reason,
+            "decision": "published the candidate" if choice.publish else "kept the champion",
+            "reason": choice.reason,
             "samples": shown.picture(fixed_samples(work.out()), "samples of the fixed latents"),
-            **facts,
+            **choice.facts,
         }
     )
+
+
+def by_error(work: Work, candidate: str, error_of: Callable[[Path], float]) -> Choose:
+    """A healthy candidate wins where nothing is published, or its error is not the higher one.
+
+    Args:
+        work: Of the publishing step.
+        candidate: Its key.
+        error_of: Measures the generator in a folder on validation pictures; lower is better.
+    """
+
+    def choose(failed: tuple[str, ...], champion: Path | None) -> Choice:
+        if failed:
+            return Choice(False, f"the candidate is unhealthy ({', '.join(failed)})")
+        error = error_of(work.input(candidate) / "generator")
+        facts = {"validation_error": error}
+        if champion is None:
+            return Choice(True, "a healthy candidate", facts)
+        standing = facts["champion_validation_error"] = error_of(champion)
+        reason = f"validation error {error:.4f} against the champion's {standing:.4f}"
+        return Choice(error <= standing, reason, facts)
+
+    return choose

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import Judged, train_candidate
-from dcgan_assets.assets.champion import publish_champion
+from dcgan_assets.assets.champion import Choice, publish_champion
+from dcgan_assets.assets.contest import BEST, BEST_FOLDER, CHAMPION, Contest
 from dcgan_assets.assets.training_set import TRAIN, require_current
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_assets.store import META_FILE, Meta
+from dcgan_models.errors import UserError
 
 GROUP_CHECKS = (Check("sample_diversity", "Samples vary as the profile asks."),)
 _JUDGED_SAMPLES = 1_000
@@ -40,5 +46,57 @@ def _judge_samples(work: Work, generator: Any) -> Judged:
 
 
 def publish(work: Work) -> Outcome:
-    """Publish a healthy candidate."""
-    return publish_champion(work, work.sibling("candidate"))
+    """Publish the candidate, or keep the champion, by what `quality` measured."""
+    quality, candidate = work.sibling("quality"), work.sibling("candidate")
+    contest = Contest.read(work.input(quality))
+
+    def choose(failed: tuple[str, ...], champion: Path | None) -> Choice:
+        if champion is not None:
+            _require_measured(work, contest, champion)
+        decision = contest.decide(failed, champion=champion is not None)
+        if decision.publish and champion is not None:
+            _keep_best(work, contest, champion)
+        facts = {"loss": decision.loss, "allowed": decision.allowed}
+        return Choice(
+            decision.publish,
+            decision.reason,
+            {name: value for name, value in facts.items() if value is not None},
+        )
+
+    outcome = publish_champion(work, candidate, choose)
+    # `quality` is not kept under DVC: what it found goes with the networks.
+    measured = shown.decode(work.input_meta(quality).metadata)
+    table = {"comparison": measured["comparison"]} if "comparison" in measured else {}
+    return Outcome(metadata={**outcome.metadata, **table})
+
+
+def _require_measured(work: Work, contest: Contest, champion: Path) -> None:
+    """Stop where another champion stands than the one that was measured.
+
+    Where the very candidate was decided upon before, it may stand there itself.
+
+    Raises:
+        UserError: Naming what to do.
+    """
+    standing, candidate = Meta.read(champion), work.sibling("candidate")
+    assert standing is not None  # noqa: S101  (only a whole artefact counts as published)
+    decided = standing.inputs.get(candidate)
+    same = decided is not None and decided.fingerprint == work.inputs[candidate].fingerprint
+    if standing.data_version != contest.champion_version and not same:
+        quality = work.sibling("quality")
+        raise UserError(
+            f"{work.step.key}: not the champion that {quality} measured; run "
+            f"`dcgan materialize {quality} --force`"
+        )
+
+
+def _keep_best(work: Work, contest: Contest, champion: Path) -> None:
+    """Put the best recorded champion beside the candidate, where it is not the candidate."""
+    best = contest.best()
+    if best in {CHAMPION, BEST}:
+        source = champion if best == CHAMPION else champion / BEST_FOLDER
+        target = work.out() / BEST_FOLDER
+        target.mkdir()
+        for path in source.iterdir():
+            if path.is_file() and path.name != META_FILE:
+                shutil.copyfile(path, target / path.name)

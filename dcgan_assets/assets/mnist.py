@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import TRAINING_CHECKS, train_candidate
-from dcgan_assets.assets.champion import publish_champion
+from dcgan_assets.assets.champion import by_error, publish_champion
 from dcgan_assets.assets.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
 from dcgan_assets.assets.pictures import (
     MANIFEST_SCHEMA,
@@ -99,9 +99,10 @@ def _publish_fc(work: Work) -> Outcome:
 
 
 def _publish_better(work: Work, candidate: str) -> Outcome:
-    return publish_champion(
+    choose = by_error(
         work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
     )
+    return publish_champion(work, candidate, choose)
 
 
 # --- Figure 9 -------------------------------------------------------------------------------

@@ -24,9 +24,11 @@ from torch.utils.data import Dataset
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
 from dcgan_models.metrics.pictures import Pictures, check_pictures, take
+from dcgan_models.metrics.rows import Score
 
 WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+_SEED = 2020  # torch-fidelity's default
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def inception_scores(
     weights: Path,
     *,
     kid_size: int = 1000,
-    seed: int = 2020,
+    seed: int = _SEED,
     device: str = "cpu",
     sha256: str = WEIGHTS_SHA256,
 ) -> InceptionScores:
@@ -111,6 +113,42 @@ def inception_scores(
         isc=found["inception_score_mean"],
         isc_std=found["inception_score_std"],
     )
+
+
+def inception_rows(
+    real: Pictures, fake: Pictures, weights: Path, *, split: str, kid_size: int, device: str
+) -> list[Score]:
+    """`inception_scores` as rows, the intervals being what torch-fidelity gives.
+
+    Raises:
+        UserError: As `inception_scores`.
+    """
+    found = inception_scores(real, fake, weights, kid_size=kid_size, seed=_SEED, device=device)
+    common: dict[str, Any] = {
+        "n_real": len(real),
+        "n_fake": len(fake),
+        "split": split,
+        "resizer": "torch-fidelity 299",
+        "extractor": f"inception {WEIGHTS_SHA256[:8]}",
+        "seed": _SEED,
+    }
+    return [
+        Score(name="fid", value=found.fid, **common, interval="none known"),
+        *(
+            Score(
+                name=name,
+                value=value,
+                **common,
+                low=value - spread,
+                high=value + spread,
+                interval=f"one standard deviation over {parts}",
+            )
+            for name, value, spread, parts in (
+                ("kid", found.kid, found.kid_std, "subsets"),
+                ("inception_score", found.isc, found.isc_std, "splits"),
+            )
+        ),
+    ]
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 `feature_scores` climbs the ladder in one feature space, `pixel_scores` without a network. Each is
 called for the generated pictures and, for the floor, for other real pictures in their place.
+`swd_score` and `distance_score` make a single row, where only that is wanted for many seeds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from dcgan_models.metrics.frechet import frechet_interval
 from dcgan_models.metrics.kernel import kernel_distance
@@ -44,7 +46,7 @@ class _Rows:
     """Rows of one comparison, with the counts filled in."""
 
     def __init__(self, setting: Setting, n_real: int, n_fake: int) -> None:
-        self._setting = setting
+        self.setting = setting
         self._counts = n_real, n_fake
         self.rows: list[Score] = []
 
@@ -57,7 +59,7 @@ class _Rows:
         counts: tuple[int, int] | None = None,
     ) -> None:
         n_real, n_fake = counts or self._counts
-        common = self._setting
+        common = self.setting
         self.rows.append(
             Score(
                 name,
@@ -74,6 +76,27 @@ class _Rows:
         )
 
 
+def _add_swd(table: _Rows, real: Pictures, fake: Pictures) -> None:
+    distance = sliced_wasserstein(real, fake, seed=table.setting.seed)
+    for side, value in zip(distance.levels, distance.by_level, strict=True):
+        table.add(f"swd_{side}", value)
+    table.add("swd", distance.average, distance.interval, "95% t, over 4 sets of directions")
+
+
+def _add_frechet(table: _Rows, real: Features, fake: Features) -> None:
+    value, bounds = frechet_interval(real, fake, seed=table.setting.seed)
+    table.add("frechet_distance", value, bounds, "95%, delete-half jackknife over pictures")
+
+
+def _add_kernel(table: _Rows, real: Features, fake: Features, subsets: int, size: int) -> None:
+    found = kernel_distance(real, fake, subsets=subsets, size=size, seed=table.setting.seed)
+    if found.error is None:
+        table.add("kernel_distance", found.value)
+    else:
+        bounds, over = _normal(found.value, found.error), "95%, delete-d jackknife over pictures"
+        table.add("kernel_distance", found.value, bounds, over)
+
+
 def pixel_scores(real: Pictures, fake: Pictures, setting: Setting) -> list[Score]:
     """SWD by level and on average, MS-SSIM of the generated pictures, the authors' distance.
 
@@ -85,11 +108,7 @@ def pixel_scores(real: Pictures, fake: Pictures, setting: Setting) -> list[Score
         UserError: As `sliced_wasserstein`, `mean_similarity` and `mean_nearest_distance`.
     """
     table = _Rows(setting, len(real), len(fake))
-    distance = sliced_wasserstein(real, fake, seed=setting.seed)
-    for side, value in zip(distance.levels, distance.by_level, strict=True):
-        table.add(f"swd_{side}", value)
-    interval = "95% t, over 4 sets of directions"
-    table.add("swd", distance.average, distance.interval, interval)
+    _add_swd(table, real, fake)
     similar = mean_similarity(fake, seed=setting.seed)
     interval = f"95% normal, over {similar.pairs} pairs"
     table.add("ms_ssim", similar.value, similar.interval, interval, (0, len(fake)))
@@ -117,15 +136,8 @@ def feature_scores(
         UserError: As the measures do: too few pictures, or a feature that is not finite.
     """
     table = _Rows(setting, len(real), len(fake))
-    value, bounds = frechet_interval(real, fake, seed=setting.seed)
-    table.add("frechet_distance", value, bounds, "95%, delete-half jackknife over pictures")
-    kernel = kernel_distance(real, fake, subsets=kid_subsets, size=kid_size, seed=setting.seed)
-    table.add(
-        "kernel_distance",
-        kernel.value,
-        (None, None) if kernel.error is None else _normal(kernel.value, kernel.error),
-        "" if kernel.error is None else "95%, delete-d jackknife over pictures",
-    )
+    _add_frechet(table, real, fake)
+    _add_kernel(table, real, fake, kid_subsets, kid_size)
     found = manifolds(real, fake)
     for name, share, n, over in (
         ("precision", found.precision, len(fake), _OVER_FAKE),
@@ -143,6 +155,31 @@ def feature_scores(
     for name, share, over in (("real", test.real, _OVER_REAL), ("fake", test.fake, _OVER_FAKE)):
         table.add(f"two_sample_{name}", share, wilson_interval(round(share * n), n), over, (n, n))
     return table.rows
+
+
+def swd_score(real: Pictures, fake: Pictures, setting: Setting) -> Score:
+    """The row `swd` of `pixel_scores` alone."""
+    table = _Rows(setting, len(real), len(fake))
+    _add_swd(table, real, fake)
+    return table.rows[-1]
+
+
+def distance_score(
+    measure: Literal["frechet_distance", "kernel_distance"],
+    real: Features,
+    fake: Features,
+    setting: Setting,
+    *,
+    kid_subsets: int,
+    kid_size: int,
+) -> Score:
+    """One of the two distances of `feature_scores` alone."""
+    table = _Rows(setting, len(real), len(fake))
+    if measure == "frechet_distance":
+        _add_frechet(table, real, fake)
+    else:
+        _add_kernel(table, real, fake, kid_subsets, kid_size)
+    return table.rows[-1]
 
 
 def memorisation_scores(

@@ -1,0 +1,351 @@
+"""How good a group's generators are: candidate, champions and real pictures, measured alike.
+
+All are held against the same held-out pictures, with samples of the same seeds, in the same run:
+numbers of two runs may differ in the pictures, the number of them or the feature space, and are
+never compared. What comes out is a table, pictures, and the contest that publishing decides by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets import metadata as shown
+from dcgan_assets.assets.contest import BEST, BEST_FOLDER, CANDIDATE, CHAMPION, Contest
+from dcgan_assets.assets.group_images import shard_facts
+from dcgan_assets.assets.quality_report import (
+    FLOOR,
+    Measured,
+    comparison,
+    draw_course,
+    draw_side_by_side,
+    result_rows,
+    write_scores,
+)
+from dcgan_assets.assets.training_set import TRAIN, require_current
+from dcgan_assets.quality_params import Quality
+from dcgan_assets.sources.items import HELD_OUT
+from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_assets.store import Meta
+from dcgan_models.data import DATASET_FILE
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json
+
+Pixels = npt.NDArray[np.uint8]
+
+QUALITY_CHECKS = (
+    Check("not_memorised", "No more of the candidate's samples copy training pictures than may."),
+    Check("floor_below_candidate", "Real pictures come out better than generated ones."),
+)
+# With fewer held-out pictures neither copies nor manifolds can be told.
+_FEWEST = 20
+_SHOWN = 48
+
+
+def measure_quality(work: Work) -> Outcome:
+    """Measure candidate and champions, or say why nothing can be measured."""
+    require_current(work)
+    counts = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)["splits"]
+    n = min(work.section.samples, counts[HELD_OUT], counts[TRAIN])
+    return _measure(work, n) if n >= _FEWEST else _leave_unmeasured(work, n)
+
+
+def _measure(work: Work, n: int) -> Outcome:
+    from dcgan_models.gate import Rule
+
+    section: Quality = work.section
+    if section.inception is not None:
+        from dcgan_models.metrics.inception import check_inception_file
+
+        check_inception_file(work.root / section.inception)
+    ground = _Ground(work, n)
+    entrants = _entrants(work, ground.real.shape[1:], ground.notes)
+    with work.progress(None, "sets") as bar:
+        for _ in ground.measure_all(entrants):
+            bar.update()
+            if work.stop():
+                work.stop.stop_now()
+    floor = ground.value(FLOOR, section.measure)
+    contest = Contest(
+        Rule(section.measure, section.margin, max(0.0, floor), section.copied),
+        {name: ground.contender(name) for name in entrants},
+        _champion_version(work),
+    )
+    contest.write(work.out())
+    sets = {"held out": ground.real[:_SHOWN]}
+    sets |= {name: pictures[:_SHOWN] for name, pictures in ground.drawn.items()}
+    draw_side_by_side(work.out(), sets)
+    course = ground.measure_course(work.input(work.sibling("candidate")) / "generator")
+    draw_course(work.out(), course, floor if section.measure == "frechet_distance" else None)
+    table = [*ground.table, *course]
+    write_scores(work.out(), table)
+    facts = shard_facts(work)
+    work.result(
+        paper_ref="section 4, which judges by eye; Heusel et al. (2017) and those after them",
+        stand_in=facts["stand_in"],
+        rows=result_rows(ground.table, facts),
+        notes=" ".join(ground.notes),
+    ).write(work.out())
+    candidate, copied = contest.contenders[CANDIDATE], ground.copied.get(CANDIDATE, 0.0)
+    score = candidate.mean
+    return Outcome(
+        metadata={
+            "comparison": shown.table(comparison(ground.table)),
+            "pictures": shown.picture_file(work.out() / "figure.png", "real and generated"),
+            "course": shown.picture_file(work.out() / "course.png", "while it was trained"),
+            "notes": " ".join(ground.notes),
+            **{f"{one.name}: {section.measure}": one.mean for one in contest.contenders.values()},
+            f"{FLOOR}: {section.measure}": floor,
+        },
+        verdicts=(
+            Verdict(
+                "not_memorised",
+                copied <= section.copied,
+                {"copied, at least": round(copied, 4), "bound": section.copied},
+            ),
+            Verdict(
+                "floor_below_candidate",
+                floor < score,
+                {"real": round(floor, 4), "candidate": round(score, 4), "by": section.measure},
+            ),
+        ),
+    )
+
+
+def _leave_unmeasured(work: Work, n: int) -> Outcome:
+    """Publishing then goes by health alone; pictures are shown all the same."""
+    from dcgan_models import load_generator
+    from dcgan_models.data import PixelStore
+
+    words = (
+        f"{n} held-out pictures, {_FEWEST} are needed: nothing was measured, and the candidate is "
+        "judged by its health alone."
+    )
+    work.warn(words)
+    Contest(None, {}, _champion_version(work)).write(work.out())
+    store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
+    rows = np.linspace(0, len(store) - 1, min(len(store), _SHOWN)).astype(np.int64)
+    generator = load_generator(work.input(work.sibling("candidate")) / "generator")
+    drawn = generator.sample(len(rows), work.section.seeds[0])
+    draw_side_by_side(work.out(), {FLOOR: store.gather(rows), CANDIDATE: drawn})
+    work.result(
+        paper_ref="section 4",
+        stand_in=shard_facts(work)["stand_in"],
+        rows=[],
+        notes=words,
+    ).write(work.out())
+    unknown = {"held out": n, "needed": _FEWEST, "by": "nothing: too few are held out"}
+    return Outcome(
+        metadata={
+            "notes": words,
+            "pictures": shown.picture_file(work.out() / "figure.png", "real and generated"),
+        },
+        verdicts=tuple(Verdict(check.name, True, unknown) for check in QUALITY_CHECKS),
+    )
+
+
+def _champion(work: Work) -> Path | None:
+    return work.published(work.sibling("generator"))
+
+
+def _champion_version(work: Work) -> str | None:
+    folder = _champion(work)
+    meta = Meta.read(folder) if folder else None
+    return meta.data_version if meta else None
+
+
+def _entrants(work: Work, shape: tuple[int, ...], notes: list[str]) -> dict[str, Any]:
+    """The generators by name: the candidate, and the champions that draw pictures of its size."""
+    from dcgan_models import load_generator
+    from dcgan_models.training.config import choose_device
+
+    device = choose_device(work.params.machine.device)
+    folders = {CANDIDATE: work.input(work.sibling("candidate")) / "generator"}
+    champion = _champion(work)
+    if champion is not None:
+        folders[CHAMPION] = champion
+        if (champion / BEST_FOLDER).is_dir():
+            folders[BEST] = champion / BEST_FOLDER
+    entrants = {}
+    for name, folder in folders.items():
+        generator = load_generator(folder)
+        channels, height, width = generator.preset.image
+        if (height, width, channels) == shape:
+            entrants[name] = generator.to(device)
+        else:
+            notes.append(f"{name}: draws {height}x{width}, not comparable, left out.")
+    return entrants
+
+
+@dataclass
+class _Ground:
+    """What every generator is measured on, and what was found.
+
+    Attributes:
+        n: Real pictures, and generated ones for each seed.
+        real: Held-out pictures, uint8 (n, height, width, channels).
+        drawn: Pictures of the first seed, by the generator's name.
+        scores: The deciding measure for each seed, by name.
+        copied: Lower bound of the share of copies, by name.
+    """
+
+    work: Work
+    n: int
+    table: list[Measured] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    drawn: dict[str, Pixels] = field(default_factory=dict)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    copied: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read the real pictures and their features."""
+        from dcgan_models.data import PixelStore
+        from dcgan_models.extractor import load_extractor, random_extractor
+
+        self.section: Quality = self.work.section
+        folder = self.work.input(self.work.sibling("training_set"))
+        self.extractor = load_extractor(self.work.input(self.work.sibling("extractor")))
+        self.control = random_extractor()
+        held, train = (PixelStore.open(folder, split) for split in (HELD_OUT, TRAIN))
+        self.real = held.gather(_spread(len(held), self.n))
+        self.floor = train.gather(_spread(len(train), self.n))
+        self.features = {x.name: x.features(self.real) for x in (self.extractor, self.control)}
+        known = _spread(len(train), self.section.train_samples)
+        self.train_features = self.extractor.features(train.subset(known))
+        if self.section.inception is None:
+            self.notes.append(
+                "FID, KID and Inception Score were left out: quality.inception names no file."
+            )
+
+    def measure_all(self, entrants: dict[str, Any]) -> Iterator[None]:
+        """Every measure for the first seed, the deciding one for all; yields after each set."""
+        first, *others = self.section.seeds
+        self._fill(FLOOR, self.floor, first)
+        yield
+        for name, generator in entrants.items():
+            self.drawn[name] = generator.sample(self.n, first)
+            self._fill(name, self.drawn[name], first)
+            self.scores[name] = [self.value(name, self.section.measure)]
+            yield
+            for seed in others:
+                pictures = generator.sample(self.n, seed)
+                self._try(name, lambda p=pictures, s=seed: [self._one(p, s)])  # type: ignore[misc]
+                self.scores[name].append(self.value(name, self.section.measure, seed))
+                yield
+
+    def _fill(self, name: str, pictures: Pixels, seed: int) -> None:
+        """All rows of one set of pictures."""
+        from dcgan_models.metrics.table import feature_scores, memorisation_scores, pixel_scores
+
+        kid = self._kid(self.n)
+        self._try(name, lambda: pixel_scores(self.real, pictures, self._setting(None, seed)))
+        for extractor in (self.extractor, self.control):
+            found, real = extractor.features(pictures), self.features[extractor.name]
+            setting = self._setting(extractor, seed)
+            self._try(name, lambda: feature_scores(real, found, setting, **kid))  # noqa: B023
+        if name == FLOOR:
+            return
+        if self.section.inception is not None:
+            self._try(name, lambda: self._inception(pictures))
+        fake, held = self.extractor.features(pictures), self.features[self.extractor.name]
+        setting = self._setting(self.extractor, seed)
+        self._try(name, lambda: memorisation_scores(self.train_features, held, fake, setting))
+        lows = [m.score.low for m in self.table if (m.who, m.score.name) == (name, "copied")]
+        self.copied[name] = lows[0] if lows and lows[0] is not None else 0.0
+
+    def _one(self, pictures: Pixels, seed: int) -> Any:
+        """The deciding measure alone."""
+        from dcgan_models.metrics.table import distance_score, swd_score
+
+        measure = self.section.measure
+        if measure == "swd":
+            return swd_score(self.real, pictures, self._setting(None, seed))
+        real, found = self.features[self.extractor.name], self.extractor.features(pictures)
+        setting = self._setting(self.extractor, seed)
+        return distance_score(measure, real, found, setting, **self._kid(self.n))
+
+    def _inception(self, pictures: Pixels) -> list[Any]:
+        from dcgan_models.metrics.inception import inception_rows
+        from dcgan_models.training.config import choose_device
+
+        return inception_rows(
+            self.real,
+            pictures,
+            self.work.root / str(self.section.inception),
+            split=HELD_OUT,
+            kid_size=min(1000, self.n),
+            device=choose_device(self.work.params.machine.device).type,
+        )
+
+    def measure_course(self, folder: Path) -> list[Measured]:
+        """The cheap measures for each of the candidate's snapshots, and at the end."""
+        from dcgan_models import load_generator
+        from dcgan_models.metrics.table import feature_scores
+
+        n = min(self.section.snapshot_samples, self.n)
+        rows = _spread(self.n, n)
+        real = self.features[self.extractor.name][rows]
+        files = sorted(path.name for path in folder.glob("snapshots/*.safetensors"))
+        names = [f"snapshots/{name}" for name in files]
+        seed, found = self.section.seeds[0], []
+        for name in (*names, "weights.safetensors"):
+            generator = load_generator(folder, weights=name)
+            last = generator.preset.epochs + generator.preset.decay_epochs
+            epoch = int(Path(name).stem.split("_")[1]) if name in names else last
+            features = self.extractor.features(generator.sample(n, seed))
+            setting = self._setting(self.extractor, seed)
+            scores = feature_scores(real, features, setting, **self._kid(n))
+            found += [Measured(CANDIDATE, score, epoch) for score in scores]
+        return found
+
+    def contender(self, name: str) -> Any:
+        """A generator as the gate sees it."""
+        from dcgan_models.gate import Contender
+
+        return Contender(name, tuple(self.scores[name]), copied=self.copied[name])
+
+    def value(self, who: str, measure: str, seed: int | None = None) -> float:
+        """A number of the table; NaN where it could not be computed."""
+        seed = self.section.seeds[0] if seed is None else seed
+        space = "pixels" if measure == "swd" else self.extractor.name
+        wanted = (who, measure, space, seed)
+        found = [
+            m.score.value
+            for m in self.table
+            if (m.who, m.score.name, m.score.extractor, m.score.seed) == wanted
+        ]
+        return found[0] if found else math.nan
+
+    def _try(self, name: str, make: Callable[[], list[Any]]) -> None:
+        """Add rows; what cannot be computed of a candidate is a note: it may be bad."""
+        try:
+            self.table += [Measured(name, score) for score in make()]
+        except UserError as error:
+            if name != CANDIDATE:
+                raise
+            self.notes.append(f"{name}: {error}.")
+
+    def _setting(self, extractor: Any, seed: int) -> Any:
+        from dcgan_models.metrics.table import Setting
+
+        if extractor is None:
+            return Setting(HELD_OUT, "none", "pixels", seed)
+        return Setting(HELD_OUT, extractor.resizer, extractor.name, seed)
+
+    def _kid(self, n: int) -> dict[str, int]:
+        """Of the kernel distance, for so many pictures; two thirds leave a standard error."""
+        return {
+            "kid_subsets": self.section.kid_subsets,
+            "kid_size": min(self.section.kid_size, 2 * n // 3),
+        }
+
+
+def _spread(count: int, n: int) -> npt.NDArray[np.int64]:
+    """Rows of `n` pictures, or of all, spread evenly."""
+    return np.linspace(0, count - 1, min(count, n)).astype(np.int64)
