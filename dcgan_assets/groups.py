@@ -205,8 +205,9 @@ def networks(
             kept=True,
             kinds=_TORCH,
             description=(
-                "The feature space in which generators of the group are compared. Trained once "
-                "and kept: new pictures leave it as it is, another section or code does not."
+                "The feature space in which generators of the group are compared, for want of "
+                "labels the autoencoder of section 3.1. Trained once and kept: new pictures leave "
+                "it as it is, another section of params.yaml or other code does not."
             ),
         ),
         step(
@@ -231,7 +232,7 @@ def networks(
             transient=True,
             kinds=_TORCH | {"table", "matplotlib"},
             description=(
-                "Candidate, champion and real pictures, measured on the same held-out pictures "
+                "What section 4 judges by eye: candidate, champion and real pictures, measured on the same held-out pictures "
                 "and seeds: sliced Wasserstein distance, MS-SSIM, and in the group's own feature "
                 "space Fréchet and kernel distance, precision, recall, density, coverage, copies."
             ),

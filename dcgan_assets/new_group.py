@@ -19,6 +19,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 # Fewer cannot be dealt into minibatches whose statistics mean anything.
 _FEWEST = 50
 _UPDATES = 3_000
+_EXTRACTOR_UPDATES = 200  # of minibatches of 128 pictures
 
 
 def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[str, Any]:
@@ -56,7 +57,9 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
     """Settings for so many pictures: a small network on a small machine, the paper's else."""
     small = workspace.params.profile == "sample"
     batch = 16 if small else min(128, n // 8)
-    minibatches = max(1, n * 9 // 10 // batch)
+    trained = n * 9 // 10
+    minibatches = max(1, trained // batch)
+    measured = max(20, min(10_000, n - trained))
     inside = folder.is_relative_to(workspace.root)
     return {
         "images": {
@@ -66,6 +69,10 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
             "shards": min(64, 1 + n // 50_000),
         },
         "training_set": {"held_out": 0.1},
+        "extractor": {
+            "kind": "autoencoder",
+            "epochs": max(5, -(-_EXTRACTOR_UPDATES * (1 if small else 10) * 128 // trained)),
+        },
         "candidate": {
             "preset": "lsun64",
             "size": size,
@@ -76,6 +83,12 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
             "decay_epochs": 0,
             "snapshots": [1, 5],
             "health": {"diversity": 0.3},
+        },
+        "quality": {
+            "samples": measured,
+            "train_samples": min(trained, 500_000),
+            "kid_size": min(1_000, 2 * measured // 3),
+            "snapshot_samples": min(measured, 1_000),
         },
         "samples": {"rows": 5, "columns": 10, "epochs": [1, 5]},
         "latent_walk": {"segments": 10, "steps": 10, "pixel_rows": 2},

@@ -82,7 +82,7 @@ def _measure(work: Work, n: int) -> Outcome:
     sets |= {name: pictures[:_SHOWN] for name, pictures in ground.drawn.items()}
     draw_side_by_side(work.out(), sets)
     course = ground.measure_course(work.input(work.sibling("candidate")) / "generator")
-    draw_course(work.out(), course, floor if section.measure == "frechet_distance" else None)
+    draw_course(work.out(), course)
     table = [*ground.table, *course]
     write_scores(work.out(), table)
     facts = shard_facts(work)
@@ -284,25 +284,29 @@ class _Ground:
         )
 
     def measure_course(self, folder: Path) -> list[Measured]:
-        """The cheap measures for each of the candidate's snapshots, and at the end."""
+        """The cheap measures for each of the candidate's snapshots, at the end, and the floor's."""
         from dcgan_models import load_generator
-        from dcgan_models.metrics.table import feature_scores
 
-        n = min(self.section.snapshot_samples, self.n)
-        rows = _spread(self.n, n)
-        real = self.features[self.extractor.name][rows]
+        n, seed = min(self.section.snapshot_samples, self.n), self.section.seeds[0]
         files = sorted(path.name for path in folder.glob("snapshots/*.safetensors"))
-        names = [f"snapshots/{name}" for name in files]
-        seed, found = self.section.seeds[0], []
-        for name in (*names, "weights.safetensors"):
+        found = self._point(FLOOR, self.floor[_spread(self.n, n)], None)
+        for name in (*(f"snapshots/{name}" for name in files), "weights.safetensors"):
             generator = load_generator(folder, weights=name)
             last = generator.preset.epochs + generator.preset.decay_epochs
-            epoch = int(Path(name).stem.split("_")[1]) if name in names else last
-            features = self.extractor.features(generator.sample(n, seed))
-            setting = self._setting(self.extractor, seed)
-            scores = feature_scores(real, features, setting, **self._kid(n))
-            found += [Measured(CANDIDATE, score, epoch) for score in scores]
+            epoch = int(Path(name).stem.split("_")[1]) if "/" in name else last
+            found += self._point(CANDIDATE, generator.sample(n, seed), epoch)
         return found
+
+    def _point(self, who: str, pictures: Pixels, epoch: int | None) -> list[Measured]:
+        """The feature space's rows of as many pictures as a point of the series has."""
+        from dcgan_models.metrics.table import feature_scores
+
+        n = len(pictures)
+        real = self.features[self.extractor.name][_spread(self.n, n)]
+        setting = self._setting(self.extractor, self.section.seeds[0])
+        features = self.extractor.features(pictures)
+        scores = feature_scores(real, features, setting, **self._kid(n))
+        return [Measured(who, score, epoch) for score in scores]
 
     def contender(self, name: str) -> Any:
         """A generator as the gate sees it."""

@@ -124,8 +124,13 @@ def draw_side_by_side(folder: Path, sets: Mapping[str, Pixels]) -> None:
     figure.savefig(folder / "figure.png", dpi=100)
 
 
-def draw_course(folder: Path, course: Sequence[Measured], floor: float | None) -> None:
-    """Write `course.png`: Fréchet distance, precision and recall by epoch."""
+def draw_course(folder: Path, course: Sequence[Measured]) -> None:
+    """Write `course.png`: Fréchet distance, precision, recall and coverage by epoch.
+
+    Args:
+        folder: Where to.
+        course: Rows of snapshots with their epoch, and of the floor without one.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -135,13 +140,15 @@ def draw_course(folder: Path, course: Sequence[Measured], floor: float | None) -
         (shares, ("precision", "recall", "coverage")),
     ):
         for name in names:
-            points = [m for m in course if m.score.name == name]
+            points = [m for m in course if m.score.name == name and m.epoch is not None]
             epochs = [m.epoch for m in points]
             axis.plot(epochs, [m.score.value for m in points], "o-", label=name)
             bounds = [[getattr(m.score, side) for m in points] for side in ("low", "high")]
             axis.fill_between(epochs, *bounds, alpha=0.2)
-    if floor is not None:
-        distance.axhline(floor, color="0.5", linestyle="--", label=f"floor: {FLOOR}")
+    for measured in course:
+        if measured.who == FLOOR and measured.score.name == "frechet_distance":
+            height = measured.score.value
+            distance.axhline(height, color="0.5", linestyle="--", label=f"floor: {FLOOR}")
     first = course[0].score
     distance.set(ylabel="Fréchet distance", ylim=(0, None))
     distance.set_title(f"{first.n_fake} pictures, {first.extractor}", fontsize=9)

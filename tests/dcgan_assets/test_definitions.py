@@ -166,16 +166,31 @@ def test_the_graph_has_the_designs_edges(catalogue: Catalogue) -> None:
         assert {"mnist/images", "mnist/generator", "mnist/fc_generator"} == set(inputs[key])
 
 
-def test_only_what_publishes_reads_a_candidate(catalogue: Catalogue) -> None:
+def test_only_what_publishes_and_measures_reads_a_candidate(catalogue: Catalogue) -> None:
     """Everything else would change with a candidate that nobody published."""
     for step in catalogue.steps:
         read = {key for key in step.inputs if catalogue.by_key[key].transient}
-        assert not read or step.kind == "models", step.key
+        measures = step.transient and step.key.endswith("/quality")
+        assert not read or step.kind == "models" or measures, step.key
+
+
+def test_every_group_of_pictures_has_its_gate(catalogue: Catalogue) -> None:
+    """Candidate and champion are measured in the group's own feature space, before publishing."""
+    groups = {step.group for step in catalogue.steps if step.key.endswith("/training_set")}
+    assert groups >= {"lsun", "imagenet", "svhn"}
+    for group in groups:
+        quality, published, extractor = (
+            catalogue.by_key[f"{group}/{name}"] for name in ("quality", "generator", "extractor")
+        )
+        assert {f"{group}/candidate", f"{group}/extractor"} < set(quality.inputs)
+        assert set(published.inputs) == {f"{group}/candidate", f"{group}/quality"}
+        assert extractor.kept
+        assert f"{group}/candidate" not in extractor.inputs
 
 
 def test_trainings_take_turns_on_the_gpu_and_take_a_seed(catalogue: Catalogue) -> None:
     for step in catalogue.steps:
-        if step.transient:
+        if step.transient and step.kind == "models":
             assert step.pool == "gpu", step.key
             assert step.seeded, step.key
             assert {check.name for check in step.checks} >= {"finite_losses"}, step.key

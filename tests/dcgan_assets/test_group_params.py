@@ -238,6 +238,17 @@ def test_the_paper_removes_equal_codes() -> None:
     assert Deduplication(mode="near", radius=5).bits == 5
 
 
+def test_a_classifier_needs_labels() -> None:
+    classifier = {"kind": "classifier", "updates": 10}
+    line = refusal(with_group(lambda group: group.update(extractor=classifier)))
+    assert line == (
+        "groups.cats: extractor.kind: classifier needs labels; allowed here: autoencoder"
+    )
+    content = profile()
+    content["svhn"]["extractor"] = classifier
+    assert params(content).svhn.extractor.kind == "classifier"
+
+
 # --- The other sections ---------------------------------------------------------------------
 
 
@@ -250,6 +261,11 @@ def test_the_paper_removes_equal_codes() -> None:
         ("candidate.health.diversity", -0.1, "greater than or equal to 0"),
         ("candidate.health.label_agreement", 0.5, "unknown key; allowed here: diversity"),
         ("candidate.snapshots.0", 0, "greater than 0"),
+        ("extractor.kind", "inception", "'autoencoder' or 'classifier'"),
+        ("extractor.epochs", 0, "greater than 0"),
+        ("quality.samples", 19, "greater than or equal to 20"),
+        ("quality.margin", 1.5, "less than or equal to 1"),
+        ("quality.measure", "fid", "'frechet_distance', 'kernel_distance' or 'swd'"),
         ("candidate.precision", "fp16", "'auto', 'fp32' or 'bf16'"),
         ("samples.rows", 0, "greater than 0"),
         ("samples.columns", 2.5, "integer"),

@@ -32,7 +32,16 @@ from dcgan_models.dedup.planted import thumbnail
 Pixels = npt.NDArray[np.uint8]
 Write = Callable[[Image.Image], bytes]
 SIZE = 32
-STEPS = ["images", "training_set", "candidate", "generator", "samples", "latent_walk"]
+STEPS = [
+    "images",
+    "training_set",
+    "extractor",
+    "candidate",
+    "quality",
+    "generator",
+    "samples",
+    "latent_walk",
+]
 MADE = {"cats/images[00]", *(f"cats/{name}" for name in STEPS[1:])}
 
 
@@ -155,6 +164,7 @@ def shorten(root: Path) -> None:
     cats = params["groups"]["cats"]
     cats["candidate"].update(width=0.03, epochs=2, snapshots=[1], health={"diversity": 0})
     cats["samples"].update(epochs=[1])
+    cats["extractor"].update(epochs=3)
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
@@ -183,6 +193,9 @@ def test_params_yaml_is_as_it_was_but_for_the_new_section(
     # 270 of 300 are trained on, 16 at a time, for some 3,000 updates.
     assert (group.candidate.batch, group.candidate.epochs) == (16, 188)
     assert group.candidate.resolved().image == (3, SIZE, SIZE)
+    # As many pictures are measured as are held out.
+    assert (group.quality.samples, group.quality.kid_size) == (30, 20)
+    assert (group.extractor.kind, group.extractor.epochs) == ("autoencoder", 95)
 
 
 def test_the_command_says_what_is_next(finished: tuple[Path, Result, str]) -> None:
@@ -195,8 +208,8 @@ def test_the_command_says_what_is_next(finished: tuple[Path, Result, str]) -> No
 
 def test_dvc_yaml_has_the_groups_stages(root: Path) -> None:
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    # A candidate and what publishes it are one stage.
-    kept = [name for name in STEPS if name != "candidate"]
+    # A candidate, how it is measured and what publishes it are one stage.
+    kept = [name for name in STEPS if name not in {"candidate", "quality"}]
     assert [name for name in stages if name.startswith("cats-")] == [f"cats-{n}" for n in kept]
     assert "groups.cats.candidate" in stages["cats-generator"]["params"]
     assert "lsun-manifest" in stages

@@ -79,6 +79,16 @@ LEFT_OUT = {
         for group in ("cifar10", "svhn")
         for name in ("path", "train", "test", "seed")
     ),
+    *(  # one way of training, and one gate, for all groups
+        f"{group}.{name}"
+        for group in ("lsun", "imagenet", "svhn")
+        for name in (
+            *(f"extractor.{key}" for key in ("epochs", "updates", "batch", "learning_rate")),
+            "extractor.seed",
+            *(f"quality.{key}" for key in ("seeds", "measure", "margin", "copied")),
+            "quality.inception",  # a file that only the user has
+        )
+    ),
     "svhn.supervised_cnn.width",
     "svhn.supervised_cnn.seed",
     "svhn.images.extra",  # the paper leaves them out

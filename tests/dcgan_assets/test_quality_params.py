@@ -38,6 +38,8 @@ def test_defaults() -> None:
         ({"margin": 2.0}, "margin"),
         ({"measure": "fid"}, "measure"),
         ({"margins": 0.1}, "margins"),
+        ({"snapshot_samples": 19}, "snapshot_samples"),
+        ({"inception": 7}, "inception"),
     ],
 )
 def test_bad_values_of_quality_are_refused(change: dict[str, Any], words: str) -> None:
@@ -48,3 +50,9 @@ def test_bad_values_of_quality_are_refused(change: dict[str, Any], words: str) -
 def test_a_classifier_says_how_long_it_is_trained() -> None:
     with pytest.raises(ValidationError, match="updates"):
         ExtractorParams(kind="classifier")
+
+
+def test_of_the_inception_file_only_its_presence_is_part_of_the_version() -> None:
+    """There is one such file, whose checksum is known; where it lies decides nothing."""
+    here, there = (Quality(**QUALITY, inception=path) for path in ("a.pth", "/b/c.pth"))
+    assert here.identity() == there.identity() != Quality(**QUALITY).identity()
