@@ -232,9 +232,10 @@ def networks(
             transient=True,
             kinds=_TORCH | {"table", "matplotlib"},
             description=(
-                "What section 4 judges by eye: candidate, champion and real pictures, measured on the same held-out pictures "
-                "and seeds: sliced Wasserstein distance, MS-SSIM, and in the group's own feature "
-                "space Fréchet and kernel distance, precision, recall, density, coverage, copies."
+                "What section 4 judges by eye: candidate, champion and real pictures, measured on "
+                "the same held-out pictures and seeds. Sliced Wasserstein distance, MS-SSIM; in "
+                "the group's own feature space Fréchet and kernel distance, precision, recall, "
+                "density, coverage, and copies of training pictures."
             ),
         ),
         step(

@@ -5,6 +5,9 @@
                                       └─ toy/candidate ─ toy/generator, /discriminator ─ toy/samples
     toy/constant, toy/patient: on their own
 
+and, where `quality` is asked for, toy/extractor, which is kept, and toy/quality, transient like the
+candidate that it measures, before toy/generator.
+
 As a script it materialises `toy/patient` below ROOT, so that a test can kill it.
 """
 
@@ -16,7 +19,7 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -193,6 +196,18 @@ def _publish(work: Work) -> Outcome:
     return Outcome(metadata={"decision": "published the candidate"})
 
 
+def _extractor(work: Work) -> Outcome:
+    write_json(work.out() / "mean.json", read_json(work.input("toy/mean") / "mean.json"))
+    return Outcome()
+
+
+def _quality(work: Work) -> Outcome:
+    weights = read_json(work.input("toy/candidate") / "generator" / "weights.json")["generator"]
+    trained_on = read_json(work.input("toy/extractor") / "mean.json")
+    write_json(work.out() / "score.json", round(weights * trained_on, work.section.digits))
+    return Outcome()
+
+
 def _samples(work: Work) -> Outcome:
     weights = read_json(work.input("toy/generator") / "weights.json")["generator"]
     rows = [Row(name=str(n), value=weights * n) for n in range(work.section.count)]
@@ -262,6 +277,27 @@ STEPS = (
     _step("patient", "data", _patient, pool="gpu"),
 )
 
+_GATE = (
+    _step("extractor", "models", _extractor, inputs=("toy/mean",), section="constant", kept=True),
+    _step(
+        "quality",
+        "results",
+        _quality,
+        inputs=("toy/mean", "toy/extractor", "toy/candidate"),
+        section="summary",
+        transient=True,
+    ),
+)
+GATED = (
+    *_GATE,
+    *(
+        replace(step, inputs=("toy/candidate", "toy/quality", "toy/mean"))
+        if step.key == "toy/generator"
+        else step
+        for step in STEPS
+    ),
+)
+
 
 def write_workspace(root: Path, **sections: Any) -> None:
     """Write params.yaml and one source file a shard below `root`."""
@@ -273,7 +309,8 @@ def write_workspace(root: Path, **sections: Any) -> None:
 
 def open_graph(root: Path, names: tuple[str, ...] = ()) -> Catalogue:
     """The catalogue of a workspace, of the named steps alone where there are names."""
-    steps = [step for step in STEPS if not names or step.key.split("/")[1] in names]
+    known = GATED if "quality" in names else STEPS
+    steps = [step for step in known if not names or step.key.split("/")[1] in names]
     return Catalogue(SmallWorkspace(root), tuple(steps))
 
 

@@ -179,6 +179,22 @@ def test_a_chain_of_transient_assets_is_one_stage(small: SmallGraph) -> None:
     assert stage["params"] == ["candidate", "mean", "publish", "seed"]
 
 
+def test_a_transient_asset_that_two_others_read_is_made_once(small: SmallGraph) -> None:
+    """The candidate is read by what measures it and by what publishes it."""
+    small.only("images", "mean", "extractor", "candidate", "quality", "generator")
+    stages = yaml.safe_load(dvc_yaml(small.catalogue()))["stages"]
+    assert set(stages) == {"toy-images", "toy-mean", "toy-extractor", "toy-generator"}
+    stage = stages["toy-generator"]
+    assert made_by(stage) == [
+        "toy/candidate",
+        "toy/quality",
+        "toy/generator",
+        "toy/discriminator",
+    ]
+    assert stage["deps"] == ["data/toy/mean", "models/toy/extractor"]
+    assert stage["params"] == ["candidate", "publish", "summary", "seed"]
+
+
 def test_an_optional_asset_is_left_to_those_who_ask(small: SmallGraph) -> None:
     steps = tuple(replace(step, optional=step.key == "toy/constant") for step in small_graph.STEPS)
     content = yaml.safe_load(dvc_yaml(Catalogue(small.catalogue().workspace, steps)))

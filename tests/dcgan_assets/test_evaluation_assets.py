@@ -48,6 +48,8 @@ def write_params(
     params["machine"]["device"] = "cpu"
     params["imagenet"]["images"].update(pictures=120, held_out=20)
     params["imagenet"]["samples"].update(rows=2, columns=5)
+    params["imagenet"]["extractor"].update(epochs=2)
+    params["svhn"]["extractor"].update(updates=5)
     for group in ("imagenet", "svhn"):
         params[group]["candidate"].update(
             width=0.04, batch=32, epochs=2, snapshots=[1], health={"diversity": 0}

@@ -328,6 +328,61 @@ def test_a_clone_with_the_champion_alone_trains_nothing(small: SmallGraph) -> No
     assert small.meta("toy/candidate").data_version == recorded
 
 
+GATED = ("images", "mean", "extractor", "candidate", "quality", "generator")
+
+
+def gated(small: SmallGraph) -> SmallGraph:
+    """The graph in which a candidate is measured before it is published, all of it made."""
+    small.only(*GATED)
+    small.change(images={"shards": 1})
+    run_well(small)
+    return small
+
+
+def test_a_clone_without_candidate_and_quality_makes_neither(small: SmallGraph) -> None:
+    gated(small)
+    champion = small.meta("toy/generator")
+    shutil.rmtree(small.root / "results/toy/quality")
+    assert run_well(small).lines == ["up to date: 6"]
+    shutil.rmtree(small.root / "models/toy/candidate")
+    assert run_well(small).lines == ["up to date: 6"]
+    shutil.rmtree(small.root / ".dagster_home")
+    assert run_well(small).made == []
+    assert small.meta("toy/generator") == champion
+
+    # Named, it is made, and what it needs.
+    assert run_well(small, "toy/quality").made == ["toy/candidate", "toy/quality"]
+    assert run_well(small).lines == ["up to date: 6"]
+
+
+def test_another_way_to_measure_needs_the_absent_candidate(small: SmallGraph) -> None:
+    gated(small)
+    for folder in ("results/toy/quality", "models/toy/candidate"):
+        shutil.rmtree(small.root / folder)
+    small.change(summary={"digits": 1})
+    made = run_well(small).made
+    assert made == ["toy/candidate", "toy/quality", "toy/generator"]
+
+
+def test_new_pictures_leave_what_is_kept_as_it_is(small: SmallGraph) -> None:
+    gated(small)
+    before = small.meta("toy/extractor")
+    small.write_source("00", 9.0)
+    made = run_well(small).made
+    assert made == [
+        "toy/images[00]",
+        "toy/mean",
+        "toy/candidate",
+        "toy/quality",
+        "toy/generator",
+    ]
+    assert small.meta("toy/extractor") == before
+    assert run_well(small).lines == ["up to date: 6"]
+    assert run_well(small, "toy/extractor", force=True).made == ["toy/extractor"]
+    assert small.meta("toy/extractor").data_version != before.data_version
+    assert run_well(small).made == ["toy/quality", "toy/generator"]
+
+
 def test_what_publishes_changes_and_needs_the_absent_candidate(small: SmallGraph) -> None:
     small.only("images", "mean", "candidate", "generator")
     small.change(images={"shards": 1})

@@ -236,6 +236,72 @@ def test_any_other_input_must_be_there(small: SmallGraph) -> None:
         order_of(small, "toy/candidate")
 
 
+# --- Steps that are kept --------------------------------------------------------------------
+
+GATED = ("images", "mean", "extractor", "candidate", "quality", "generator")
+
+
+def test_what_is_kept_stands_when_its_inputs_change(small: SmallGraph) -> None:
+    small.only(*GATED)
+    made_up_to(small, "toy/images", "toy/mean", "toy/extractor")
+    before = small.meta("toy/extractor")
+    change_the_mean(small)
+    assert stands(small, "toy/extractor")
+    assert order_of(small, "toy/extractor").inputs == before.inputs, "it was made from the old one"
+    remove(small, "toy/mean")
+    assert stands(small, "toy/extractor")
+
+
+def test_what_is_kept_is_made_anew_for_another_section(small: SmallGraph) -> None:
+    small.only(*GATED)
+    made_up_to(small, "toy/images", "toy/mean", "toy/extractor")
+    small.change(constant={"value": 8})
+    assert not stands(small, "toy/extractor")
+    small.change(constant={"value": 7})
+    assert stands(small, "toy/extractor")
+
+
+def test_by_force_it_is_made_from_its_inputs_as_they_are_now(small: SmallGraph) -> None:
+    small.only(*GATED)
+    made_up_to(small, "toy/images", "toy/mean", "toy/extractor")
+    change_the_mean(small)
+    mean = small.meta("toy/mean")
+    catalogue = small.catalogue()
+    order = place_order(catalogue, catalogue.by_key["toy/extractor"], afresh=True)
+    assert order.inputs["toy/mean"].data_version == mean.data_version
+    make(catalogue, order, cast(Any, Listener()))
+    assert small.meta("toy/extractor").inputs["toy/mean"].data_version == mean.data_version
+
+
+def test_a_chain_of_absent_transient_inputs_is_stood_in_for(small: SmallGraph) -> None:
+    """Candidate and quality are both gone after `dvc pull`; the champion's record knows both."""
+    small.only(*GATED)
+    made_up_to(small, *(f"toy/{name}" for name in GATED))
+    for key in ("toy/candidate", "toy/quality"):
+        remove(small, key)
+        assert stands(small, "toy/generator"), key
+    assert set(order_of(small, "toy/generator").inputs) == set(small.meta("toy/generator").inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"summary": {"digits": 1}}, "toy/quality"),
+        ({"candidate": {"healthy": False}}, "toy/candidate, toy/quality"),
+    ],
+)
+def test_not_where_one_of_the_chain_would_come_out_otherwise(
+    small: SmallGraph, change: dict[str, Any], missing: str
+) -> None:
+    small.only(*GATED)
+    made_up_to(small, *(f"toy/{name}" for name in GATED))
+    for key in ("toy/candidate", "toy/quality"):
+        remove(small, key)
+    small.change(**change)
+    with pytest.raises(UserError, match=f"^missing: {missing}; "):
+        order_of(small, "toy/generator")
+
+
 # --- Making ---------------------------------------------------------------------------------
 
 
