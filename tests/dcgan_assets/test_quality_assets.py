@@ -72,7 +72,8 @@ def draw(recipe: dict[str, Any], train: Pixels, z: torch.Tensor) -> Pixels:
         case "noise":
             pictures = noise
         case "one mode":
-            pictures = np.repeat(train[:1], n, axis=0)
+            mixed = train[:2, :, ::-1].mean(axis=0, keepdims=True)
+            pictures = np.repeat(mixed, n, axis=0)
         case "one colour":
             pictures = np.full((n, *shape), 90)
         case "copies":
@@ -258,7 +259,9 @@ def test_a_copy_of_the_training_set_is_memorised_and_not_praised(decent: Path) -
     checks = {c["check"]: c["passed"] for c in meta(decent, "imagenet/quality").checks}
     assert not checks["not_memorised"]
     contest = Contest.read(decent / "results/imagenet/quality")
-    assert contest.best() == "candidate", "by the distance alone it would have won"
+    assert contest.rule is not None
+    score = contest.contenders["candidate"].mean
+    assert score < 1.5 * contest.rule.floor, "by the distance it is as good as real pictures"
 
 
 def noise_for(root: Path, distance: float) -> float:
