@@ -78,8 +78,9 @@ def _measure(work: Work, n: int) -> Outcome:
         _champion_version(work),
     )
     contest.write(work.out())
-    sets = {"held out": ground.real[:_SHOWN]}
-    sets |= {name: pictures[:_SHOWN] for name, pictures in ground.drawn.items()}
+    # Neighbours among real pictures may be alike: those of one photograph, of one person.
+    sets = {"held out": ground.real, **ground.drawn}
+    sets = {name: pictures[_spread(n, _SHOWN)] for name, pictures in sets.items()}
     draw_side_by_side(work.out(), sets)
     course = ground.measure_course(work.input(work.sibling("candidate")) / "generator")
     draw_course(work.out(), course)
