@@ -12,9 +12,11 @@ from blots import blots
 from dcgan_models.metrics.rows import Score
 from dcgan_models.metrics.table import (
     Setting,
+    distance_score,
     feature_scores,
     memorisation_scores,
     pixel_scores,
+    swd_score,
 )
 
 SETTING = Setting("held_out", "area 32", "autoencoder 0123456789ab", 3)
@@ -86,3 +88,17 @@ def test_memorisation_rows() -> None:
 def test_no_row_without_a_number(refused: Any, value: float) -> None:
     with refused("recall", str(value)):
         Score("recall", value, 1, 1, "held_out", "none", "pixels", 0)
+
+
+def test_single_rows_are_those_of_the_whole_table() -> None:
+    real, fake = features(90, 0), features(80, 1, 0.5)
+    kid = {"kid_subsets": 9, "kid_size": 40}
+    table = {row.name: row for row in feature_scores(real, fake, SETTING, **kid)}
+    assert (
+        distance_score("frechet_distance", real, fake, SETTING, **kid) == table["frechet_distance"]
+    )
+    assert distance_score("kernel_distance", real, fake, SETTING, **kid) == table["kernel_distance"]
+    rng = np.random.default_rng(0)
+    sets = [rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8) for _ in range(2)]
+    (row,) = (row for row in pixel_scores(*sets, SETTING) if row.name == "swd")
+    assert swd_score(*sets, SETTING) == row
