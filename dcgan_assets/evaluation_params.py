@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup, TrainingSet
+from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup
 from dcgan_assets.sections import Count, Positive, Section, Seed
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
@@ -183,8 +183,6 @@ class SvhnGroup(TrainedGroup):
     """Section 5.2, version 2 of the paper."""
 
     images: SvhnImages
-    # SVHN's own test split is held out, whatever the share.
-    training_set: TrainingSet = TrainingSet(held_out=0.0)
     features: SvhnFeatures
     svm_scores: SvmScores
     supervised_cnn: SupervisedCnn
