@@ -39,8 +39,8 @@ from dcgan_assets.faces.finding import (
     PhotoFaces,
     training_pictures,
 )
-from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.packing import PHOTOS_FILE
+from dcgan_assets.scraping.removed_rows import forget_removed
 from dcgan_assets.scraping.wanted import Reason
 from dcgan_assets.sources.archive import TarMember
 from dcgan_assets.sources.ingest import Progress, available_cores

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.content import EXTENSIONS, Content
-from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.ledger import Ledger, Row
+from dcgan_assets.scraping.removed_rows import forget_removed
 from dcgan_assets.scraping.wanted import Picture
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED, column
 from dcgan_assets.sources.shard_files import TableFile

@@ -26,7 +26,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dcgan_assets.scraping.client import ApiClient, Manners
-from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.journal import Journal
 from dcgan_assets.scraping.names import (
     Person,
@@ -36,6 +35,7 @@ from dcgan_assets.scraping.names import (
     whole_number,
 )
 from dcgan_assets.scraping.removals import RemovalList
+from dcgan_assets.scraping.removed_rows import forget_removed
 from dcgan_assets.scraping.sparql import (
     ROW_LIMIT,
     WIKIDATA_ENTITY,

@@ -28,13 +28,13 @@ from dcgan_assets.scraping.brave import BRAVE_ENDPOINT, BraveSearch
 from dcgan_assets.scraping.client import ApiClient, Manners
 from dcgan_assets.scraping.commons import COMMONS_ENDPOINT, CommonsSearch
 from dcgan_assets.scraping.covers import COVERS_ENDPOINT, MUSICBRAINZ_ENDPOINT, CoverSearch
-from dcgan_assets.scraping.forgetting import forget_removed
 from dcgan_assets.scraping.found import ImageSearch, Subject
 from dcgan_assets.scraping.journal import Journal
 from dcgan_assets.scraping.licences import LicenceFilter
 from dcgan_assets.scraping.people import PEOPLE_FILE
 from dcgan_assets.scraping.picture_folder import FolderSearch
 from dcgan_assets.scraping.removals import RemovalList
+from dcgan_assets.scraping.removed_rows import forget_removed
 from dcgan_assets.scraping.text import clean
 from dcgan_assets.sources.items import UNSTATED
 from dcgan_assets.sources.pictures import KEPT, REJECTED
