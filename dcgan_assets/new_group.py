@@ -101,6 +101,8 @@ def _write(workspace: Workspace, name: str, section: dict[str, Any]) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 100
+    # As the templates write lists, or those in the file would move.
+    yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(path.read_text(encoding="utf-8"))
     content.setdefault("groups", {})[name] = section
     buffer = io.StringIO()

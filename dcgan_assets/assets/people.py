@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dcgan_assets import metadata as shown
 from dcgan_assets.scraping_params import People
 from dcgan_assets.sources.listing import listing_version
+from dcgan_assets.sources.pictures import KEPT
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def _forget_rejected(folder: Path) -> None:
     from dcgan_assets.scraping.people import PEOPLE_FILE
 
     people = pq.read_table(folder / PEOPLE_FILE, columns=["name", "status"])
-    gone = people.filter(pc.equal(people["status"], "rejected"))["name"].combine_chunks()
-    for name in gone.to_pylist():
-        shutil.rmtree(folder / PEOPLE_FOLDER / name)
+    kept = people.filter(pc.equal(people["status"], KEPT))["name"].combine_chunks()
+    names = set(kept.to_pylist())
+    for one in (folder / PEOPLE_FOLDER).iterdir():
+        if one.name not in names:  # removed people have no name in the table
+            shutil.rmtree(one)
     pictures = pq.read_table(folder / PICTURES_FILE)
-    left = pictures.filter(pc.invert(pc.is_in(pictures["person_name"], gone)))
+    left = pictures.filter(pc.is_in(pictures["person_name"], kept))
     pq.write_table(left, folder / PICTURES_FILE)
 
 

@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dcgan_assets.sources.decode import Pixels
 from dcgan_assets.sources.items import UNSTATED
@@ -111,6 +109,8 @@ def write_photographs(
         The rows of the table, in the order of the files.
     """
     import cv2
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     written = []
     for picture, pixels in _pictures(names, faces, others, seed):

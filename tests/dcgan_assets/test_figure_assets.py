@@ -24,9 +24,14 @@ from dcgan_assets.annotations import write_concepts as write_picks
 from dcgan_assets.params import profile_text
 from dcgan_assets.sources.workers import close_workers
 from dcgan_models import load_discriminator, load_generator
-from dcgan_models.attribution import likeness, random_filters, visualise_filters
+from dcgan_models.attribution import likeness, visualise_filters
 from dcgan_models.data import PixelStore
-from dcgan_models.networks import Generator, draw_latents, fix_statistics
+from dcgan_models.networks import (
+    Generator,
+    draw_latents,
+    fix_statistics,
+    untrained_discriminator,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +145,7 @@ def test_figure_5_is_of_the_published_discriminator_and_of_one_that_never_learne
     pictures = store.gather(np.arange(len(store)))
     fix_statistics(discriminator, pictures)
     networks = {"trained D": discriminator}
-    networks["random D"] = random_filters(discriminator.preset, pictures, 5)
+    networks["random D"] = untrained_discriminator(discriminator.preset, pictures, 5)
     shown = figure(place(root, "guided_backprop") / "figure.png")
     rows = rows_of(root, "guided_backprop")
     assert len(rows) == 4

@@ -150,7 +150,7 @@ def test_a_source_has_what_it_needs_and_nothing_else(section: Images, words: str
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("source", "flickr", ["'archive', 'lsun', 'imagenet' or 'cifar10'", "'flickr'"]),
+        ("source", "flickr", ["'lsun', 'imagenet', 'cifar10' or 'search'", "'flickr'"]),
         ("shards", 0, ["greater than or equal to 1", "(found 0)"]),
         ("shards", 100, ["less than or equal to 99", "(found 100)"]),
         ("shards", "2", ["integer", "(found '2')"]),

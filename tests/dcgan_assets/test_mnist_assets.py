@@ -352,7 +352,10 @@ def sample(root: Path, *arguments: object) -> Result:
 def test_samples_are_drawn_into_a_picture(root: Path, tmp_path: Path) -> None:
     first, again, other = (tmp_path / f"{name}.png" for name in ("first", "again", "other"))
     done = sample(root, "-n", 20, "-o", first)
-    assert (done.exit_code, done.stdout) == (0, f"{first}: 20 pictures, seed 0\n")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"{first}: 20 pictures by mnist/generator, seed 0\n",
+    )
     sample(root, "-n", 20, "-o", again)
     sample(root, "-n", 20, "--seed", 1, "-o", other)
     assert first.read_bytes() == again.read_bytes() != other.read_bytes()

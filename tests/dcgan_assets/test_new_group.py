@@ -320,9 +320,9 @@ def plain(tmp_path: Path) -> Path:
         ("cats", "a_file", 64, ["a_file: no such folder"]),
         ("cats", "empty", 64, ["empty: no files found"]),
         ("cats", "few", 64, ["few: 49 files; at least 50 pictures are needed"]),
-        ("cats", "pictures", 33, ["groups.cats.images.size", "16, 32, 64, 128", "not 33"]),
-        ("cats", "pictures", 0, ["groups.cats.images.size", "not 0"]),
-        ("cats", "pictures", -64, ["groups.cats.images.size", "not -64"]),
+        ("cats", "pictures", 33, ["groups.cats.candidate: size 33; allowed: 16, 32, 64, 128"]),
+        ("cats", "pictures", 0, ["groups.cats.candidate.size", "(found 0)"]),
+        ("cats", "pictures", -64, ["groups.cats.candidate.size", "(found -64)"]),
     ],
 )
 def test_a_mistake_is_one_line_and_changes_nothing(

@@ -114,7 +114,10 @@ def test_the_graph_is_the_designs(tmp_path: Path) -> None:
     assert "faces/latent_walk" not in inputs
     assert {key for key in inputs if key.startswith("albums/")} == {
         f"albums/{name}"
-        for name in ("images", "training_set", "candidate", "generator", "discriminator", "samples")
+        for name in (
+            *("images", "training_set", "extractor", "candidate", "quality"),
+            *("generator", "discriminator", "samples"),
+        )
     }
 
 

@@ -21,11 +21,13 @@ from picture_servers import CONTACT, Server, picture
 from PIL import Image
 from test_groups import materialize, materialize_well
 
+from dcgan_assets.download_params import Photos
 from dcgan_assets.faces.packaged import lfw_pieces
 from dcgan_assets.params import profile_text
 from dcgan_assets.scraping.client import Manners
 from dcgan_assets.scraping.people import Web
 from dcgan_assets.scraping.search import Searching
+from dcgan_assets.scraping.wanted import Limits
 from dcgan_assets.scraping_params import ImageUrls, Operator, People
 from dcgan_assets.sources.workers import close_workers
 from dcgan_models.files import read_json
@@ -118,6 +120,11 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
                 searching(section, *arguments), commons_endpoint=f"{search.url}/w/api.php"
             )
 
+        def local_limits(section: Photos, contact: str) -> Limits:
+            return replace(limits(section, contact), allow_private=(pictures.site,))
+
+        limits = Photos.limits
+        monkeypatch.setattr(Photos, "limits", local_limits)
         monkeypatch.setattr(Operator, "manners", local_manners)
         monkeypatch.setattr(People, "origin", local_origin)
         monkeypatch.setattr(ImageUrls, "searching", local_search)
@@ -143,7 +150,7 @@ def root(
                 "born_before": "1950-02-01",
             },
             image_urls={"searches": ["commons"], "licences": ["CC BY-SA"]},
-            photos={"shards": 2, "delay": 0.0, "allow_private": [net.pictures.site]},
+            photos={"shards": 2, "delay": 0.0},
         )
         (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         (root / "removals.csv").write_text(HEADER, encoding="utf-8")
