@@ -229,10 +229,13 @@ def test_what_somebody_wants_removed_is_gone_from_every_stage(copy: Path) -> Non
 
     (row,) = [r for r in table(copy, "people/people.parquet") if r["uri"] == person]
     assert row["reason"] == "removed: person (line 2 of the removal list)"
-    assert not (copy / "data/faces/people/people" / row["name"]).exists()
-    addresses = {r["address"]: r for r in table(copy, "image_urls/image_urls.parquet")}
-    assert addresses[by_address["source_uri"]]["reason"].startswith("removed: address (line 3")
-    assert person not in {r["person_uri"] for r in addresses.values()}
+    assert row["name"] == ""
+    assert not (copy / "data/faces/people/people" / faces[0]["person_name"]).exists()
+    addresses = table(copy, "image_urls/image_urls.parquet")
+    (told,) = [r for r in addresses if (r["reason"] or "").startswith("removed: address (line 3")]
+    assert told["address"] == told["person"] == ""
+    assert by_address["source_uri"] not in {r["address"] for r in addresses}
+    assert person not in {r["person_uri"] for r in addresses}
     (photo,) = [r for r in shards(copy, "photos") if r["key"] == by_content["photo"]]
     assert (photo["status"], photo["reason"]) == ("rejected", "removed")
     assert bytes_of(copy).keys() == bodies.keys() - gone

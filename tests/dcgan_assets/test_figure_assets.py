@@ -56,6 +56,8 @@ def write_params(root: Path, **changes: dict[str, Any]) -> None:
     cats["images"] = {"source": "photographs", "pictures": 120, "size": SIDE, "shards": 1}
     small = {"width": 0.05, "batch": 24, "epochs": 3, "snapshots": [1], "health": {"diversity": 0}}
     cats["candidate"] = {**lsun["candidate"], **small}
+    cats["extractor"] = {"kind": "autoencoder", "epochs": 1}
+    cats["quality"] = lsun["quality"] | {"samples": 24, "kid_size": 16, "snapshot_samples": 20}
     cats["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}
     cats |= {name: {**section, **changes.get(name, {})} for name, section in SECTIONS.items()}
     params["groups"] = {GROUP: cats}

@@ -133,7 +133,7 @@ LEFT_OUT = {
         f"faces.photos.{name}"
         for name in (
             *("concurrency", "per_site", "delay", "site_megabits", "connect", "deadline"),
-            *("max_megabytes", "tries", "allow_private"),
+            *("max_megabytes", "tries"),
         )
     ),
     *(f"faces.face_boxes.{name}" for name in ("working_side", "max_aspect", "margin")),
