@@ -13,6 +13,8 @@ from workbench import Bench
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _TREES = ("data", "models", "results")
+_GROUPS = ("mnist", "lsun", "report")
+_TRANSIENT = r"models/\w+/\w*candidate/|results/\w+/quality/"
 _SCORES = "mnist-nearest_neighbour_scores"
 _CLEAN = "Data and pipelines are up to date."
 
@@ -28,10 +30,25 @@ def _ran(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE))
 
 
+def _keep_some_groups(bench: Bench) -> None:
+    """Leave three groups in dvc.yaml: a stage more is a process more, and they are all alike."""
+    path = bench.root / "dvc.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["stages"] = {
+        name: stage
+        for name, stage in content["stages"].items()
+        if name.startswith(tuple(f"{group}-" for group in _GROUPS))
+    }
+    for name in ("metrics", "plots"):
+        content[name] = [place for place in content[name] if place.split("/")[1] in _GROUPS]
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace that `dvc repro` made from nothing, with a store to push to."""
     bench: Bench = make_bench("dvc")
+    _keep_some_groups(bench)
     assert _ran(bench.run("dvc", "repro")) == set(_stages(bench))
     bench.run("dvc", "remote", "add", "--default", "store", str(bench.root.parent / "store"))
     return bench
@@ -93,16 +110,16 @@ def test_a_clone_pulls_the_same_bytes_and_trains_nothing(bench: Bench) -> None:
     kept = {
         name: content
         for name, content in bench.files(*_TREES).items()
-        if not re.match(r"models/\w+/\w*candidate/", name)
+        if not re.match(_TRANSIENT, name)
     }
     assert pulled == kept
 
-    said = clone.dcgan("materialize")
+    said = clone.dcgan("materialize", *_GROUPS)
     assert ": memoised" in said
     assert ": making" not in said
     assert clone.files(*_TREES) == kept
     assert not list((clone.root / "runs").glob("*/*/states/*"))
     assert _CLEAN in clone.run("dvc", "status")
     assert _ran(clone.run("dvc", "repro")) == set()
-    assert "up to date: " in clone.dcgan("materialize")
+    assert "up to date: " in clone.dcgan("materialize", *_GROUPS)
     assert clone.run("git", "status", "--short") == ""

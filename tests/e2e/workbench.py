@@ -215,7 +215,7 @@ def shrink(params: dict[str, Any]) -> None:
 
 def lengthen(params: dict[str, Any]) -> None:
     """Trainings long enough to be stopped in: 18 minibatches an epoch."""
-    params["mnist"]["candidate"].update(epochs=30, decay_epochs=20)
+    params["mnist"]["candidate"].update(epochs=60, decay_epochs=40)
     params["mnist"]["fc_candidate"].update(epochs=150, decay_epochs=100)
 
 
