@@ -77,7 +77,7 @@ def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: An
 
     bench.dcgan("materialize", "mnist/candidate")
     steps = bench.steps("mnist28")
-    assert steps == list(range(50, 901, 50)), "every line once"
+    assert steps == list(range(50, 1801, 50)), "every line once"
     observed = _observed(bench)
     # Each of the three runs told its own ticks, and the last one told the last.
     assert {observation["step"] for observation in observed} == set(steps)
