@@ -1,6 +1,6 @@
 """One of several processes that train, started by torchrun; each tells what it ended with.
 
-`... -m tests.dcgan_models.team_member RUN_DIR ...` trains in each folder and writes both networks
+`... -m team_member RUN_DIR ...` trains in each folder and writes both networks
 of every process to `rank_<n>.safetensors` beside the run's own files.
 """
 

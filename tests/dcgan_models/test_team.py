@@ -53,10 +53,10 @@ def trained(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Pa
     replace(config, sync_batch_norm=True).write(root / "whole")
     replace(config, sync_batch_norm=False).write(root / "shares")
     launcher = team_command(root / "whole")
-    words = [*launcher[: launcher.index("dcgan_models.training")], "tests.dcgan_models.team_member"]
+    words = [*launcher[: launcher.index("dcgan_models.training")], "team_member"]
     done = subprocess.run(
         [*words, str(root / "whole"), str(root / "shares")],
-        cwd=CHECKOUT,
+        cwd=Path(__file__).parent,  # where team_member.py is
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
