@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from dcgan_assets.assets import concept_figures, guided_backprop, picks, window_dropout
-from dcgan_assets.steps import Step
+from dcgan_assets.steps import Step, StepMaker
 
 _SHOWS = ("result.json", "figure.png")
 
 
-def figure_steps(step: Any, group: str, names: Sequence[str]) -> tuple[Step, ...]:
+def figure_steps(step: StepMaker, group: str, names: Sequence[str]) -> tuple[Step, ...]:
     """The named ones of `guided_backprop`, `window_dropout`, `vector_arithmetic`, `turn_vector`.
 
     Args:
@@ -29,8 +28,8 @@ def figure_steps(step: Any, group: str, names: Sequence[str]) -> tuple[Step, ...
     return tuple(makers[name](step, group) for name in names)
 
 
-def _guided_backprop(step: Any, group: str) -> Step:
-    made: Step = step(
+def _guided_backprop(step: StepMaker, group: str) -> Step:
+    return step(
         "guided_backprop",
         inputs=("images", "training_set", "discriminator"),
         kind="results",
@@ -43,11 +42,10 @@ def _guided_backprop(step: Any, group: str) -> Step:
             "guided backpropagation finds in them, beside filters that never learned (section 6.2)."
         ),
     )
-    return made
 
 
-def _window_dropout(step: Any, group: str) -> Step:
-    made: Step = step(
+def _window_dropout(step: StepMaker, group: str) -> Step:
+    return step(
         "window_dropout",
         inputs=("training_set", "generator"),
         kind="results",
@@ -62,11 +60,10 @@ def _window_dropout(step: Any, group: str) -> Step:
             f"with `dcgan annotate {group}`; without the file a rule draws them, marked `auto`."
         ),
     )
-    return made
 
 
-def _vector_arithmetic(step: Any, group: str) -> Step:
-    made: Step = step(
+def _vector_arithmetic(step: StepMaker, group: str) -> Step:
+    return step(
         "vector_arithmetic",
         inputs=("training_set", "generator"),
         kind="results",
@@ -80,11 +77,10 @@ def _vector_arithmetic(step: Any, group: str) -> Step:
             f"exemplar against three (section 6.3.2). {_picks(group)}"
         ),
     )
-    return made
 
 
-def _turn_vector(step: Any, group: str) -> Step:
-    made: Step = step(
+def _turn_vector(step: StepMaker, group: str) -> Step:
+    return step(
         "turn_vector",
         inputs=("training_set", "generator"),
         kind="results",
@@ -97,7 +93,6 @@ def _turn_vector(step: Any, group: str) -> Step:
             f"Figure 8: samples turned from one concept to another (section 6.3.2). {_picks(group)}"
         ),
     )
-    return made
 
 
 def _picks(group: str) -> str:

@@ -11,7 +11,7 @@ and Figures 5 to 8, by figure_steps.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dcgan_assets.assets import (
@@ -32,9 +32,7 @@ from dcgan_assets.assets import (
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
 from dcgan_assets.evaluation_params import SvhnFeatures
 from dcgan_assets.figure_steps import figure_steps
-from dcgan_assets.steps import Check, Step
-
-StepMaker = Callable[..., Step]
+from dcgan_assets.steps import Check, Step, StepMaker
 
 _TORCH = frozenset({"pytorch"})
 _TABLE = frozenset({"parquet", "table"})

@@ -19,9 +19,9 @@ from dcgan_assets.assets import (
     training_set,
 )
 from dcgan_assets.figure_steps import figure_steps
-from dcgan_assets.groups import StepMaker, image_group, networks, samples, step_maker
+from dcgan_assets.groups import image_group, networks, samples, step_maker
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup, Search
-from dcgan_assets.steps import Step
+from dcgan_assets.steps import Step, StepMaker
 
 
 def faces_group(section: FacesGroup) -> tuple[Step, ...]:

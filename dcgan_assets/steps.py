@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,6 +123,10 @@ class Step:
     def group(self) -> str:
         """The first half of the key."""
         return self.key.split("/")[0]
+
+
+# Makes a step of one group from its name and facts; `groups.step_maker` gives it.
+StepMaker = Callable[..., Step]
 
 
 class Catalogue:
@@ -383,6 +387,23 @@ class Work:
         bar = tqdm(total=total, unit=f" {unit}", desc=self._order.label, dynamic_ncols=True)
         bar.mininterval = _PROGRESS_SECONDS[bar.fp.isatty()]
         return bar
+
+    @contextmanager
+    def downloading(self) -> Iterator[Callable[[int, int], None]]:
+        """A bar over bytes, as the callback of a download: (so far, in all).
+
+        It ends the step between two blocks when asked to: what came so far stays on disk, and the
+        next call goes on from there.
+        """
+        with self.progress(None, "B") as bar:
+
+            def report(done: int, total: int) -> None:
+                if self.stop():
+                    self.stop.stop_now()
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield report
 
     def observe(self, values: Mapping[str, float | int]) -> None:
         """Report numbers while at work; the UI plots them at once."""

@@ -105,6 +105,11 @@ def last_features(discriminator: Discriminator, pictures: Pixels, *, batch: int 
     return torch.cat(features)
 
 
+def typical_norm(rows: Tensor) -> float:
+    """The mean length of rows (n, d), never 0: a scale for a search in one space."""
+    return max(float(torch.linalg.vector_norm(rows, dim=1).mean()), 1e-6)
+
+
 def median_distance(features: Tensor) -> float:
     """The scale of a feature space: the median distance of two different held-out pictures.
 

@@ -34,6 +34,7 @@ from dcgan_assets.assets.deduplication import (
     read_codes,
 )
 from dcgan_assets.assets.group_images import open_pixels, probe_items, shard_facts
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.group_params import HASH_SIDE, DedupReport
 from dcgan_assets.results import Row
 from dcgan_assets.sources.decode import Refused, decode, thumbnails
@@ -46,7 +47,6 @@ from dcgan_models.dedup.judging import judge_codes
 from dcgan_models.dedup.planted import false_pairs, recall
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
-from dcgan_models.metrics import wilson_interval
 
 Codes = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
@@ -207,21 +207,6 @@ def _probes(work: Work, most: int) -> Iterator[Pixels]:
 
 
 # --- Rows -----------------------------------------------------------------------------------
-
-
-def share_row(name: str, found: int, n: int, **more: Any) -> Row:
-    """A share in percent with its Wilson interval."""
-    low, high = wilson_interval(found, n)
-    return Row(
-        name=name,
-        value=round(100 * found / n, 3),
-        unit="%",
-        n=n,
-        low=round(100 * low, 3),
-        high=round(100 * high, 3),
-        interval="95% Wilson",
-        **more,
-    )
 
 
 def _removed_rows(manifest: _Manifest) -> list[Row]:

@@ -10,10 +10,10 @@ from collections import Counter
 from typing import Any
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.dedup_report import share_row
 from dcgan_assets.assets.group_images import read_manifests, shard_facts
 from dcgan_assets.assets.image_urls import licence_table
 from dcgan_assets.assets.people import reasons_table
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.training_set import PERSON
 from dcgan_assets.faces.boxes import BOXES_FILE
 from dcgan_assets.faces.finding import AGREEMENT

@@ -125,15 +125,7 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
 
 def _fetch(work: Work, category: str | None) -> None:
     """Bring an LSUN database, or CIFAR-10, once for all shards."""
-    with work.progress(None, "B") as bar:
-
-        def report(done: int, total: int) -> None:
-            # What came so far stays on disk, and the next call goes on from there.
-            if work.stop():
-                work.stop.stop_now()
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with work.downloading() as report:
         if category is not None:
             fetch_database(category, work.root / _LSUN_DOWNLOADS, report)
             return

@@ -85,15 +85,7 @@ def listed_version(section: LabelledImages, root: Path, shard: str | None) -> st
 def _downloaded(
     work: Work, name: str, fetch: Callable[[Path, Callable[[int, int], None]], Pictures]
 ) -> Pictures:
-    with work.progress(None, "B") as bar:
-
-        def report(done: int, total: int) -> None:
-            # What came so far stays on disk, and the next call goes on from there.
-            if work.stop():
-                work.stop.stop_now()
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with work.downloading() as report:
         return fetch(work.root / _DOWNLOADS / name, report)
 
 

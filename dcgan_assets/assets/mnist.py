@@ -20,6 +20,7 @@ from dcgan_assets.assets.pictures import (
     judge_pictures,
     write_pictures,
 )
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.params import MnistImages, NearestNeighbourScores, SamplePanels
 from dcgan_assets.results import Row
 from dcgan_assets.sources.listing import listing_version
@@ -46,12 +47,7 @@ def _images(work: Work) -> Outcome:
     elif section.source == "folder":
         pictures = mnist.from_folder(work.root / str(section.path))
     else:
-        with work.progress(None, "B") as bar:
-
-            def report(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with work.downloading() as report:
             pictures = mnist.from_download(work.root / "data" / "downloads" / "mnist", report)
     sizes = {name: getattr(section, name) for name in ("train", "validation", "test")}
     splits = deal_splits(pictures, sizes, section.split_seed, work.step.section)
@@ -234,24 +230,17 @@ def _errors(queries: Any, blocks: Iterator[Any], sizes: tuple[int, ...]) -> dict
 
 def _rows(errors: dict[tuple[str, int], float], n: int) -> list[Row]:
     """Our rows with the paper's number beside them, then the rows that only the paper has."""
-    from dcgan_models.metrics import wilson_interval
-
-    rows = []
-    for (name, size), error in errors.items():
-        low, high = wilson_interval(round(error * n), n)
-        rows.append(
-            Row(
-                name=f"{name} @{size:,}",
-                value=round(100 * error, 3),
-                unit="% test error",
-                n=n,
-                low=round(100 * low, 3),
-                high=round(100 * high, 3),
-                interval="95% Wilson",
-                paper=_PAPER.get((name, size)),
-                source="1-NN on the test digits",
-            )
+    rows = [
+        share_row(
+            f"{name} @{size:,}",
+            round(error * n),
+            n,
+            unit="% test error",
+            paper=_PAPER.get((name, size)),
+            source="1-NN on the test digits",
         )
+        for (name, size), error in errors.items()
+    ]
     rows += [
         Row(name=f"{name} @{size:,}", unit="% test error", paper=value, source="the paper alone")
         for (name, size), value in (_PAPER | _PAPER_ONLY).items()

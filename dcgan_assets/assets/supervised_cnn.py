@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.group_images import SHARD_FILE
+from dcgan_assets.assets.group_images import shard_facts
 from dcgan_assets.assets.labelled_images import labelled_store, read_labelled
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.evaluation_params import SupervisedCnn
-from dcgan_assets.results import Row
 from dcgan_assets.steps import Outcome, Work
-from dcgan_models.files import read_json
 
 # Validation error in percent, the best of 64 trials (section 5.2 of v2).
 _PAPER = 28.87
@@ -73,11 +72,8 @@ def _report(work: Work, found: Any, n: int) -> Outcome:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from dcgan_models.metrics import wilson_interval
-
     section: SupervisedCnn = work.section
     best = found.best
-    low, high = wilson_interval(round(best.validation_error * n), n)
     trials = [
         {
             "trial": trial.number,
@@ -90,18 +86,15 @@ def _report(work: Work, found: Any, n: int) -> Outcome:
         for trial in found.trials
     ]
     pq.write_table(pa.Table.from_pylist(trials), work.out() / TRIALS_FILE)
-    (images,) = work.input_shards(work.sibling("images"))
     work.result(
         paper_ref="section 5.2 of v2",
-        stand_in=read_json(images / SHARD_FILE)["stand_in"],
+        stand_in=shard_facts(work)["stand_in"],
         rows=[
-            Row(
-                name=f"supervised CNN, {section.per_class} a class, best validation error",
-                value=round(100 * best.validation_error, 2),
-                unit="%",
-                n=n,
-                low=round(100 * low, 2),
-                high=round(100 * high, 2),
+            share_row(
+                f"supervised CNN, {section.per_class} a class, best validation error",
+                round(best.validation_error * n),
+                n,
+                digits=2,
                 interval="95% Wilson, of one network; the choice among trials is not in it",
                 paper=_PAPER,
                 source=f"random search, {len(trials)} trials",

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.group_images import SHARD_FILE
+from dcgan_assets.assets.group_images import shard_facts
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.svm_figure import Panels, draw_panels
 from dcgan_assets.assets.svm_measures import PIXELS, RANDOM, TRAINED, Measures, open_measures
 from dcgan_assets.evaluation_params import SvmScores
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
-from dcgan_models.files import read_json
 
 SVM_CHECKS = (
     Check("beats_random_weights", "Features of the trained D err less than of a random one."),
@@ -98,26 +98,14 @@ def _errors(scores: Sequence[Any]) -> npt.NDArray[np.float64]:
 
 def _all_labels_row(name: str, networks: Sequence[Any], paper: float | None) -> Row:
     """One network's accuracy with the interval of a share, or the mean of several networks."""
-    from dcgan_models.metrics import wilson_interval
-
     if len(networks) > 1:
         deviation = "mean, one standard deviation over the networks"
         return _drawn_row(name, 100 * (1 - _errors(networks)), deviation, 1.0, paper)
     (scores,) = networks
     n = scores.predictions.shape[1]
     right = round(n * (1 - float(scores.errors[0])))
-    low, high = wilson_interval(right, n)
-    return Row(
-        name=name,
-        value=round(100 * right / n, 2),
-        unit="%",
-        n=n,
-        low=round(100 * low, 2),
-        high=round(100 * high, 2),
-        interval="95% Wilson",
-        paper=paper,
-        source=f"L2-SVM, C = {scores.cost:g}",
-    )
+    source = f"L2-SVM, C = {scores.cost:g}"
+    return share_row(name, right, n, digits=2, paper=paper, source=source)
 
 
 def _drawn_row(
@@ -150,8 +138,7 @@ def _finish(
     """The parts that both tables have in common: figure, classes, verdicts."""
     from dcgan_models.protocols import confusion
 
-    (images,) = work.input_shards(work.sibling("images"))
-    facts = read_json(images / SHARD_FILE)
+    facts = shard_facts(work)
     classes = facts["classes"]
     labels = data.labels[data.split.test]
     (trained,) = few[TRAINED]

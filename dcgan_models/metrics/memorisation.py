@@ -22,7 +22,7 @@ import torch
 from dcgan_models.errors import UserError
 from dcgan_models.metrics.rows import Features, checked
 from dcgan_models.metrics.shares import wilson_interval
-from dcgan_models.retrieval import nearest_by
+from dcgan_models.retrieval import nearest_by, typical_norm
 
 # The share of held-out pictures that would count as copies by either distance.
 QUANTILE = 0.01
@@ -91,7 +91,7 @@ def _two_nearest(queries: Features, train: Features) -> npt.NDArray[np.float64]:
     """Distances of each query to the two nearest training pictures: (q, 2)."""
     rows = torch.from_numpy(np.ascontiguousarray(train, np.float32))
     asked = torch.from_numpy(np.ascontiguousarray(queries, np.float32))
-    scale = max(float(torch.linalg.vector_norm(rows, dim=1).mean()), 1e-6)
+    scale = typical_norm(rows)
     found = nearest_by([asked], [([rows], torch.arange(len(rows)))], 2, scales=[scale])
     distances: npt.NDArray[np.float64] = found.distances.double().numpy() * scale
     return distances

@@ -19,7 +19,7 @@ from torch import Tensor
 from dcgan_models.metrics.pictures import Pictures, blocks, check_alike
 from dcgan_models.metrics.rows import Features, checked_pair
 from dcgan_models.nearest import nearest_neighbours
-from dcgan_models.retrieval import nearest_by
+from dcgan_models.retrieval import nearest_by, typical_norm
 
 _BLOCK = 1024
 
@@ -115,14 +115,9 @@ def two_sample_test(real: Features, fake: Features, *, seed: int = 0) -> TwoSamp
 def _own_kind(one: Tensor, other: Tensor) -> float:
     """Share of `one` that is nearer to another of `one` than to any of `other`."""
     numbers = torch.arange(len(one))
-    nearest = nearest_by([one], [([one], numbers)], 2, scales=[_scale(one)])
+    nearest = nearest_by([one], [([one], numbers)], 2, scales=[typical_norm(one)])
     # The nearest of a picture is the picture itself, or a copy, at the same distance.
     own = torch.where(nearest.rows[:, 0] == numbers, nearest.rows[:, 1], nearest.rows[:, 0])
     within = (one.double() - one[own].double()).square().sum(dim=1)
     across = nearest_neighbours(one, [(other, torch.zeros(len(other), dtype=torch.int64))])
     return float(np.mean((within < across.squared_distance).numpy()))
-
-
-def _scale(rows: Tensor) -> float:
-    """A length of the order of the rows, for a search that wants one."""
-    return max(float(np.linalg.norm(rows.numpy(), axis=1).mean()), 1e-6)

@@ -14,6 +14,7 @@ import small_graph
 from small_graph import SmallGraph
 
 from dcgan_assets.instance import prepare_home
+from dcgan_assets.sources.workers import close_workers
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,19 @@ def _new_home(root: Path) -> Path:
         os.environ.pop(name, None)
     os.environ.update({name: value for name, value in before.items() if value is not None})
     return home
+
+
+@pytest.fixture(scope="module")
+def module_root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+    """A folder with a Dagster home, for a workspace that a module's tests share."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
+        root = Path(folder)
+        # What `prepare_home` sets is undone with the module.
+        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
+            patch.setenv(name, str(root))
+        shutil.copytree(dagster_home, root / ".dagster_home")
+        yield root
+    close_workers()
 
 
 @pytest.fixture

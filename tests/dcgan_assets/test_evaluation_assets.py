@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from dcgan_assets import results
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
 from dcgan_assets.params import profile_text
-from dcgan_assets.sources.workers import close_workers
 from dcgan_assets.workspace import Workspace
 from dcgan_models import load_discriminator, load_generator
 from dcgan_models.feature_table import FeatureTable
@@ -76,17 +74,11 @@ def write_params(
 
 
 @pytest.fixture(scope="module")
-def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+def root(module_root: Path) -> Path:
     """A workspace in which the three groups were made; tests change nothing in it."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
-            patch.setenv(name, str(root))
-        shutil.copytree(dagster_home, root / ".dagster_home")
-        write_params(root)
-        materialize_well(root, *GROUPS)
-        yield root
-    close_workers()
+    write_params(module_root)
+    materialize_well(module_root, *GROUPS)
+    return module_root
 
 
 @pytest.fixture

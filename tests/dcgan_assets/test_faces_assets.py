@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import socket
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from dcgan_assets.faces.packaged import FACE, PORTRAIT
 from dcgan_assets.faces.packaged import PICTURES_FILE as TRUTH_FILE
 from dcgan_assets.params import profile_text
 from dcgan_assets.scraping.packing import iterate_pictures
-from dcgan_assets.sources.workers import close_workers
 from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
 
@@ -59,17 +57,11 @@ def write_params(root: Path, edit: Edit = lambda faces: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+def root(module_root: Path) -> Path:
     """A workspace in which the group was made; tests change nothing in it."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
-            patch.setenv(name, str(root))
-        shutil.copytree(dagster_home, root / ".dagster_home")
-        write_params(root)
-        materialize_well(root, "faces")
-        yield root
-    close_workers()
+    write_params(module_root)
+    materialize_well(module_root, "faces")
+    return module_root
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from dcgan_assets.annotations import Box, Boxes, Concepts, Subject, read_boxes, 
 from dcgan_assets.annotations import write_boxes as write_coco
 from dcgan_assets.annotations import write_concepts as write_picks
 from dcgan_assets.params import profile_text
-from dcgan_assets.sources.workers import close_workers
 from dcgan_models import load_discriminator, load_generator
 from dcgan_models.attribution import likeness, visualise_filters
 from dcgan_models.data import PixelStore
@@ -65,18 +62,12 @@ def write_params(root: Path, **changes: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+def root(module_root: Path) -> Path:
     """A workspace in which the figures were made; tests change nothing in it."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
-            patch.setenv(name, str(root))
-        shutil.copytree(dagster_home, root / ".dagster_home")
-        write_params(root)
-        made = materialize_well(root, *(f"{GROUP}/{name}" for name in FIGURES))
-        assert made[-4:] == [f"{GROUP}/{name}" for name in FIGURES]
-        yield root
-    close_workers()
+    write_params(module_root)
+    made = materialize_well(module_root, *(f"{GROUP}/{name}" for name in FIGURES))
+    assert made[-4:] == [f"{GROUP}/{name}" for name in FIGURES]
+    return module_root
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import csv
 import functools
 import hashlib
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ from dcgan_assets.sources.photographs import (
     planted_edit,
     planted_original,
 )
-from dcgan_assets.sources.workers import close_workers
 from dcgan_assets.steps import Work, place_order
 from dcgan_assets.workspace import Workspace
 from dcgan_models.data import PixelStore
@@ -115,17 +113,10 @@ def refusal(done: Result) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(memory: str | None, dagster_home: Path) -> Iterator[tuple[Path, list[str]]]:
+def finished(module_root: Path) -> tuple[Path, list[str]]:
     """A workspace in which everything of lsun was made, and the labels of it."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        # What `prepare_home` sets is undone with the module.
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
-            patch.setenv(name, str(root))
-        shutil.copytree(dagster_home, root / ".dagster_home")
-        write_params(root)
-        yield root, materialize_well(root, "lsun")
-    close_workers()
+    write_params(module_root)
+    return module_root, materialize_well(module_root, "lsun")
 
 
 @pytest.fixture

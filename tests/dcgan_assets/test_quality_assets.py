@@ -26,7 +26,6 @@ import dcgan_models
 from dcgan_assets.assets.contest import Contest
 from dcgan_assets.params import profile_text
 from dcgan_assets.results import Result
-from dcgan_assets.sources.workers import close_workers
 from dcgan_models.data import PixelStore
 from dcgan_models.extractor import load_extractor
 from dcgan_models.files import read_json, sha256_file, write_json
@@ -133,17 +132,11 @@ def retrained(root: Path, seed: int, recipe: dict[str, Any]) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+def root(module_root: Path) -> Path:
     """A workspace in which a first candidate was published as it was trained."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
-            patch.setenv(name, str(root))
-        shutil.copytree(dagster_home, root / ".dagster_home")
-        write_params(root)
-        materialize_well(root, "imagenet/generator")
-        yield root
-    close_workers()
+    write_params(module_root)
+    materialize_well(module_root, "imagenet/generator")
+    return module_root
 
 
 @pytest.fixture
