@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dcgan_assets import outline_memory
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.scraped_groups import albums_group, faces_group
@@ -32,7 +33,6 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
-    return dg.Definitions(
-        assets=[dagster_asset(catalogue, step) for step in catalogue.steps],
-        executor=dg.in_process_executor,
-    )
+    assets = [dagster_asset(catalogue, step) for step in catalogue.steps]
+    outline_memory.remember()
+    return dg.Definitions(assets=assets, executor=dg.in_process_executor)

@@ -199,7 +199,8 @@ def load_params(path: Path) -> Params:
             allowed; the line names file, key and what is allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # libyaml's: the same, and ten times as fast.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; `dcgan init DIR --profile sample` makes a workspace"

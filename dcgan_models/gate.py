@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t as student_t
-
 from dcgan_models.errors import UserError
 
 
@@ -132,6 +130,9 @@ def seed_noise(one: Sequence[float], other: Sequence[float]) -> float:
     The scores are paired: what a seed's pictures make easier, they make easier for both. With one
     seed nothing is known of the noise, and none is allowed for.
     """
+    # Takes most of a second to load, and the asset graph loads this module.
+    from scipy.stats import t as student_t
+
     differences = [a - b for a, b in zip(one, other, strict=True)]
     n = len(differences)
     if n == 1:

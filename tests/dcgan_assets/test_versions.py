@@ -1,8 +1,8 @@
 """Code versions: what changes them, what does not, and that every Python agrees on them.
 
-A tree of tiny modules with versions.py among them shows each rule on its own; a copy of the real
-packages shows what the real assets hang on. Both are read by a fresh interpreter, since modules
-are found and parsed once in a process.
+A tree of tiny modules, with those that compute versions among them, shows each rule on its own; a
+copy of the real packages shows what the real assets hang on. Both are read by a fresh interpreter,
+since modules are found and parsed once in a process.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import pytest
 import yaml
 
 import dcgan_assets
-import dcgan_assets.versions as versions_module
+from dcgan_assets import outlines
+from dcgan_assets.outlines import tree_digest
 from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.versions import code_version, digest_json, tree_digest
+from dcgan_assets.versions import code_version, digest_json
 from dcgan_models import presets
 
 PACKAGES = Path(dcgan_assets.__file__).parents[1]
@@ -120,6 +121,12 @@ TINY = {
     "dcgan_models/lazy.py": "def grow():\n    return 1\n",
     "dcgan_models/other.py": "def other(x):\n    return x\n",
 }
+VERSIONED_BY = (
+    "dcgan_assets/versions.py",
+    "dcgan_assets/outlines.py",
+    "dcgan_assets/outline_memory.py",
+    "dcgan_models/files.py",
+)
 MAKE = "dcgan_assets.assets.cats.make"
 
 
@@ -128,7 +135,8 @@ def write_tiny(tree: Path) -> Path:
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    shutil.copy(versions_module.__file__, tree / "dcgan_assets" / "versions.py")
+    for name in VERSIONED_BY:
+        shutil.copy(PACKAGES / name, tree / name)
     return tree
 
 
@@ -375,10 +383,10 @@ DIGEST = "ae67f349ca784bee08b8f9c36181ae92b534c044f4f4899de3a1634a39f439b0"
 
 _DIGEST_READER = """
 import ast, importlib.util, sys
-spec = importlib.util.spec_from_file_location("versions", sys.argv[1])
-versions = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(versions)
-print(versions.tree_digest(ast.parse(sys.stdin.read())))
+spec = importlib.util.spec_from_file_location("outlines", sys.argv[1])
+outlines = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(outlines)
+print(outlines.tree_digest(ast.parse(sys.stdin.read())))
 """
 
 
@@ -396,7 +404,7 @@ def test_every_python_at_hand_gives_it(minor: int) -> None:
     if not runs:
         pytest.skip(f"no {python} on the PATH")
     done = subprocess.run(
-        [python, "-c", _DIGEST_READER, str(versions_module.__file__)],
+        [python, "-c", _DIGEST_READER, str(outlines.__file__)],
         input=SNIPPET,
         capture_output=True,
         encoding="utf-8",
