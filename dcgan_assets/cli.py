@@ -123,6 +123,17 @@ def dvc_sync(root: Path | None, check: bool) -> None:
         click.echo(f"{DVC_FILE} {'written' if changed else 'is up to date'}")
 
 
+@main.command()
+@click.pass_obj
+def register(root: Path | None) -> None:
+    """Tell Dagster what records/ says was released, after `dvc pull`: a green graph."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.register import register_released
+
+    for line in register_released(open_catalogue(Workspace.find(root))):
+        click.echo(line)
+
+
 # --- Making things --------------------------------------------------------------------------
 
 

@@ -3,10 +3,15 @@
 Dagster runs things and knows what is stale; DVC stores the same files and pins them in git. A
 transient asset (a candidate) has no stage of its own: it and what publishes it are one stage, so
 that a clone which pulled the published networks has nothing to train.
+
+DVC keeps networks and results in the default remote, tables that may be passed on in the remote
+`bulk` where the workspace has one. Pictures of others it only compares (`cache: false`): they are
+never in its cache, so no push can give them away.
 """
 
 from __future__ import annotations
 
+import configparser
 from typing import Any
 
 import yaml
@@ -15,6 +20,7 @@ from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
 
 DVC_FILE = "dvc.yaml"
+BULK = "bulk"
 _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps instead.\n"
 
 
@@ -49,11 +55,33 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
 
 def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
     path = catalogue.artefact(key).path.as_posix()
+    settings: dict[str, Any] = {}
+    if not is_kept(catalogue, step):
+        settings["cache"] = False
+    elif step.kind == "data":
+        settings["remote"] = BULK
     # DVC deletes other outputs before it runs a stage. A champion must outlive a bad candidate,
     # and a shard the failure of its neighbour.
     if step.kind == "models" or step.shards:
-        return {path: {"persist": True}}
-    return path
+        settings["persist"] = True
+    return {path: settings} if settings else path
+
+
+def is_kept(catalogue: Catalogue, step: Step) -> bool:
+    """Whether DVC stores what a step makes, so that `dvc pull` brings it to a clone."""
+    if step.transient or step.optional or catalogue.licence(step) == "restricted":
+        return False
+    return step.kind != "data" or has_bulk_remote(catalogue)
+
+
+def has_bulk_remote(catalogue: Catalogue) -> bool:
+    """Whether the workspace's DVC settings name a remote `bulk`."""
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read(catalogue.workspace.root / ".dvc" / "config", encoding="utf-8")
+    except configparser.Error:
+        return False  # DVC says better what is wrong with its file
+    return f"'remote \"{BULK}\"'" in settings
 
 
 def _transient_inputs(catalogue: Catalogue, step: Step) -> list[Step]:

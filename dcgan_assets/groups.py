@@ -113,6 +113,7 @@ def _deduplication(step: Any) -> tuple[Step, ...]:
             kind="data",
             compute=deduplication.make_hashes,
             kinds=frozenset({"numpy"}),
+            passes_on=True,
             description="The 128-bit code of every kept picture (section 3.1), a file a shard.",
         ),
         step(
@@ -122,6 +123,7 @@ def _deduplication(step: Any) -> tuple[Step, ...]:
             compute=deduplication.make_manifest,
             checks=deduplication.MANIFEST_CHECKS,
             kinds=_TABLE,
+            passes_on=True,
             description=(
                 "Every input: kept, a duplicate of a kept one by its code, or rejected with a "
                 "reason (section 3.1)."
@@ -135,6 +137,7 @@ def _deduplication(step: Any) -> tuple[Step, ...]:
             source_version=dedup_report.verdicts_version,
             kinds=frozenset({"table", "matplotlib"}),
             shows=("result.json", "figure.png"),
+            shows_pictures=True,
             description=(
                 "What was removed, and how good the removal is: recall of planted copies, false "
                 "pairs, contact sheets, the usual perceptual hashes beside ours (section 3.1)."
@@ -152,6 +155,7 @@ def _networks(step: Any, about: str, *, dedup: bool) -> tuple[Step, ...]:
             compute=training_set.make_training_set,
             checks=training_set.TRAINING_SET_CHECKS,
             kinds=_TABLE,
+            passes_on=True,
             description=(
                 "Which pictures are trained on (section 4) and which held out; it copies no pixels."
             ),
@@ -206,6 +210,7 @@ def _latent_walk(step: Any) -> Step:
         checks=group_figures.WALK_CHECKS,
         kinds=frozenset({"matplotlib"}),
         shows=("result.json", "figure.png"),
+        shows_pictures=True,
         description=(
             "Figure 4: a walk through the latent space, with photographs faded into one "
             "another as the baseline, and how evenly both change (section 6.1)."
@@ -222,6 +227,7 @@ def _nearest(step: Any) -> Step:
         compute=nearest_training_images.find_nearest,
         kinds=frozenset({"pytorch", "table"}),
         shows=("result.json", "figure.png"),
+        shows_pictures=True,
         description=(
             "Generated pictures beside the training pictures most like them, and how far held-out "
             "real ones are. " + nearest_training_images.WARNING

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import graphlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ import dagster as dg
 
 from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
-from dcgan_assets.store import Meta
 from dcgan_models.errors import UserError
 
 Say = Callable[[str], None]
@@ -126,8 +125,11 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            if reason == _ABSENT and step.key not in named and _stood_in(catalogue, step):
-                reason = None
+            if step.key not in named and _is_absent_transient(catalogue, step):
+                if reason == _ANEW:
+                    reason = _PERHAPS
+                elif reason == _ABSENT and _stood_in(catalogue, step):
+                    reason = None
             if reason is None:
                 current += 1
             else:
@@ -136,6 +138,8 @@ def make_plan(
 
 
 _ABSENT = "not there yet"
+_ANEW = "its inputs are made anew"
+_PERHAPS = "its inputs are made anew; not needed where they come out the same"
 _UNRECORDED = "Dagster has no record of it"
 
 
@@ -151,7 +155,7 @@ def _reason(
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
     # What is only to be recorded, as after `dvc pull`, stays as it is.
     if upstream & {other for other, reason in planned.items() if reason != _UNRECORDED}:
-        return "its inputs are made anew"
+        return _ANEW
     try:
         order = place_order(catalogue, step, shard)
     except UserError as error:
@@ -164,27 +168,33 @@ def _reason(
         if recorded_version(instance, meta.key, shard) != meta.data_version:
             return _UNRECORDED
     # Shards share their asset's checks: the latest result may be another one's.
-    if shard is None and not _shows_checks(instance, metas[0]):
+    if shard is None and not shows_checks(instance, metas[0].key, metas[0].checks):
         return _UNRECORDED
     return None
 
 
-def _shows_checks(instance: dg.DagsterInstance, meta: Meta) -> bool:
+def shows_checks(
+    instance: dg.DagsterInstance, key: str, checks: Iterable[Mapping[str, Any]]
+) -> bool:
     """Whether Dagster's latest checks are those of what is published, and not of a refused one."""
-    asset = dg.AssetKey.from_user_string(meta.key)
-    for verdict in meta.checks:
-        key = dg.AssetCheckKey(asset, verdict["check"])
-        record = instance.get_latest_asset_check_evaluation_record(key)
+    asset = dg.AssetKey.from_user_string(key)
+    for verdict in checks:
+        check = dg.AssetCheckKey(asset, verdict["check"])
+        record = instance.get_latest_asset_check_evaluation_record(check)
         status = "SUCCEEDED" if verdict["passed"] else "FAILED"
         if record is None or record.status.value != status:
             return False
     return True
 
 
+def _is_absent_transient(catalogue: Catalogue, step: Step) -> bool:
+    return step.transient and catalogue.store.meta(catalogue.artefact(step.key)) is None
+
+
 def _stood_in(catalogue: Catalogue, step: Step) -> bool:
     """Whether an absent transient asset is not needed: all that is made of it is current."""
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
-    if not step.transient or not consumers:
+    if not consumers:
         return False
     try:
         orders = [place_order(catalogue, consumer) for consumer in consumers]
@@ -229,7 +239,10 @@ def run_plan(
     for batch, shard in _batches(catalogue, plan):
         ready = []
         for step in batch:
-            if _needs(catalogue, step, shard) & stopped:
+            # A clone has pulled the networks, and has just made the pictures again.
+            if plan.items[step.key, shard] == _PERHAPS and _stood_in(catalogue, step):
+                say(f"{step.key}: not needed, its inputs came out the same")
+            elif _needs(catalogue, step, shard) & stopped:
                 stopped.add((step.key, shard))
                 report.blocked.append(catalogue.artefact(step.key, shard).label)
             else:
@@ -259,8 +272,11 @@ def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | N
         step = catalogue.by_key[key]
         shards = [shard for other, shard in plan.items if other == key]
         last = batches[-1] if batches else None
+        # Whether it is needed is known when what is before it has run.
+        waits = plan.items[key, shards[0]] == _PERHAPS
         # The same partitions, and the same ones of them to make.
-        if last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step):
+        alike = last and last[1] == shards
+        if last and alike and catalogue.shards(last[0][0]) == catalogue.shards(step) and not waits:
             last[0].append(step)
         else:
             batches.append(([step], shards))

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from tqdm import tqdm
@@ -32,6 +32,11 @@ from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 OWNER = "team:dcgan"
+Licence = Literal["open", "restricted"]
+# Sources that come with packages under licences that let anyone pass the pictures on.
+_PACKAGED = {"packaged", "photographs", "stand_in"}
+# Metadata by which a materialisation is known to be that of a record.
+FINGERPRINT = "fingerprint"
 _PROGRESS_SECONDS = {True: 0.2, False: 15.0}  # on a terminal, in a log file
 
 
@@ -88,6 +93,8 @@ class Step:
         source_version: Version of what the step (or a shard of it) reads from outside the graph,
             from its section, the root and the shard.
         shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
+        passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
+        shows_pictures: For `results`, whether pictures that it was made from can be seen in it.
     """
 
     outputs: tuple[str, ...]
@@ -105,6 +112,8 @@ class Step:
     shards: Callable[[Any], tuple[str, ...]] | None = None
     source_version: Callable[[Any, Path, str | None], str] | None = None
     shows: tuple[str, ...] = ()
+    passes_on: bool = False
+    shows_pictures: bool = False
 
     @property
     def key(self) -> str:
@@ -141,6 +150,25 @@ class Catalogue:
     def artefact(self, key: str, shard: str | None = None) -> Artefact:
         """The address of an asset, or of one shard of it."""
         return Artefact(key, self.by_key[key].kind, shard)
+
+    def licence(self, step: Step) -> Licence:
+        """Whether what a step makes may be given to others, as a committed remote does.
+
+        Networks and scores are ours. Pictures are others', and so is a result that shows them,
+        unless they came with a package that may be passed on itself.
+        """
+        if step.kind == "data":
+            return "open" if step.passes_on else "restricted"
+        if not step.shows_pictures:
+            return "open"
+        sources = {getattr(self.section(s), "source", None) for s in self._sources_of(step)}
+        return "open" if sources <= _PACKAGED else "restricted"
+
+    def _sources_of(self, step: Step) -> list[Step]:
+        """The steps at the beginning of the graph from which a step comes."""
+        if not step.inputs:
+            return [step]
+        return [s for key in step.inputs for s in self._sources_of(self.by_key[key])]
 
     def read_by(self, step: Step, shard: str | None) -> dict[str, list[Artefact]]:
         """The artefacts that a step reads, by key: the same shard where both are sharded."""
@@ -527,6 +555,7 @@ def _report_canceling(context: dg.AssetExecutionContext) -> None:
 def _materialize_result(step: Step, meta: Meta, memoised: bool) -> Any:
     key = dg.AssetKey.from_user_string(meta.key)
     facts = {
+        FINGERPRINT: meta.fingerprint,
         "memoised": memoised,
         "seconds": meta.duration_s,
         "files": len(meta.files),
