@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from dcgan_assets.results import METRICS_FILE, RESULT_FILE
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
 
@@ -27,7 +28,11 @@ _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps in
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
     kept = [step for step in catalogue.steps if not (step.transient or step.optional)]
-    shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
+    # DVC shows numbers by name, and no rows.
+    names = {RESULT_FILE: METRICS_FILE}
+    shown = [
+        f"{step.kind}/{step.key}/{names.get(name, name)}" for step in kept for name in step.shows
+    ]
     content: dict[str, Any] = {
         "stages": {step.key.replace("/", "-"): _stage(catalogue, step) for step in kept},
         "metrics": [path for path in shown if path.endswith(".json")],

@@ -8,6 +8,7 @@ the parameters as they are: a change since the release shows as stale, for its o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -147,7 +148,7 @@ def _materialization(
     entry: Entry,
     note: dict[str, str],
 ) -> dg.AssetMaterialization:
-    facts = {
+    facts: dict[str, Any] = {
         FINGERPRINT: entry.fingerprint,
         "released": entry.created,
         "seconds": entry.duration_s,
