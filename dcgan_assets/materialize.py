@@ -111,8 +111,8 @@ def make_plan(
 
     Args:
         steps: In order, ancestors included where they are to come along.
-        named: Keys that the user wrote out: these run even where a published descendant makes
-            an absent transient asset unnecessary.
+        named: Keys that the user wrote out. A transient asset that is named without what is made
+            of it runs even where a published descendant makes it unnecessary.
         shard: Only this shard of sharded steps.
         forced: Keys of steps to run in any case.
     """
@@ -125,7 +125,7 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            if step.key not in named and _is_absent_transient(catalogue, step):
+            if _is_absent_transient(catalogue, step) and not _is_wanted(catalogue, step, named):
                 if reason == _ANEW:
                     reason = _PERHAPS
                 elif reason == _ABSENT and _stood_in(catalogue, step):
@@ -189,6 +189,12 @@ def shows_checks(
 
 def _is_absent_transient(catalogue: Catalogue, step: Step) -> bool:
     return step.transient and catalogue.store.meta(catalogue.artefact(step.key)) is None
+
+
+def _is_wanted(catalogue: Catalogue, step: Step, named: Collection[str]) -> bool:
+    """Whether a transient asset is asked for itself, and not as the way to what is named too."""
+    consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
+    return step.key in named and not any(s.key in named for s in consumers)
 
 
 def _stood_in(catalogue: Catalogue, step: Step) -> bool:

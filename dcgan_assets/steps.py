@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 from tqdm import tqdm
@@ -24,15 +24,15 @@ from tqdm import tqdm
 from dcgan_assets import metadata as shown
 from dcgan_assets.instance import process_tags
 from dcgan_assets.interrupts import StopFlag
+from dcgan_assets.records import as_released
 from dcgan_assets.results import RESULT_FILE, Result, hardware
 from dcgan_assets.sections import Section
-from dcgan_assets.store import Artefact, Input, Kind, Meta, Store
+from dcgan_assets.store import Artefact, Input, Kind, Licence, Meta, Store
 from dcgan_assets.versions import code_version, digest_json
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 OWNER = "team:dcgan"
-Licence = Literal["open", "restricted"]
 # Sources that come with packages under licences that let anyone pass the pictures on.
 _PACKAGED = {"packaged", "photographs", "stand_in"}
 # Metadata by which a materialisation is known to be that of a record.
@@ -419,6 +419,8 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
                 metadata=shown.encode(dict(outcome.metadata)),
             )
+            if store.meta(artefact) is None:
+                meta = as_released(store.root, meta)
             _complete_result(staging, meta)
             metas.append(store.publish(staging, artefact, meta))
     return metas
