@@ -134,6 +134,23 @@ def register(root: Path | None) -> None:
         click.echo(line)
 
 
+@main.command()
+@click.pass_obj
+def release(root: Path | None) -> None:
+    """Fill the committed remote and write records/, so that a clone needs no credentials.
+
+    From a workspace that is up to date. What may not be passed on stays here.
+    """
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.records import RECORDS
+    from dcgan_assets.release import REMOTE, make_release
+
+    made = make_release(open_catalogue(Workspace.find(root)))
+    click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
+    click.echo(f"{RECORDS}: {made.records} written")
+    click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")
+
+
 # --- Making things --------------------------------------------------------------------------
 
 

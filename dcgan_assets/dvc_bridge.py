@@ -34,11 +34,16 @@ def dvc_yaml(catalogue: Catalogue) -> str:
         f"{step.kind}/{step.key}/{names.get(name, name)}" for step in kept for name in step.shows
     ]
     content: dict[str, Any] = {
-        "stages": {step.key.replace("/", "-"): _stage(catalogue, step) for step in kept},
+        "stages": {stage_name(step): _stage(catalogue, step) for step in kept},
         "metrics": [path for path in shown if path.endswith(".json")],
         "plots": [path for path in shown if path.endswith(".png")],
     }
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def stage_name(step: Step) -> str:
+    """The name of a step's stage in dvc.yaml."""
+    return step.key.replace("/", "-")
 
 
 def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
@@ -66,8 +71,9 @@ def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
     elif step.kind == "data":
         settings["remote"] = BULK
     # DVC deletes other outputs before it runs a stage. A champion must outlive a bad candidate,
-    # and a shard the failure of its neighbour.
-    if step.kind == "models" or step.shards:
+    # and a shard the failure of its neighbour. And of a stage without `persist` DVC's run cache
+    # keeps even what has `cache: false`, for `dvc push --run-cache` to give away.
+    if step.kind == "models" or step.shards or "cache" in settings:
         settings["persist"] = True
     return {path: settings} if settings else path
 

@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
+from dcgan_assets.publishing import LATER_TAG
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
 from dcgan_models.errors import UserError
 
@@ -261,7 +262,7 @@ def run_plan(
             asset_selection=[dg.AssetKey.from_user_string(k) for s in ready for k in s.outputs],
             partition_key=shard,
             raise_on_error=False,
-            tags=process_tags(),
+            tags={**process_tags(), LATER_TAG: "at the end"},
             run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
         )
         _read_result(catalogue, result, (ready, shard), stopped, report)

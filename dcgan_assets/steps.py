@@ -470,8 +470,8 @@ class SeededLaunch(Launch):
     seed: int | None = None
 
 
-def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
-    """Bind a step to Dagster."""
+def dagster_asset(catalogue: Catalogue, step: Step, hook: dg.HookDefinition) -> dg.AssetsDefinition:
+    """Bind a step to Dagster, with a hook that runs after each success."""
     specs = [_asset_spec(catalogue, step, key) for key in step.outputs]
     check_specs = [
         dg.AssetCheckSpec(check.name, asset=specs[0].key, description=check.description)
@@ -499,6 +499,7 @@ def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
         partitions_def=dg.StaticPartitionsDefinition(names) if names else None,
         pool=step.pool,
         can_subset=False,
+        hooks={hook},
     )(materialise)
 
 
