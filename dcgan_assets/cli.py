@@ -136,6 +136,17 @@ def register(root: Path | None) -> None:
 
 @main.command()
 @click.pass_obj
+def status(root: Path | None) -> None:
+    """Say what is stale, not in DVC's books, not pushed, or unknown to Dagster."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.status import status_lines
+
+    for line in status_lines(open_catalogue(Workspace.find(root))):
+        click.echo(line)
+
+
+@main.command()
+@click.pass_obj
 def release(root: Path | None) -> None:
     """Fill the committed remote and write records/, so that a clone needs no credentials.
 

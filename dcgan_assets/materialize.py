@@ -129,7 +129,7 @@ def make_plan(
             if _is_absent_transient(catalogue, step) and not _is_wanted(catalogue, step, named):
                 if reason == _ANEW:
                     reason = _PERHAPS
-                elif reason == _ABSENT and _stood_in(catalogue, step):
+                elif reason == ABSENT and _stood_in(catalogue, step):
                     reason = None
             if reason is None:
                 current += 1
@@ -138,10 +138,10 @@ def make_plan(
     return Plan(items, current)
 
 
-_ABSENT = "not there yet"
+ABSENT = "not there yet"
 _ANEW = "its inputs are made anew"
 _PERHAPS = "its inputs are made anew; not needed where they come out the same"
-_UNRECORDED = "Dagster has no record of it"
+UNRECORDED = "Dagster has no record of it"
 
 
 def _reason(
@@ -155,7 +155,7 @@ def _reason(
     read = [a for artefacts in catalogue.read_by(step, shard).values() for a in artefacts]
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
     # What is only to be recorded, as after `dvc pull`, stays as it is.
-    if upstream & {other for other, reason in planned.items() if reason != _UNRECORDED}:
+    if upstream & {other for other, reason in planned.items() if reason != UNRECORDED}:
         return _ANEW
     try:
         order = place_order(catalogue, step, shard)
@@ -164,13 +164,13 @@ def _reason(
     metas = standing(catalogue, order)
     if metas is None:
         there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
-        return "code, parameters, seed or inputs changed" if there else _ABSENT
+        return "code, parameters, seed or inputs changed" if there else ABSENT
     for meta in metas:
         if recorded_version(instance, meta.key, shard) != meta.data_version:
-            return _UNRECORDED
+            return UNRECORDED
     # Shards share their asset's checks: the latest result may be another one's.
     if shard is None and not shows_checks(instance, metas[0].key, metas[0].checks):
-        return _UNRECORDED
+        return UNRECORDED
     return None
 
 
