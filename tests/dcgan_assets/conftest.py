@@ -14,6 +14,7 @@ import small_graph
 from small_graph import SmallGraph
 
 from dcgan_assets.instance import prepare_home
+from dcgan_assets.records import write_records
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,31 @@ def _new_home(root: Path) -> Path:
         os.environ.pop(name, None)
     os.environ.update({name: value for name, value in before.items() if value is not None})
     return home
+
+
+@pytest.fixture(scope="session")
+def template(memory: str | None, dagster_home: Path) -> Iterator[SmallGraph]:
+    """The small graph with everything made and records of it. To be copied: it takes seconds."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
+        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):  # `prepare_home` sets them
+            patch.setenv(name, "unset")
+        graph = SmallGraph(Path(folder) / "template").only(*small_graph.MADE_AT_ONCE)
+        graph.root.mkdir()
+        shutil.copytree(dagster_home, graph.root / ".dagster_home")
+        graph.change(images={"shards": 2}, boxes={"shards": 2}, machine={"dvc": "off"})
+        graph.write_source("00", 1.0)
+        graph.write_source("01", 2.0)
+        assert graph.run().code == 0
+        write_records(graph.catalogue())
+        yield graph
+
+
+@pytest.fixture
+def released(template: SmallGraph, fast_disk: Path) -> SmallGraph:
+    """The workspace of a release."""
+    root = fast_disk / "released"
+    shutil.copytree(template.root, root)
+    return SmallGraph(root, template.names, dict(template.sections))
 
 
 @pytest.fixture

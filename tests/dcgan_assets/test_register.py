@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from small_graph import SmallGraph
+from small_graph import MADE_AT_ONCE, SmallGraph
 
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.metadata import decode, encode, picture
@@ -21,33 +19,8 @@ from dcgan_assets.register import Registered, register
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
-NAMES = ("images", "boxes", "mean", "summary", "candidate", "generator", "samples")
-KEYS = [f"toy/{name}" for name in (*NAMES, "discriminator")]
-
-
-@pytest.fixture(scope="module")
-def template(memory: str | None, dagster_home: Path) -> Iterator[SmallGraph]:
-    """A workspace in which all was made, with records of it. To be copied: it takes seconds."""
-    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
-        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):  # `prepare_home` sets them
-            patch.setenv(name, "unset")
-        graph = SmallGraph(Path(folder) / "template").only(*NAMES)
-        graph.root.mkdir()
-        shutil.copytree(dagster_home, graph.root / ".dagster_home")
-        graph.change(images={"shards": 2}, boxes={"shards": 2})
-        graph.write_source("00", 1.0)
-        graph.write_source("01", 2.0)
-        assert graph.run().code == 0
-        write_records(graph.catalogue())
-        yield graph
-
-
-@pytest.fixture
-def released(template: SmallGraph, fast_disk: Path) -> SmallGraph:
-    """The workspace of the release."""
-    root = fast_disk / "released"
-    shutil.copytree(template.root, root)
-    return SmallGraph(root, template.names, dict(template.sections))
+KEYS = [f"toy/{name}" for name in (*MADE_AT_ONCE, "discriminator")]
+TO_REBUILD = ["toy/images", "toy/boxes", "toy/mean", "toy/constant"]
 
 
 @pytest.fixture
@@ -59,7 +32,7 @@ def clone(released: SmallGraph, dagster_home: Path) -> SmallGraph:
         shutil.copytree(released.root / name, root / name)
     shutil.rmtree(root / "models" / "toy" / "candidate")
     shutil.copytree(dagster_home, root / ".dagster_home")
-    graph = SmallGraph(root).only(*NAMES)
+    graph = SmallGraph(root).only(*MADE_AT_ONCE)
     graph.change(**released.sections)
     return graph
 
@@ -114,7 +87,7 @@ def test_everything_is_fresh_in_a_clone_that_ran_nothing(clone: SmallGraph) -> N
     assert {status for status, _ in states(clone).values()} == {"MISSING"}
     done = call(clone)
     assert set(done.new) == set(states(clone))
-    assert done.to_rebuild == ["toy/images", "toy/boxes", "toy/mean"]
+    assert sorted(done.to_rebuild) == sorted(TO_REBUILD)
     assert (done.known, done.superseded, done.not_pulled) == ([], [], [])
     assert stale(clone) == {}
 
@@ -136,13 +109,19 @@ def test_register_then_materialise_agree(released: SmallGraph, clone: SmallGraph
     assert sorted(ran.made) == [
         "toy/boxes[00]",
         "toy/boxes[01]",
+        "toy/constant",
         "toy/images[00]",
         "toy/images[01]",
         "toy/mean",
     ]
     for key in KEYS:
         assert clone.recorded(key) == released.recorded(key)
-    for name in ("images", "boxes", "mean"):  # byte for byte, so that DVC sees no change
+    for name in (
+        "images",
+        "boxes",
+        "mean",
+        "constant",
+    ):  # byte for byte, so that DVC sees no change
         place = Path("data") / "toy" / name
         assert files(clone.root / place) == files(released.root / place)
     assert stale(clone) == {}
