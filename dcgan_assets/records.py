@@ -161,8 +161,14 @@ def as_released(root: Path, meta: Meta) -> Meta:
         return meta
     if (entry.fingerprint, entry.data_version) != (meta.fingerprint, meta.data_version):
         return meta
+    # Speeds are among the metadata. Pictures are shrunk in a record, and come out the same.
+    told = thumbnails(entry.metadata, 0)
     return replace(
-        meta, created=entry.created, duration_s=entry.duration_s, hardware=entry.hardware
+        meta,
+        created=entry.created,
+        duration_s=entry.duration_s,
+        hardware=entry.hardware,
+        metadata={**meta.metadata, **told},
     )
 
 
