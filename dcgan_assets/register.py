@@ -7,6 +7,7 @@ the parameters as they are: a change since the release shows as stale, for its o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,7 @@ class Registered:
         superseded: Something else was made here since; left as it is.
         not_pulled: Under DVC and not here.
         to_rebuild: Keys of what may not be passed on and is not here.
+        damaged: What is here is not what was released, though it says so.
     """
 
     new: list[str] = field(default_factory=list)
@@ -42,13 +44,15 @@ class Registered:
     superseded: list[str] = field(default_factory=list)
     not_pulled: list[str] = field(default_factory=list)
     to_rebuild: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
-def register_released(catalogue: Catalogue) -> list[str]:
+def register_released(catalogue: Catalogue) -> Iterator[str]:
     """Register a workspace's records; what there is to say about it, a line each.
 
     Raises:
-        UserError: There are no records, or they are not whole.
+        UserError: There are no records, they are not whole, or at last, when all else has been
+            registered, something is damaged.
     """
     records = read_records(catalogue)
     if not records:
@@ -56,14 +60,18 @@ def register_released(catalogue: Catalogue) -> list[str]:
     prepare_home(catalogue.workspace)
     with dg.DagsterInstance.get() as instance:
         done = register(catalogue, instance, records)
-    lines = [f"registered: {len(done.new)} new, {len(done.known)} known already"]
+    yield f"registered: {len(done.new)} new, {len(done.known)} known already"
     if done.superseded:
-        lines.append(f"made here since the release, left as they are: {', '.join(done.superseded)}")
+        yield f"made here since the release, left as they are: {', '.join(done.superseded)}"
     if done.not_pulled:
-        lines.append(f"not here, run `dvc pull` and register again: {', '.join(done.not_pulled)}")
-    return lines + [
-        f"{key}: not kept by DVC; rebuild with {rebuild_hint(key)}" for key in done.to_rebuild
-    ]
+        yield f"not here, run `dvc pull` and register again: {', '.join(done.not_pulled)}"
+    for key in done.to_rebuild:
+        yield f"{key}: not kept by DVC; rebuild with {rebuild_hint(key)}"
+    if done.damaged:
+        raise UserError(
+            f"damaged on the way here, not registered: {', '.join(done.damaged)}; remove these "
+            "folders and .dvc/cache, and `dvc pull` again from a remote that is whole"
+        )
 
 
 def register(
@@ -106,12 +114,25 @@ def _register_entry(
     if _is_known(instance, key, entry):
         done.known.append(artefact.label)
         return
+    # DVC pulls what a remote holds under a name, and does not hash it again.
+    if here is not None and not _is_whole(catalogue, artefact, entry):
+        done.damaged.append(artefact.label)
+        return
     note = {} if here is not None or step.transient else {"rebuild": rebuild_hint(key)}
     instance.report_runless_asset_event(_materialization(instance, step, artefact, entry, note))
     if key == step.key:
         for verdict in entry.checks:
             instance.report_runless_asset_event(_evaluation(key, verdict))
     done.new.append(artefact.label)
+
+
+def _is_whole(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:
+    """Whether the files here are those of the release."""
+    store = catalogue.store
+    try:
+        return store.content_version(store.folder(artefact)) == entry.data_version
+    except ValueError:  # a result that is not JSON any more
+        return False
 
 
 def rebuild_hint(key: str) -> str:

@@ -15,7 +15,7 @@ from small_graph import MADE_AT_ONCE, SmallGraph
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.metadata import decode, encode, picture
 from dcgan_assets.records import RECORDS, Record, read_records, write_records
-from dcgan_assets.register import Registered, register
+from dcgan_assets.register import Registered, register, register_released
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
@@ -202,6 +202,24 @@ def test_what_was_not_pulled_is_not_registered(clone: SmallGraph) -> None:
     done = call(clone)
     assert done.not_pulled == ["toy/summary", "toy/samples"]
     assert set(stale(clone)) == {"toy/summary", "toy/samples"}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "result.json"])
+def test_what_was_damaged_on_the_way_is_named_and_the_rest_registered(
+    clone: SmallGraph, name: str
+) -> None:
+    path = clone.root / "results" / "toy" / "samples" / name
+    path.chmod(0o644)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"{", b"1", 1))  # of the same size: DVC takes it
+    lines = register_released(clone.catalogue())
+    assert next(lines) == "registered: 10 new, 0 known already"
+    with pytest.raises(UserError, match=r"not registered: toy/samples; remove .* `dvc pull` again"):
+        list(lines)
+    assert list(stale(clone)) == ["toy/samples"]
+    path.write_bytes(content)
+    assert call(clone).new == ["toy/samples"]
+    assert stale(clone) == {}
 
 
 def test_a_release_with_other_shards_is_not_mixed_in(clone: SmallGraph) -> None:
