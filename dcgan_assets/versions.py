@@ -144,17 +144,23 @@ def _reachable(module: str, start: str) -> tuple[dict[str, str], set[str]]:
         label = f"{module}.{name}"
         if label in digests or name not in definitions:
             continue
-        nodes = definitions[name]
-        digests[label] = "".join(map(tree_digest, nodes))
-        parts = [part for node in nodes for part in ast.walk(node)]
-        used = {part.id for part in parts if isinstance(part, ast.Name)}
+        digests[label], used, theirs = _definition(_module_path(module) or Path(), name)
         waiting += [(module, other) for other in used]
-        for part in parts:
-            imported |= _imports(part)
-        for statement in _parse(_module_path(module) or Path()).body:
-            if isinstance(statement, ast.Import | ast.ImportFrom) and used & _bound(statement):
-                imported |= _imports(statement)
+        imported |= theirs
     return digests, imported
+
+
+@cache
+def _definition(path: Path, name: str) -> tuple[str, frozenset[str], frozenset[str]]:
+    """A definition's digest, the names that it uses, and the modules that it imports."""
+    nodes = _outline(path)[0][name]
+    parts = [part for node in nodes for part in ast.walk(node)]
+    used = {part.id for part in parts if isinstance(part, ast.Name)}
+    imported = {module for part in parts for module in _imports(part)}
+    for statement in _parse(path).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom) and used & _bound(statement):
+            imported |= _imports(statement)
+    return "".join(map(tree_digest, nodes)), frozenset(used), frozenset(imported)
 
 
 def _taken(module: str, name: str) -> list[tuple[str, str]]:
@@ -243,6 +249,11 @@ def _closure(names: set[str]) -> set[str]:
         if name in found or path is None:
             continue
         found.add(name)
-        for node in ast.walk(_parse(path)):
-            waiting += _imports(node)
+        waiting += _imported_by(path)
     return found
+
+
+@cache
+def _imported_by(path: Path) -> frozenset[str]:
+    """What a whole module imports: many assets ask about the same one."""
+    return frozenset(name for node in ast.walk(_parse(path)) for name in _imports(node))
