@@ -7,6 +7,7 @@ import dagster as dg
 from dcgan_assets import outline_memory
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
+from dcgan_assets.publishing import publish_hook, publish_job
 from dcgan_assets.scraped_groups import albums_group, faces_group
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
@@ -33,6 +34,10 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
-    assets = [dagster_asset(catalogue, step) for step in catalogue.steps]
+    assets = [
+        dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
+    ]
     outline_memory.remember()
-    return dg.Definitions(assets=assets, executor=dg.in_process_executor)
+    return dg.Definitions(
+        assets=assets, jobs=[publish_job(catalogue)], executor=dg.in_process_executor
+    )

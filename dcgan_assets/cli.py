@@ -123,6 +123,45 @@ def dvc_sync(root: Path | None, check: bool) -> None:
         click.echo(f"{DVC_FILE} {'written' if changed else 'is up to date'}")
 
 
+@main.command()
+@click.pass_obj
+def register(root: Path | None) -> None:
+    """Tell Dagster what records/ says was released, after `dvc pull`: a green graph."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.register import register_released
+
+    for line in register_released(open_catalogue(Workspace.find(root))):
+        click.echo(line)
+
+
+@main.command()
+@click.pass_obj
+def status(root: Path | None) -> None:
+    """Say what is stale, not in DVC's books, not pushed, or unknown to Dagster."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.status import status_lines
+
+    for line in status_lines(open_catalogue(Workspace.find(root))):
+        click.echo(line)
+
+
+@main.command()
+@click.pass_obj
+def release(root: Path | None) -> None:
+    """Fill the committed remote and write records/, so that a clone needs no credentials.
+
+    From a workspace that is up to date. What may not be passed on stays here.
+    """
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.records import RECORDS
+    from dcgan_assets.release import REMOTE, make_release
+
+    made = make_release(open_catalogue(Workspace.find(root)))
+    click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
+    click.echo(f"{RECORDS}: {made.records} written")
+    click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")
+
+
 # --- Making things --------------------------------------------------------------------------
 
 

@@ -4,31 +4,47 @@ Dagster runs things and knows what is stale; DVC stores the same files and pins 
 transient asset (a candidate, and how it was measured) has no stage of its own: it and what
 publishes it are one stage, so that a clone which pulled the published networks has nothing to
 train.
+
+DVC keeps networks and results in the default remote, tables that may be passed on in the remote
+`bulk` where the workspace has one. Pictures of others it only compares (`cache: false`): they are
+never in its cache, so no push can give them away.
 """
 
 from __future__ import annotations
 
+import configparser
 from typing import Any
 
 import yaml
 
+from dcgan_assets.results import METRICS_FILE, RESULT_FILE
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
 
 DVC_FILE = "dvc.yaml"
+BULK = "bulk"
 _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps instead.\n"
 
 
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
     kept = [step for step in catalogue.steps if not (step.transient or step.optional)]
-    shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
+    # DVC shows numbers by name, and no rows.
+    names = {RESULT_FILE: METRICS_FILE}
+    shown = [
+        f"{step.kind}/{step.key}/{names.get(name, name)}" for step in kept for name in step.shows
+    ]
     content: dict[str, Any] = {
-        "stages": {step.key.replace("/", "-"): _stage(catalogue, step) for step in kept},
+        "stages": {stage_name(step): _stage(catalogue, step) for step in kept},
         "metrics": [path for path in shown if path.endswith(".json")],
         "plots": [path for path in shown if path.endswith(".png")],
     }
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def stage_name(step: Step) -> str:
+    """The name of a step's stage in dvc.yaml."""
+    return step.key.replace("/", "-")
 
 
 def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
@@ -52,11 +68,34 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
 
 def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
     path = catalogue.artefact(key).path.as_posix()
+    settings: dict[str, Any] = {}
+    if not is_kept(catalogue, step):
+        settings["cache"] = False
+    elif step.kind == "data":
+        settings["remote"] = BULK
     # DVC deletes other outputs before it runs a stage. A champion must outlive a bad candidate,
-    # and a shard the failure of its neighbour.
-    if step.kind == "models" or step.shards:
-        return {path: {"persist": True}}
-    return path
+    # and a shard the failure of its neighbour. And of a stage without `persist` DVC's run cache
+    # keeps even what has `cache: false`, for `dvc push --run-cache` to give away.
+    if step.kind == "models" or step.shards or "cache" in settings:
+        settings["persist"] = True
+    return {path: settings} if settings else path
+
+
+def is_kept(catalogue: Catalogue, step: Step) -> bool:
+    """Whether DVC stores what a step makes, so that `dvc pull` brings it to a clone."""
+    if step.transient or step.optional or catalogue.licence(step) == "restricted":
+        return False
+    return step.kind != "data" or has_bulk_remote(catalogue)
+
+
+def has_bulk_remote(catalogue: Catalogue) -> bool:
+    """Whether the workspace's DVC settings name a remote `bulk`."""
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read(catalogue.workspace.root / ".dvc" / "config", encoding="utf-8")
+    except configparser.Error:
+        return False  # DVC says better what is wrong with its file
+    return f"'remote \"{BULK}\"'" in settings
 
 
 def _transient_inputs(catalogue: Catalogue, step: Step) -> list[Step]:

@@ -37,6 +37,7 @@ def _guided_backprop(step: StepMaker, group: str) -> Step:
         checks=guided_backprop.FILTER_CHECKS,
         kinds=frozenset({"pytorch"}),
         shows=_SHOWS,
+        shows_pictures=True,
         description=(
             "Figure 5: the pictures that fire filters of D's last convolution most, and what "
             "guided backpropagation finds in them, beside filters that never learned (section 6.2)."

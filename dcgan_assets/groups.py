@@ -136,6 +136,7 @@ def _deduplication(step: StepMaker) -> tuple[Step, ...]:
             kind="data",
             compute=deduplication.make_hashes,
             kinds=frozenset({"numpy"}),
+            passes_on=True,
             description="The 128-bit code of every kept picture (section 3.1), a file a shard.",
         ),
         step(
@@ -145,6 +146,7 @@ def _deduplication(step: StepMaker) -> tuple[Step, ...]:
             compute=deduplication.make_manifest,
             checks=deduplication.MANIFEST_CHECKS,
             kinds=_TABLE,
+            passes_on=True,
             description=(
                 "Every input: kept, a duplicate of a kept one by its code, or rejected with a "
                 "reason (section 3.1)."
@@ -158,6 +160,7 @@ def _deduplication(step: StepMaker) -> tuple[Step, ...]:
             source_version=dedup_report.verdicts_version,
             kinds=frozenset({"table", "matplotlib"}),
             shows=("result.json", "figure.png"),
+            shows_pictures=True,
             description=(
                 "What was removed, and how good the removal is: recall of planted copies, false "
                 "pairs, contact sheets, the usual perceptual hashes beside ours (section 3.1)."
@@ -189,6 +192,7 @@ def networks(
             compute=training_set.make_training_set,
             checks=checks,
             kinds=_TABLE,
+            passes_on=True,
             description=(
                 "Which pictures are trained on (section 4) and which held out; it copies no pixels."
             ),
@@ -228,6 +232,7 @@ def networks(
             checks=quality.QUALITY_CHECKS,
             pool="gpu",
             transient=True,
+            shows_pictures=True,
             kinds=_TORCH | {"table", "matplotlib"},
             description=(
                 "What section 4 judges by eye: candidate, champion and real pictures, measured on "
@@ -274,6 +279,7 @@ def _latent_walk(step: StepMaker) -> Step:
         checks=group_figures.WALK_CHECKS,
         kinds=frozenset({"matplotlib"}),
         shows=("result.json", "figure.png"),
+        shows_pictures=True,
         description=(
             "Figure 4: a walk through the latent space, with photographs faded into one "
             "another as the baseline, and how evenly both change (section 6.1)."
@@ -289,6 +295,7 @@ def _nearest(step: StepMaker) -> Step:
         compute=nearest_training_images.find_nearest,
         kinds=frozenset({"pytorch", "table"}),
         shows=("result.json", "figure.png"),
+        shows_pictures=True,
         description=(
             "Generated pictures beside the training pictures most like them, and how far held-out "
             "real ones are. " + nearest_training_images.WARNING

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import graphlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
+from dcgan_assets.publishing import LATER_TAG
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
-from dcgan_assets.store import Meta
 from dcgan_models.errors import UserError
 
 Say = Callable[[str], None]
@@ -112,13 +112,14 @@ def make_plan(
 
     Args:
         steps: In order, ancestors included where they are to come along.
-        named: Keys that the user wrote out: these run even where a published descendant makes
-            an absent transient asset unnecessary.
+        named: Keys that the user wrote out. A transient asset that is named without what is made
+            of it runs even where a published descendant makes it unnecessary.
         shard: Only this shard of sharded steps.
         forced: Keys of steps to run in any case.
     """
     items: dict[tuple[str, str | None], str] = {}
     current = 0
+    wanted = _wanted(catalogue, named, forced)
     for step in steps:
         for name in catalogue.shards(step):
             if shard is not None and name not in {shard, None}:
@@ -126,8 +127,11 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            elif reason not in {None, _ANEW} and _stood_in(catalogue, step, {*named, *forced}):
-                reason = None
+            elif _is_absent_transient(catalogue, step) and step.key not in wanted:
+                if reason == _ANEW:
+                    reason = _PERHAPS
+                elif reason is not None and _stood_in(catalogue, step):
+                    reason = None
             if reason is None:
                 current += 1
             else:
@@ -135,9 +139,10 @@ def make_plan(
     return Plan(items, current)
 
 
-_ABSENT = "not there yet"
+ABSENT = "not there yet"
 _ANEW = "its inputs are made anew"
-_UNRECORDED = "Dagster has no record of it"
+_PERHAPS = "its inputs are made anew; not needed where they come out the same"
+UNRECORDED = "Dagster has no record of it"
 
 
 def _reason(
@@ -151,7 +156,7 @@ def _reason(
     read = [a for artefacts in catalogue.read_by(step, shard).values() for a in artefacts]
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
     # What is only to be recorded, as after `dvc pull`, stays as it is.
-    if upstream & {other for other, reason in planned.items() if reason != _UNRECORDED}:
+    if upstream & {other for other, reason in planned.items() if reason != UNRECORDED}:
         return _ANEW
     try:
         order = place_order(catalogue, step, shard)
@@ -160,41 +165,66 @@ def _reason(
     metas = standing(catalogue, order)
     if metas is None:
         there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
-        return "code, parameters, seed or inputs changed" if there else _ABSENT
+        return "code, parameters, seed or inputs changed" if there else ABSENT
     for meta in metas:
         if recorded_version(instance, meta.key, shard) != meta.data_version:
-            return _UNRECORDED
+            return UNRECORDED
     # Shards share their asset's checks: the latest result may be another one's.
-    if shard is None and not _shows_checks(instance, metas[0]):
-        return _UNRECORDED
+    if shard is None and not shows_checks(instance, metas[0].key, metas[0].checks):
+        return UNRECORDED
     return None
 
 
-def _shows_checks(instance: dg.DagsterInstance, meta: Meta) -> bool:
+def shows_checks(
+    instance: dg.DagsterInstance, key: str, checks: Iterable[Mapping[str, Any]]
+) -> bool:
     """Whether Dagster's latest checks are those of what is published, and not of a refused one."""
-    asset = dg.AssetKey.from_user_string(meta.key)
-    for verdict in meta.checks:
-        key = dg.AssetCheckKey(asset, verdict["check"])
-        record = instance.get_latest_asset_check_evaluation_record(key)
+    asset = dg.AssetKey.from_user_string(key)
+    for verdict in checks:
+        check = dg.AssetCheckKey(asset, verdict["check"])
+        record = instance.get_latest_asset_check_evaluation_record(check)
         status = "SUCCEEDED" if verdict["passed"] else "FAILED"
         if record is None or record.status.value != status:
             return False
     return True
 
 
-def _stood_in(catalogue: Catalogue, step: Step, wanted: Collection[str]) -> bool:
-    """Whether an absent transient asset is not needed: all that is made of it is current.
+def _wanted(catalogue: Catalogue, named: Collection[str], forced: Collection[str]) -> set[str]:
+    """Keys of transient steps that no published descendant makes unnecessary.
 
-    Args:
-        wanted: Keys that are to be made in any case.
+    Those that are asked for themselves, and not as the way to what is named too, as in the
+    commands of dvc.yaml; and what leads to them, and to what is made again by force.
     """
+    consumers = {
+        step.key: [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
+        for step in catalogue.steps
+    }
+    asked = {key for key in named if not any(s.key in named for s in consumers.get(key, ()))}
+    waiting, wanted = [*asked, *forced], set[str]()
+    while waiting:
+        key = waiting.pop()
+        step = catalogue.by_key.get(key)
+        if step is None:  # a group's name
+            continue
+        wanted |= {key} if step.transient else set()
+        if step.transient or key in forced:
+            waiting += [k for k in step.inputs if catalogue.by_key[k].transient]
+    return wanted
+
+
+def _is_absent_transient(catalogue: Catalogue, step: Step) -> bool:
+    return step.transient and all(
+        catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs
+    )
+
+
+def _stood_in(catalogue: Catalogue, step: Step) -> bool:
+    """Whether an absent transient asset is not needed: all that is made of it is current."""
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
-    absent = all(catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs)
-    if not (step.transient and absent and consumers) or step.key in wanted:
+    if not (_is_absent_transient(catalogue, step) and consumers):
         return False
     return all(
-        _is_current(catalogue, consumer) or _stood_in(catalogue, consumer, wanted)
-        for consumer in consumers
+        _is_current(catalogue, consumer) or _stood_in(catalogue, consumer) for consumer in consumers
     )
 
 
@@ -241,7 +271,10 @@ def run_plan(
     for batch, shard in _batches(catalogue, plan):
         ready = []
         for step in batch:
-            if _needs(catalogue, step, shard) & stopped:
+            # A clone has pulled the networks, and has just made the pictures again.
+            if plan.items[step.key, shard] == _PERHAPS and _stood_in(catalogue, step):
+                say(f"{step.key}: not needed, its inputs came out the same")
+            elif _needs(catalogue, step, shard) & stopped:
                 stopped.add((step.key, shard))
                 report.blocked.append(catalogue.artefact(step.key, shard).label)
             else:
@@ -254,7 +287,7 @@ def run_plan(
             asset_selection=[dg.AssetKey.from_user_string(k) for s in ready for k in s.outputs],
             partition_key=shard,
             raise_on_error=False,
-            tags=process_tags(),
+            tags={**process_tags(), LATER_TAG: "at the end"},
             run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
         )
         _read_result(catalogue, result, (ready, shard), stopped, report)
@@ -271,8 +304,11 @@ def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | N
         step = catalogue.by_key[key]
         shards = [shard for other, shard in plan.items if other == key]
         last = batches[-1] if batches else None
+        # Whether it is needed is known when what is before it has run.
+        waits = plan.items[key, shards[0]] == _PERHAPS
         # The same partitions, and the same ones of them to make.
-        if last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step):
+        alike = last and last[1] == shards
+        if last and alike and catalogue.shards(last[0][0]) == catalogue.shards(step) and not waits:
             last[0].append(step)
         else:
             batches.append(([step], shards))

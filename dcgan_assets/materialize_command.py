@@ -10,6 +10,7 @@ import dagster as dg
 from dcgan_assets.catalogue import build_definitions, open_catalogue
 from dcgan_assets.instance import close_dead_runs, prepare_home
 from dcgan_assets.materialize import Plan, Report, choose_steps, make_plan, run_plan, with_ancestors
+from dcgan_assets.publishing import publish_made
 from dcgan_assets.steps import Catalogue, Step, say
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -106,6 +107,8 @@ def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
 
 
 def _conclude(catalogue: Catalogue, report: Report) -> int:
+    made = {label.split("[")[0] for label in report.made}
+    published = report.interrupted or publish_made(catalogue, made)
     for label, line in report.failed.items():
         say(f"FAILED {label}: {line}")
     if report.interrupted:
@@ -113,7 +116,7 @@ def _conclude(catalogue: Catalogue, report: Report) -> int:
         return _INTERRUPTED
     for label in report.blocked:
         say(f"blocked {label}: something that it needs failed")
-    if report.failed or report.blocked:
+    if report.failed or report.blocked or not published:
         return 1
     say(f"done: {len(report.made)} made; look at {catalogue.workspace.root / 'results'}")
     say("open the graph with `dcgan ui` (in the checkout: `make ui`)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import pyarrow as pa
 MAX_PICTURE_BYTES = 200_000
 
 Pixels = npt.NDArray[np.uint8]
+
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)\)")
+_ROUGH = 70  # JPEG's quality where a picture is only a hint of the real one
 
 
 def picture(pixels: Pixels, about: str) -> dg.MarkdownMetadataValue:
@@ -72,6 +76,45 @@ def table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
         records=[dg.TableRecord(row) for row in shown],
         schema=dg.TableSchema(columns=[dg.TableColumn(name=key) for key in shown[0]]),
     )
+
+
+def thumbnails(metadata: dict[str, str], budget: int) -> dict[str, str]:
+    """Encoded metadata with its pictures shrunk to `budget` bytes together.
+
+    Args:
+        metadata: From `encode`.
+        budget: 0 leaves entries with pictures out.
+    """
+    markdown = {
+        key: value.md_str
+        for key, value in decode(metadata).items()
+        if isinstance(value, dg.MarkdownMetadataValue) and _PICTURE.search(value.md_str or "")
+    }
+    small = {key: text for key, text in metadata.items() if key not in markdown}
+    if budget == 0 or not markdown:
+        return small
+    share = budget // sum(len(_PICTURE.findall(text or "")) for text in markdown.values())
+    for key, text in markdown.items():
+        value = dg.MetadataValue.md(
+            _PICTURE.sub(lambda found: _thumbnail(found, share), text or "")
+        )
+        small[key] = dg.serialize_value(value)
+    return small
+
+
+def _thumbnail(found: re.Match[str], budget: int) -> str:
+    """An embedded picture as a JPEG that takes at most `budget` bytes as text."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(found[2]))).convert("RGB")
+    while True:
+        buffer = io.BytesIO()
+        image.save(buffer, format="JPEG", quality=_ROUGH, optimize=True)
+        encoded = base64.b64encode(buffer.getvalue()).decode()
+        if len(encoded) <= budget:
+            return f"![{found[1]}](data:image/jpeg;base64,{encoded})"
+        # Twenty passes at most, from the largest picture that the UI shows.
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
 def encode(metadata: dict[str, Any]) -> dict[str, str]:

@@ -44,10 +44,12 @@ class Machine(Section):
 
     Attributes:
         processes: That train together, through torchrun; the preset's batch is that of all.
+        dvc: What happens to what was made: `commit` books it, `push` also uploads it.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     processes: Count = 1
+    dvc: Literal["off", "commit", "push"] = "commit"
 
 
 class MnistImages(Section):

@@ -1,6 +1,7 @@
 """The one form of a result: what was measured, beside what the paper says.
 
-A result lies in `results/GROUP/ASSET/result.json`; figures and tables lie beside it.
+A result lies in `results/GROUP/ASSET/result.json`; figures and tables lie beside it. So does
+`metrics.json`, our numbers alone by name: `dvc metrics show` and `diff` read no lists of rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dcgan_assets.versions import digest_json
 from dcgan_models.files import read_json, write_json
 
 RESULT_FILE = "result.json"
+METRICS_FILE = "metrics.json"
 # Of a result, what says how it came about rather than what was found.
 _CIRCUMSTANCES = ("data_version", "code_version", "hardware", "duration_s")
 
@@ -71,8 +73,22 @@ class Result(BaseModel):
     notes: str = ""
 
     def write(self, folder: Path) -> None:
-        """Write `result.json` into a folder."""
+        """Write `result.json` and `metrics.json` into a folder."""
         write_json(folder / RESULT_FILE, self.model_dump(mode="json"))
+        write_json(folder / METRICS_FILE, self.metrics())
+
+    def metrics(self) -> dict[str, float]:
+        """Our values by the names of their rows; a name that comes again gets a number."""
+        found: dict[str, float] = {}
+        for row in self.rows:
+            if row.value is None:
+                continue
+            name, count = row.name, 1
+            while name in found:
+                count += 1
+                name = f"{row.name} ({count})"
+            found[name] = row.value
+        return found
 
     @classmethod
     def read(cls, folder: Path) -> Result:

@@ -15,18 +15,24 @@ from dcgan_assets.params import PARAMS_FILE, profile_text
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
-_TEMPLATES = {
+TEMPLATES = {
     "workspace.yaml": "workspace.yaml",
     "gitignore": ".gitignore",
     "dvcignore": ".dvcignore",
     "removals.csv": "removals.csv",
 }
-# Written at once: every call of DVC costs a second.
-_DVC_CONFIG = """\
+# Written at once: every call of DVC costs a second. What a release holds goes into git with the
+# workspace; what is large goes beside it, until the user names a place for it.
+DVC_CONFIG = """\
 [core]
     analytics = false
+    remote = results
 [cache]
     type = "reflink,hardlink,copy"
+['remote "results"']
+    url = ../dvc-remote
+['remote "bulk"']
+    url = ../../{name}-bulk
 """
 
 
@@ -45,17 +51,27 @@ def create_workspace(folder: Path, profile: str) -> Workspace:
         if any(folder.iterdir()):
             raise UserError(f"{folder}: not empty; a workspace needs a folder of its own")
         (folder / PARAMS_FILE).write_text(text, encoding="utf-8")
-        for source, target in _TEMPLATES.items():
+        for source, target in TEMPLATES.items():
             template = resources.files("dcgan_assets") / "deploy" / source
             (folder / target).write_text(template.read_text("utf-8"), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     workspace = Workspace(folder.resolve())
-    write_dvc_yaml(open_catalogue(workspace))
     _run(folder, "git", "init", "--quiet")
     _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-    (folder / ".dvc" / "config").write_text(_DVC_CONFIG, encoding="utf-8")
+    settings = DVC_CONFIG.format(name=workspace.root.name)
+    (folder / ".dvc" / "config").write_text(settings, encoding="utf-8")
+    write_dvc_yaml(open_catalogue(workspace))
+    _run(folder, "git", "add", "--all")
+    if _git_knows_its_user(folder):
+        _run(folder, "git", "commit", "--quiet", "--message", f"A workspace, profile {profile}")
     return workspace
+
+
+def _git_knows_its_user(folder: Path) -> bool:
+    """Whether git can commit; else everything waits for the user, staged."""
+    asked = ["git", "var", "GIT_COMMITTER_IDENT"]
+    return subprocess.run(asked, cwd=folder, capture_output=True, check=False).returncode == 0
 
 
 def _run(folder: Path, *command: str) -> None:

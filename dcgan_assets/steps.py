@@ -24,14 +24,19 @@ from tqdm import tqdm
 from dcgan_assets import metadata as shown
 from dcgan_assets.instance import process_tags
 from dcgan_assets.interrupts import StopFlag
+from dcgan_assets.records import as_released
 from dcgan_assets.results import RESULT_FILE, Result, hardware
 from dcgan_assets.sections import Section
-from dcgan_assets.store import Artefact, Input, Kind, Meta, Store
+from dcgan_assets.store import Artefact, Input, Kind, Licence, Meta, Store
 from dcgan_assets.versions import code_version, digest_json
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 OWNER = "team:dcgan"
+# Sources that come with packages under licences that let anyone pass the pictures on.
+_PACKAGED = {"packaged", "photographs", "stand_in"}
+# Metadata by which a materialisation is known to be that of a record.
+FINGERPRINT = "fingerprint"
 _PROGRESS_SECONDS = {True: 0.2, False: 15.0}  # on a terminal, in a log file
 
 
@@ -93,6 +98,8 @@ class Step:
         pictures: Which asset of the group holds the pixels that it reads, if it reads any.
         files: What it reads in the workspace beside its inputs, for DVC to watch.
         shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
+        passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
+        shows_pictures: For `results`, whether pictures that it was made from can be seen in it.
     """
 
     outputs: tuple[str, ...]
@@ -113,6 +120,8 @@ class Step:
     pictures: str = "images"
     files: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    passes_on: bool = False
+    shows_pictures: bool = False
 
     @property
     def key(self) -> str:
@@ -153,6 +162,25 @@ class Catalogue:
     def artefact(self, key: str, shard: str | None = None) -> Artefact:
         """The address of an asset, or of one shard of it."""
         return Artefact(key, self.by_key[key].kind, shard)
+
+    def licence(self, step: Step) -> Licence:
+        """Whether what a step makes may be given to others, as a committed remote does.
+
+        Networks and scores are ours. Pictures are others', and so is a result that shows them,
+        unless they came with a package that may be passed on itself.
+        """
+        if step.kind == "data":
+            return "open" if step.passes_on else "restricted"
+        if not step.shows_pictures:
+            return "open"
+        sources = {getattr(self.section(s), "source", None) for s in self._sources_of(step)}
+        return "open" if sources <= _PACKAGED else "restricted"
+
+    def _sources_of(self, step: Step) -> list[Step]:
+        """The steps at the beginning of the graph from which a step comes."""
+        if not step.inputs:
+            return [step]
+        return [s for key in step.inputs for s in self._sources_of(self.by_key[key])]
 
     def read_by(self, step: Step, shard: str | None) -> dict[str, list[Artefact]]:
         """The artefacts that a step reads, by key: the same shard where both are sharded."""
@@ -457,6 +485,8 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
                 metadata=shown.encode(dict(outcome.metadata)),
             )
+            if store.meta(artefact) is None:
+                meta = as_released(store.root, meta)
             _complete_result(staging, meta)
             metas.append(store.publish(staging, artefact, meta))
     return metas
@@ -506,8 +536,8 @@ class SeededLaunch(Launch):
     seed: int | None = None
 
 
-def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
-    """Bind a step to Dagster."""
+def dagster_asset(catalogue: Catalogue, step: Step, hook: dg.HookDefinition) -> dg.AssetsDefinition:
+    """Bind a step to Dagster, with a hook that runs after each success."""
     specs = [_asset_spec(catalogue, step, key) for key in step.outputs]
     check_specs = [
         dg.AssetCheckSpec(check.name, asset=specs[0].key, description=check.description)
@@ -535,6 +565,7 @@ def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
         partitions_def=dg.StaticPartitionsDefinition(names) if names else None,
         pool=step.pool,
         can_subset=False,
+        hooks={hook},
     )(materialise)
 
 
@@ -593,6 +624,7 @@ def _report_canceling(context: dg.AssetExecutionContext) -> None:
 def _materialize_result(step: Step, meta: Meta, memoised: bool) -> Any:
     key = dg.AssetKey.from_user_string(meta.key)
     facts = {
+        FINGERPRINT: meta.fingerprint,
         "memoised": memoised,
         "seconds": meta.duration_s,
         "files": len(meta.files),

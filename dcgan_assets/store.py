@@ -31,6 +31,7 @@ from dcgan_models.files import flush_tree, read_json, sha256_file, swap_folder, 
 
 META_FILE = "_meta.json"
 Kind = Literal["data", "models", "results"]
+Licence = Literal["open", "restricted"]
 
 
 @dataclass(frozen=True)

@@ -336,6 +336,7 @@ STEPS = (
         compute=_sample_panels,
         kinds=frozenset({"matplotlib"}),
         shows=("figure.png",),
+        shows_pictures=True,
         description="Figure 9: real digits, GAN and DCGAN side by side, a row a digit.",
     ),
     Step(

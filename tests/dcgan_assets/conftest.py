@@ -14,6 +14,7 @@ import small_graph
 from small_graph import SmallGraph
 
 from dcgan_assets.instance import prepare_home
+from dcgan_assets.records import write_records
 from dcgan_assets.sources.workers import close_workers
 
 
@@ -66,6 +67,32 @@ def module_root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
         shutil.copytree(dagster_home, root / ".dagster_home")
         yield root
     close_workers()
+
+
+@pytest.fixture(scope="session")
+def template(memory: str | None, dagster_home: Path) -> Iterator[SmallGraph]:
+    """The small graph with everything made and records of it. To be copied: it takes seconds."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        graph = SmallGraph(Path(folder) / "template").only(*small_graph.MADE_AT_ONCE)
+        graph.root.mkdir()
+        shutil.copytree(dagster_home, graph.root / ".dagster_home")
+        graph.change(images={"shards": 2}, boxes={"shards": 2}, machine={"dvc": "off"})
+        graph.write_source("00", 1.0)
+        graph.write_source("01", 2.0)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("DCGAN_ROOT", "DAGSTER_HOME"):  # `prepare_home` sets them
+                patch.setenv(name, "unset")
+            assert graph.run().code == 0
+            write_records(graph.catalogue())
+        yield graph
+
+
+@pytest.fixture
+def released(template: SmallGraph, fast_disk: Path) -> SmallGraph:
+    """The workspace of a release."""
+    root = fast_disk / "released"
+    shutil.copytree(template.root, root)
+    return SmallGraph(root, template.names, dict(template.sections))
 
 
 @pytest.fixture

@@ -15,12 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +32,12 @@ import dagster as dg
 import yaml
 from pydantic import Field
 
+from dcgan_assets.dvc_bridge import write_dvc_yaml
 from dcgan_assets.instance import prepare_home
 from dcgan_assets.materialize_command import Request, materialise_catalogue
 from dcgan_assets.params import Machine, Section
 from dcgan_assets.results import Row
+from dcgan_assets.scaffold import DVC_CONFIG, TEMPLATES
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Catalogue, Check, Outcome, Step, Verdict, Work
 from dcgan_assets.store import Meta
@@ -42,6 +48,7 @@ from dcgan_models.files import read_json, write_json
 DEFAULTS: dict[str, Any] = {
     "profile": "sample",
     "seed": 42,
+    "machine": {"device": "auto"},
     "images": {"shards": 3},
     "boxes": {"shards": 3, "factor": 10},
     "mean": {"limit": 100.0},
@@ -52,6 +59,24 @@ DEFAULTS: dict[str, Any] = {
     "constant": {"value": 7},
     "patient": {"note": "none"},
 }
+
+# All but `toy/patient`, which waits to be released.
+MADE_AT_ONCE = (
+    "images",
+    "boxes",
+    "mean",
+    "summary",
+    "candidate",
+    "generator",
+    "samples",
+    "constant",
+)
+
+IDENTITY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "tester"), ("EMAIL", "tester@example.org"))
+} | {"GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "true"}
 
 # How a test and `toy/patient`, which runs in the same process, wait for each other.
 STARTED = threading.Event()
@@ -138,7 +163,8 @@ def _images(work: Work) -> Outcome:
         raise UserError(f"shard {work.shard} is told to fail")
     value = float((work.root / "source" / f"{work.shard}.txt").read_text(encoding="utf-8"))
     write_json(work.out() / "value.json", value)
-    return Outcome(metadata={"value": value})
+    # Like a speed, it is another one each time.
+    return Outcome(metadata={"value": value, "a_second": time.monotonic()})
 
 
 def _boxes(work: Work) -> Outcome:
@@ -363,6 +389,37 @@ class SmallGraph:
         """Write the file outside the graph that a shard of `toy/images` is read from."""
         (self.root / "source").mkdir(exist_ok=True)
         (self.root / "source" / f"{shard}.txt").write_text(str(value), encoding="utf-8")
+
+    def under_dvc(self) -> SmallGraph:
+        """Make the workspace a git repository with DVC, as `dcgan init` does."""
+        folder = self.root / ".dvc"
+        folder.mkdir()
+        (folder / "config").write_text(DVC_CONFIG.format(name=self.root.name), encoding="utf-8")
+        (folder / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+        for source, target in TEMPLATES.items():
+            template = resources.files("dcgan_assets") / "deploy" / source
+            (self.root / target).write_text(template.read_text("utf-8"), encoding="utf-8")
+        write_dvc_yaml(self.catalogue())
+        self.call("git", "init", "--quiet")
+        self.commit_all("a workspace")
+        return self
+
+    def call(self, *command: str) -> str:
+        """Run git or DVC in the workspace; its output."""
+        done = subprocess.run(
+            command, cwd=self.root, env=os.environ | IDENTITY, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def dvc(self, *arguments: str) -> str:
+        """Run DVC in the workspace; its output."""
+        return self.call(sys.executable, "-m", "dvc", *arguments)
+
+    def commit_all(self, message: str) -> None:
+        """Commit everything that git sees."""
+        self.call("git", "add", "--all")
+        self.call("git", "commit", "--quiet", "--message", message)
 
     def catalogue(self) -> Catalogue:
         """The steps with params.yaml as it is now."""

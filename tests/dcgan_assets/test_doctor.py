@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
 from dcgan_assets.doctor import Finding, examine
+from dcgan_assets.dvc_bridge import write_dvc_yaml
 from dcgan_assets.params import profile_text, validate_params
 from dcgan_assets.workspace import Workspace
+from dcgan_models.errors import UserError
 
 INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]
 SAMPLE = validate_params(yaml.safe_load(profile_text("sample")), "sample")
@@ -31,6 +35,8 @@ def write_params(tmp_path: Path) -> Callable[..., Workspace]:
         content["mnist"]["images"].update(changes)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         (tmp_path / "removals.csv").write_text("address,sha256,person,comment\n", "utf-8")
+        with contextlib.suppress(UserError):  # bad params are what some tests are about
+            write_dvc_yaml(open_catalogue(Workspace(tmp_path)))
         return Workspace(tmp_path)
 
     return write
@@ -56,7 +62,9 @@ def test_the_installation_alone() -> None:
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params())
-    assert list(found) == [*INSTALLATION, "disk", "params.yaml", *GROUPS, *SEARCHES]
+    expected = [*INSTALLATION, "disk", "params.yaml", *GROUPS, *SEARCHES, "dvc.yaml", "records"]
+    assert [what for what in found if what in expected] == expected
+    assert {found[what].state for what in GROUPS} == {"ok"}
     assert found["params.yaml"] == Finding("ok", "params.yaml", "profile sample")
     assert found["mnist"] == Finding("ok", "mnist", "source: packaged")
     assert "GB free" in found["disk"].detail
@@ -67,6 +75,24 @@ def test_bad_params_are_a_finding(write_params: Callable[..., Workspace]) -> Non
     assert found["params.yaml"].state == "FAIL"
     assert "mnist.images.train" in found["params.yaml"].detail
     assert "mnist" not in found
+
+
+def test_books_that_are_not_whole_and_what_a_kill_leaves(
+    write_params: Callable[..., Workspace],
+) -> None:
+    workspace = write_params()
+    (workspace.root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    record = workspace.root / "records" / "mnist" / "images.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{", encoding="utf-8")
+    (workspace.root / "data" / "mnist" / ".images.1a2b3c4d.part").mkdir(parents=True)
+    (workspace.root / ".records.1a2b3c4d.part").mkdir()
+    found = findings(workspace)
+    assert found["dvc.yaml"].state == found["records"].state == "FAIL"
+    assert "`dcgan dvc-sync`" in found["dvc.yaml"].detail
+    assert found["records"].detail.startswith("records/mnist/images.json: not readable")
+    for name in (".records.1a2b3c4d.part", "data/mnist/.images.1a2b3c4d.part"):
+        assert name in found["left over"].detail
 
 
 def test_a_folder_of_the_user_that_is_not_there(
@@ -162,10 +188,9 @@ def test_the_command_prints_a_line_each_and_fails_where_one_does(
     write_params()
     well = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])
     assert well.exit_code == 0
-    assert [line.split()[1] for line in well.stdout.splitlines()] == [
-        *INSTALLATION,
-        *("disk", "params.yaml", *GROUPS, *SEARCHES),
-    ]
+    looked_at = {line.split()[1] for line in well.stdout.splitlines()}
+    expected = {*INSTALLATION, "disk", "params.yaml", *GROUPS, *SEARCHES, "dvc.yaml", "records"}
+    assert expected <= looked_at
     write_params(train=0)
     ill = CliRunner().invoke(main, ["--root", str(tmp_path), "doctor"])
     assert ill.exit_code == 1

@@ -15,7 +15,7 @@ from small_graph import SmallGraph
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.dvc_bridge import DVC_FILE, dvc_yaml, is_current, write_dvc_yaml
 from dcgan_assets.materialize import choose_steps
-from dcgan_assets.params import PROFILES, profile_text
+from dcgan_assets.params import PROFILES, profile_text, validate_params
 from dcgan_assets.steps import Catalogue
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -123,19 +123,63 @@ def test_a_stage_depends_on_the_sections_and_the_seed_of_its_steps(
         assert ("seed" in stage["params"]) == any(step.seeded for step in steps)
 
 
-def test_networks_and_shards_outlive_a_stage_that_fails(
-    catalogue: Catalogue, stages: dict[str, Any]
-) -> None:
-    sharded = {f"{s.kind}/{s.key}" for s in catalogue.steps if s.shards}
-    assert {"data/lsun/images", "data/imagenet/images"} <= sharded
+def settings_of(stages: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What dvc.yaml says of every output, by its path."""
+    found: dict[str, dict[str, Any]] = {}
     for stage in stages.values():
         for out in stage["outs"]:
-            if isinstance(out, dict):
-                ((path, settings),) = out.items()
-                assert settings == {"persist": True}
-            else:
-                path = out
-            assert isinstance(out, dict) == (path.startswith("models/") or path in sharded)
+            found |= out if isinstance(out, dict) else {out: {}}
+    return found
+
+
+def test_networks_and_pictures_outlive_a_stage_that_fails(stages: dict[str, Any]) -> None:
+    for path, settings in settings_of(stages).items():
+        assert settings.get("persist", False) == (not path.startswith("results/"))
+
+
+def test_no_pictures_of_others_are_ever_in_the_cache(
+    catalogue: Catalogue, stages: dict[str, Any]
+) -> None:
+    settings = settings_of(stages)
+    for step in catalogue.steps:
+        if step.key.endswith(("/images", "/photos")):
+            # Without `persist` they would be in the run cache.
+            assert settings[f"data/{step.key}"] == {"cache": False, "persist": True}
+    for path, chosen in settings.items():
+        # The checkout has no remote for what is large.
+        assert (chosen.get("cache", True) is False) == path.startswith("data/")
+        assert "remote" not in chosen
+
+
+def test_a_result_that_shows_pictures_is_as_free_as_they_are(catalogue: Catalogue) -> None:
+    def licence(key: str, **source: Any) -> str:
+        params = yaml.safe_load(profile_text("sample"))
+        params["lsun"]["images"] |= source
+        workspace = Workspace(CHECKOUT)
+        workspace.__dict__["params"] = validate_params(params, "params.yaml")
+        return Catalogue(workspace, catalogue.steps).licence(catalogue.by_key[key])
+
+    own = {"source": "folder", "path": "pictures", "pictures": None}
+    assert licence("lsun/nearest_training_images") == "open"
+    assert licence("lsun/nearest_training_images", **own) == "restricted"
+    assert licence("lsun/samples", **own) == "open"
+    assert licence("lsun/images") == licence("lsun/images", **own) == "restricted"
+
+
+def test_tables_go_to_the_bulk_remote_of_a_workspace(small: SmallGraph) -> None:
+    steps = tuple(replace(step, passes_on=step.key == "toy/mean") for step in small_graph.STEPS)
+    catalogue = Catalogue(small.catalogue().workspace, steps)
+
+    def settings() -> dict[str, dict[str, Any]]:
+        return settings_of(yaml.safe_load(dvc_yaml(catalogue))["stages"])
+
+    assert settings()["data/toy/mean"] == {"cache": False, "persist": True}
+    (small.root / ".dvc").mkdir()
+    config = "[core]\n    analytics = false\n['remote \"bulk\"']\n    url = s3://bucket/%place\n"
+    (small.root / ".dvc" / "config").write_text(config, encoding="utf-8")
+    assert settings()["data/toy/mean"] == {"remote": "bulk"}
+    assert settings()["data/toy/constant"] == {"cache": False, "persist": True}
+    assert settings()["results/toy/samples"] == {}
 
 
 def test_metrics_and_plots_lie_in_stages(catalogue: Catalogue, stages: dict[str, Any]) -> None:
@@ -143,7 +187,7 @@ def test_metrics_and_plots_lie_in_stages(catalogue: Catalogue, stages: dict[str,
     folders = {path for stage in stages.values() for path in paths_of(stage)}
     for path in (*content["metrics"], *content["plots"]):
         assert str(Path(path).parent) in folders
-    assert "results/mnist/nearest_neighbour_scores/result.json" in content["metrics"]
+    assert "results/mnist/nearest_neighbour_scores/metrics.json" in content["metrics"]
     assert "results/mnist/sample_panels/figure.png" in content["plots"]
 
 
@@ -158,9 +202,9 @@ def test_dvc_itself_takes_the_file(catalogue: Catalogue) -> None:
 
 def test_shards_outlive_the_failure_of_a_neighbour(small: SmallGraph) -> None:
     stages = yaml.safe_load(dvc_yaml(small.catalogue()))["stages"]
-    assert stages["toy-images"]["outs"] == [{"data/toy/images": {"persist": True}}]
+    assert stages["toy-images"]["outs"] == [{"data/toy/images": {"cache": False, "persist": True}}]
     assert stages["toy-boxes"]["deps"] == ["data/toy/images"]
-    assert stages["toy-mean"]["outs"] == ["data/toy/mean"]
+    assert stages["toy-mean"]["outs"] == [{"data/toy/mean": {"cache": False, "persist": True}}]
 
 
 def test_a_chain_of_transient_assets_is_one_stage(small: SmallGraph) -> None:

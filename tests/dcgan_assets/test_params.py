@@ -25,6 +25,7 @@ _MNIST_TRAININGS = ("mnist.candidate", "mnist.fc_candidate", "mnist.ablations")
 _CANDIDATE = ("width", "batch", "learning_rate", "size", "precision", "compile")
 # What a template may leave out, and why its default is right in every profile.
 LEFT_OUT = {
+    "machine.dvc",  # committed, and pushed by those who have a place for it
     "mnist.images.path",  # only with `source: folder`
     "mnist.images.split_seed",  # one shuffle for all
     "mnist.fc_candidate.snapshots",  # no figure shows them

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.results import RESULT_FILE, Result, Row, hardware, stable_digest
+from dcgan_assets.results import METRICS_FILE, RESULT_FILE, Result, Row, hardware, stable_digest
 from dcgan_models.files import read_json, write_json
 
 
@@ -44,6 +44,12 @@ def test_the_file_has_the_fields_of_the_design(tmp_path: Path) -> None:
         *("name", "value", "unit", "n", "low", "high", "interval", "paper", "source"),
     }
     assert content["rows"][1]["value"] is None
+
+
+def test_metrics_are_our_numbers_alone_by_name(tmp_path: Path) -> None:
+    twice = Row(name="DCGAN @50,000", value=4.5, source="another split")
+    result(rows=[*result().rows, twice]).write(tmp_path)
+    assert read_json(tmp_path / METRICS_FILE) == {"DCGAN @50,000": 3.5, "DCGAN @50,000 (2)": 4.5}
 
 
 @pytest.mark.parametrize("change", [{"rowz": []}, {"schema_version": 2}, {"rows": [{"valu": 1}]}])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from small_graph import IDENTITY
 
 from dcgan_assets.cli import main
 from dcgan_assets.params import PROFILES, profile_text
@@ -71,6 +72,12 @@ def test_dvc_is_set_up_to_link_and_to_keep_quiet(sample: Path) -> None:
     with Repo(str(sample)) as repo:
         assert repo.config["core"]["analytics"] is False
         assert repo.config["cache"]["type"] == ["reflink", "hardlink", "copy"]
+        assert repo.config["core"]["remote"] == "results"
+        remotes = {name: facts["url"] for name, facts in repo.config["remote"].items()}
+        assert remotes == {
+            "results": str(sample / "dvc-remote"),
+            "bulk": str(sample.parent / "sample-bulk"),
+        }
         assert {stage.name for stage in repo.index.stages} >= {"mnist-images", "mnist-generator"}
 
 
@@ -80,6 +87,25 @@ def test_git_leaves_what_dvc_and_dagster_keep(sample: Path) -> None:
     seen = git(sample, "ls-files", "--others", "--cached", "--exclude-standard").splitlines()
     expected = {"params.yaml", "dvc.yaml", "workspace.yaml", ".gitignore", ".dvcignore"}
     assert expected | {".dvc/config"} <= set(seen)
+
+
+def test_everything_is_in_git_whole(sample: Path) -> None:
+    assert git(sample, "diff") == ""  # what is staged, or committed, is what is there
+    tracked = git(sample, "ls-files").splitlines()
+    assert {".dvc/config", ".dvc/.gitignore", ".dvcignore", "dvc.yaml", "params.yaml"} <= set(
+        tracked
+    )
+    assert git(sample, "ls-files", "--others", "--exclude-standard") == ""
+
+
+def test_a_user_whom_git_knows_gets_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in IDENTITY.items():
+        monkeypatch.setenv(name, value)
+    create_workspace(tmp_path / "new", "sample")
+    assert git(tmp_path / "new", "log", "--format=%an %s") == "tester A workspace, profile sample"
+    assert git(tmp_path / "new", "status", "--short") == ""
 
 
 def test_dagster_is_told_where_the_code_is(sample: Path) -> None:

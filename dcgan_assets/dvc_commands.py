@@ -1,0 +1,86 @@
+"""Calling DVC: one call at a time, to its end, with one line where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dcgan_models.errors import UserError
+
+# What another call of ours may take: a push of large files over a slow line.
+_PATIENCE_SECONDS = 600.0
+_LAST_WORDS_SECONDS = 30.0
+
+
+def has_dvc(root: Path) -> bool:
+    """Whether a folder is under DVC."""
+    return (root / ".dvc").is_dir()
+
+
+def under_repro() -> bool:
+    """Whether DVC itself started this process: it holds its lock and keeps the books."""
+    return "DVC_STAGE" in os.environ
+
+
+def run_dvc(root: Path, *arguments: str) -> str:
+    """Run `dvc ...` in a workspace; what it wrote to its standard output.
+
+    Interrupted, it lets DVC take its lock back and end.
+
+    Raises:
+        UserError: DVC failed, or another call of ours goes on for too long.
+    """
+    locks = root / "runs" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / "dvc.lock", timeout=_PATIENCE_SECONDS):
+            code, said, complaint = _call(root, arguments)
+    except Timeout:
+        raise UserError(f"dvc {arguments[0]}: another one is still at work") from None
+    if code:
+        raise UserError(f"`dvc {arguments[0]}` failed: {_one_line(complaint or said)}")
+    return said
+
+
+def read_dvc(root: Path, *arguments: str) -> dict[str, Any]:
+    """What `dvc ... --json` answers."""
+    content = json.loads(run_dvc(root, *arguments, "--json") or "{}")
+    return content if isinstance(content, dict) else {}
+
+
+def _call(root: Path, arguments: tuple[str, ...]) -> tuple[int, str, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=root,
+        env={**os.environ, "DVC_NO_ANALYTICS": "true"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches it through us
+    )
+    try:
+        said, complaint = process.communicate()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    return process.returncode, said, complaint
+
+
+def _one_line(text: str) -> str:
+    """DVC's own error line, without its word on where to find help."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
+    # Of a file that it cannot read, it names the file first and then shows what is in it.
+    return errors[-1] if errors else (lines or ["it said nothing"])[0]

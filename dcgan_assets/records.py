@@ -1,0 +1,223 @@
+"""Records: what was released, in git, so that a clone knows it without having run anything.
+
+    records/GROUP/ASSET.json
+
+A record says of an asset, shard by shard, which version was released, what it was made from, what
+the UI showed of it, and whether it may be passed on. `dcgan release` writes all records at once,
+beside the objects that go with them; `dcgan register` tells Dagster what they say.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dcgan_assets.metadata import thumbnails
+from dcgan_assets.store import Input, Licence, Meta
+from dcgan_models.errors import UserError
+from dcgan_models.files import flush_tree, read_json, swap_folder, write_json
+
+if TYPE_CHECKING:
+    from dcgan_assets.steps import Catalogue, Step
+
+RECORDS = "records"
+THUMBNAIL_BYTES = 20_000
+
+
+class Entry(BaseModel):
+    """One released artefact: an asset in one piece, or a shard of one.
+
+    Attributes:
+        shard: None for an asset in one piece.
+        inputs: What it was made from, by label.
+        files, bytes: How much it is.
+        checks: Results of the asset's checks.
+        metadata: What the UI shows, as Dagster serialises it; pictures shrunk, or left out where
+            they may not be passed on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shard: str | None
+    data_version: str
+    code_version: str
+    fingerprint: str
+    inputs: dict[str, Input]
+    seed: int | None
+    params_seed: int
+    created: str
+    duration_s: float
+    hardware: str
+    files: int
+    bytes: int
+    checks: list[dict[str, Any]]
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, meta: Meta, licence: Licence) -> Entry:
+        """What a record says of a published artefact."""
+        same = ("shard", "data_version", "code_version", "fingerprint", "inputs", "seed")
+        budget = THUMBNAIL_BYTES if licence == "open" else 0
+        return cls(
+            **{name: getattr(meta, name) for name in same},
+            params_seed=meta.params_seed,
+            created=meta.created,
+            duration_s=meta.duration_s,
+            hardware=meta.hardware,
+            files=len(meta.files),
+            bytes=sum(facts["size"] for facts in meta.files.values()),
+            checks=meta.checks,
+            metadata=thumbnails(meta.metadata, budget),
+        )
+
+
+class Record(BaseModel):
+    """The content of `records/GROUP/ASSET.json`.
+
+    Attributes:
+        licence: Whether the asset may be given to others.
+        entries: One, or one a shard.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    asset: str
+    profile: str
+    licence: Licence
+    entries: list[Entry]
+
+    def entry(self, shard: str | None) -> Entry | None:
+        """The entry of a shard."""
+        return next((entry for entry in self.entries if entry.shard == shard), None)
+
+
+def read_records(catalogue: Catalogue) -> dict[str, Record]:
+    """The records of a workspace's assets, by key, in the order of the catalogue.
+
+    An asset that was added since the release has none; one that is gone is passed over.
+
+    Raises:
+        UserError: A file is not a record, or an entry was made from something else than the
+            records say: somebody changed one by hand.
+    """
+    found = {}
+    for key in catalogue.by_key:
+        path = catalogue.workspace.root / RECORDS / f"{key}.json"
+        if path.exists():
+            found[key] = _read_record(path, key)
+    for key, record in found.items():
+        for label, said, recorded in _contradictions(record, found):
+            raise UserError(
+                f"{RECORDS}/{key}.json: made from {label} {said[:8]}, but its record says "
+                f"{recorded[:8]}; `git checkout {RECORDS}` brings the released ones back"
+            )
+    return found
+
+
+def _read_record(path: Path, key: str) -> Record:
+    where = f"{RECORDS}/{key}.json"
+    try:
+        record = Record.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{where}: not a record: {place}: {first['msg']}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: not readable ({error})") from None
+    if record.asset != key:
+        raise UserError(f"{where}: says that it is about {record.asset!r}")
+    return record
+
+
+def _contradictions(
+    record: Record, records: Mapping[str, Record]
+) -> Iterator[tuple[str, str, str]]:
+    """Inputs of which the record disagrees with theirs: label, its version, their version."""
+    for entry in record.entries:
+        for label, made in entry.inputs.items():
+            key, shard = split_label(label)
+            upstream = records[key].entry(shard) if key in records else None
+            if upstream is not None and upstream.data_version != made.data_version:
+                yield label, made.data_version, upstream.data_version
+
+
+def as_released(root: Path, meta: Meta) -> Meta:
+    """What is made again as it was released: with the date, time and machine of the release.
+
+    Then it has the same bytes, and DVC, which compares these, sees no change.
+    """
+    try:
+        entry = _read_record(root / RECORDS / f"{meta.key}.json", meta.key).entry(meta.shard)
+    except UserError:  # none, or none that is whole: `dcgan register` says so
+        return meta
+    if entry is None:
+        return meta
+    if (entry.fingerprint, entry.data_version) != (meta.fingerprint, meta.data_version):
+        return meta
+    # Speeds are among the metadata. Pictures are shrunk in a record, and come out the same.
+    told = thumbnails(entry.metadata, 0)
+    return replace(
+        meta,
+        created=entry.created,
+        duration_s=entry.duration_s,
+        hardware=entry.hardware,
+        metadata={**meta.metadata, **told},
+    )
+
+
+def split_label(label: str) -> tuple[str, str | None]:
+    """The key and the shard that a label names: `lsun/images[03]`."""
+    key, _, rest = label.partition("[")
+    return key, rest.removesuffix("]") or None
+
+
+def write_records(catalogue: Catalogue) -> list[str]:
+    """Write the records of everything that is published, in one step; return the keys.
+
+    An absent transient asset, as after `dvc pull`, keeps its record.
+
+    Raises:
+        UserError: Old records are not readable, or the root cannot be written.
+    """
+    folder = catalogue.workspace.root / RECORDS
+    old = read_records(catalogue)
+    new = {}
+    for step in catalogue.steps:
+        for key in step.outputs:
+            record = _record_of(catalogue, step, key) or (old.get(key) if step.transient else None)
+            if record is not None:
+                new[key] = record
+    try:
+        for left in folder.parent.glob(f".{RECORDS}.*"):  # of a process that was killed
+            shutil.rmtree(left)
+        staging = folder.with_name(f".{RECORDS}.{uuid.uuid4().hex[:8]}.part")
+        for key, record in new.items():
+            path = staging / f"{key}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, record.model_dump(mode="json"))
+        staging.mkdir(exist_ok=True)
+        flush_tree(staging)
+        swap_folder(staging, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    return list(new)
+
+
+def _record_of(catalogue: Catalogue, step: Step, key: str) -> Record | None:
+    """The record of an asset as it is published now, None where not all of it is."""
+    artefacts = [catalogue.artefact(key, shard) for shard in catalogue.shards(step)]
+    metas = [catalogue.store.meta(artefact) for artefact in artefacts]
+    licence = catalogue.licence(step)
+    entries = [Entry.of(meta, licence) for meta in metas if meta is not None]
+    if len(entries) < len(metas):
+        return None
+    return Record(
+        asset=key, profile=catalogue.workspace.params.profile, licence=licence, entries=entries
+    )

@@ -1,0 +1,116 @@
+"""`dcgan release`: what a clone gets without credentials: a remote inside the repository, records.
+
+The remote `results` is a folder beside dvc.yaml that git keeps. A release fills it anew with what
+dvc.lock names and may be passed on, and writes records/ about everything. Nothing else changes
+either of them, so that git holds one version of each a release.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from dcgan_assets.dvc_bridge import is_kept
+from dcgan_assets.dvc_commands import has_dvc, under_repro
+from dcgan_assets.instance import prepare_home
+from dcgan_assets.materialize import choose_steps, make_plan
+from dcgan_assets.publishing import publish
+from dcgan_assets.records import write_records
+from dcgan_assets.steps import Catalogue, Step
+from dcgan_models.errors import UserError
+from dcgan_models.files import flush_tree, swap_folder
+
+REMOTE = "dvc-remote"
+MOST_BYTES = 60_000_000
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a release holds.
+
+    Attributes:
+        assets: Keys of what the remote has.
+        records: How many records were written.
+        bytes: The remote's size.
+    """
+
+    assets: tuple[str, ...]
+    records: int
+    bytes: int
+
+
+def make_release(catalogue: Catalogue) -> Release:
+    """Fill the committed remote and write the records, from a workspace that is up to date.
+
+    Raises:
+        UserError: Something is stale, what may be passed on is too large, or DVC failed; remote
+            and records are then as they were.
+    """
+    root = catalogue.workspace.root
+    if under_repro() or not has_dvc(root):
+        raise UserError(f"{root}: a release is made in a workspace under DVC, by hand")
+    if catalogue.workspace.params.machine.dvc == "off":
+        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+    _require_current(catalogue)
+    steps = [step for step in catalogue.steps if _is_given_away(catalogue, step)]
+    _require_small(catalogue, steps)
+    publish(catalogue)
+    assets = tuple(key for step in steps for key in step.outputs)
+    size = _fill_remote(root, [catalogue.artefact(key).path for key in assets])
+    return Release(assets, len(write_records(catalogue)), size)
+
+
+def _is_given_away(catalogue: Catalogue, step: Step) -> bool:
+    return is_kept(catalogue, step) and step.kind != "data"
+
+
+def _require_current(catalogue: Catalogue) -> None:
+    prepare_home(catalogue.workspace)
+    with dg.DagsterInstance.get() as instance:
+        plan = make_plan(catalogue, instance, choose_steps(catalogue, ()))
+    if plan.items:
+        (key, shard), reason = next(iter(plan.items.items()))
+        raise UserError(
+            f"{catalogue.artefact(key, shard).label}: {reason}; {len(plan.items)} to make; "
+            "`dcgan materialize` first"
+        )
+
+
+def _require_small(catalogue: Catalogue, steps: list[Step]) -> None:
+    sizes = {}
+    for key in (key for step in steps for key in step.outputs):
+        meta = catalogue.store.meta(catalogue.artefact(key))
+        sizes[key] = sum(facts["size"] for facts in meta.files.values()) if meta else 0
+    if sum(sizes.values()) > MOST_BYTES:
+        largest = sorted(sizes, key=lambda key: sizes[key], reverse=True)[:3]
+        named = ", ".join(f"{key} {sizes[key] / 1e6:.0f} MB" for key in largest)
+        raise UserError(
+            f"{sum(sizes.values()) / 1e6:.0f} MB to give away, allowed {MOST_BYTES / 1e6:.0f}; "
+            f"the largest: {named}"
+        )
+
+
+def _fill_remote(root: Path, places: list[Path]) -> int:
+    """Swap in a remote with the objects of some outputs and no others; its size in bytes."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    for left in root.glob(f".{REMOTE}.*"):  # of a process that was killed
+        shutil.rmtree(left)
+    staging = root / f".{REMOTE}.{uuid.uuid4().hex[:8]}.part"
+    staging.mkdir()
+    settings = {"remote": {"release": {"url": str(staging)}}}
+    try:
+        with Repo(str(root), config=settings) as repo:
+            repo.push(targets=[str(root / place) for place in places], remote="release")
+        flush_tree(staging)
+        swap_folder(staging, root / REMOTE)
+    except DvcException as error:
+        raise UserError(f"the release cannot be pushed: {error}") from None
+    except OSError as error:
+        raise UserError(f"{root / REMOTE}: cannot be written ({error.strerror})") from None
+    return sum(path.stat().st_size for path in (root / REMOTE).rglob("*") if path.is_file())

@@ -1,0 +1,196 @@
+"""The bridge to DVC: what Dagster made is booked and pushed, and a failure of DVC costs nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from small_graph import SmallGraph
+
+from dcgan_assets.catalogue import build_definitions
+from dcgan_assets.dvc_commands import run_dvc
+from dcgan_assets.publishing import publish
+from dcgan_models.errors import UserError
+
+slow = pytest.mark.slow
+NAMES = ("images", "mean", "candidate", "generator", "samples", "constant")
+KEPT = ["toy-images", "toy-mean", "toy-generator", "toy-samples", "toy-constant"]
+
+
+@pytest.fixture
+def kept(small: SmallGraph) -> SmallGraph:
+    """A workspace under DVC, nothing made yet."""
+    return small.only(*NAMES).under_dvc()
+
+
+def changed(graph: SmallGraph) -> dict[str, Any]:
+    """The stages that DVC sees as changed."""
+    found: dict[str, Any] = json.loads(graph.dvc("status", "--json"))
+    return found
+
+
+def objects(folder: Path) -> set[str]:
+    """The hashes of what a remote or a cache holds."""
+    return {path.parent.name + path.name for path in folder.glob("files/md5/*/*")}
+
+
+def spoil_the_lock_file(graph: SmallGraph) -> None:
+    """What an edit by hand may come to."""
+    (graph.root / "dvc.lock").write_text("stages: [1, 2\n", encoding="utf-8")
+
+
+def implicit_run(graph: SmallGraph, *keys: str) -> Any:
+    """A run as the web UI starts it."""
+    job = build_definitions(graph.catalogue()).resolve_implicit_global_asset_job_def()
+    with graph.instance() as instance:
+        return job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey.from_user_string(key) for key in keys],
+            raise_on_error=False,
+        )
+
+
+# --- Where there is nothing to do -------------------------------------------------------------
+
+
+def test_it_keeps_away_while_dvc_itself_is_at_work(
+    kept: SmallGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.only("constant").change(machine={"dvc": "off"})
+    assert kept.run().starting("dvc") == []
+    kept.change(machine={"dvc": "commit"})
+    monkeypatch.setenv("DVC_STAGE", "toy-constant")
+    assert publish(kept.catalogue()) == []
+    assert not (kept.root / "dvc.lock").exists()
+
+
+def test_a_folder_without_dvc_is_left_alone(small: SmallGraph) -> None:
+    ran = small.only("constant").run()
+    assert (ran.code, ran.starting("dvc")) == (0, [])
+
+
+def test_what_was_made_of_other_parameters_is_not_booked_under_these(kept: SmallGraph) -> None:
+    kept.only("constant").change(machine={"dvc": "off"})
+    kept.run()
+    opened = kept.catalogue()
+    assert opened.workspace.params.constant.value == 7
+    kept.change(constant={"value": 8}, machine={"dvc": "commit"})  # while it was at work
+    assert publish(opened) == []
+    assert not (kept.root / "dvc.lock").exists()
+
+
+def test_a_dvc_yaml_that_is_behind_is_one_line(kept: SmallGraph) -> None:
+    kept.only("constant").change(machine={"dvc": "off"})
+    kept.run()
+    kept.change(machine={"dvc": "commit"})
+    with pytest.raises(UserError, match=r"dvc\.yaml is behind the asset graph"):
+        publish(kept.catalogue())
+
+
+# --- With DVC ---------------------------------------------------------------------------------
+
+
+@slow
+def test_what_was_made_is_booked_and_pictures_stay_out_of_the_cache(kept: SmallGraph) -> None:
+    ran = kept.run()
+    assert ran.code == 0
+    assert f"dvc: {len(KEPT)} committed" in ran.lines
+    assert changed(kept) == {}
+    cached = objects(kept.root / ".dvc" / "cache")
+    networks = {path.name for path in (kept.root / "models").rglob("*.json")}
+    assert cached
+    assert networks >= {"weights.json", "_meta.json"}
+    locked = (kept.root / "dvc.lock").read_text("utf-8")
+    assert all(f"  {stage}:" in locked for stage in KEPT)
+    # Only what may be passed on: two networks and a result, and the list of files of each.
+    assert len([name for name in cached if name.endswith(".dir")]) == 3
+
+
+@slow
+def test_a_failed_push_fails_the_publishing_alone(kept: SmallGraph) -> None:
+    (kept.root / "dvc-remote").write_text("in the way", encoding="utf-8")
+    kept.change(machine={"dvc": "push"})
+    ran = kept.run()
+    (line,) = ran.starting("FAILED")
+    assert ran.code == 1
+    assert line.startswith("FAILED dvc: `dvc push` failed: ")
+    assert "toy/samples" not in line
+    assert kept.meta("toy/samples").data_version == kept.recorded("toy/samples")[None]
+    assert changed(kept) == {}  # booked, and DVC's lock is free
+    (kept.root / "dvc-remote").unlink()
+    assert publish(kept.catalogue()) == KEPT
+    assert objects(kept.root / "dvc-remote") == objects(kept.root / ".dvc" / "cache")
+
+
+@slow
+def test_a_run_of_the_ui_publishes_by_its_hook(kept: SmallGraph) -> None:
+    assert implicit_run(kept, "toy/constant").success
+    assert "toy-constant" not in changed(kept)
+    spoil_the_lock_file(kept)
+    kept.change(constant={"value": 8})
+    result = implicit_run(kept, "toy/constant")
+    assert result.success
+    assert kept.recorded("toy/constant") == {None: kept.meta("toy/constant").data_version}
+    (failure,) = [e for e in result.all_events if e.event_type_value == "HOOK_ERRORED"]
+    assert "dvc.lock' is invalid" in failure.event_specific_data.error.message
+
+
+@slow
+def test_the_job_publishes_everything_and_fails_in_one_line(kept: SmallGraph) -> None:
+    kept.change(machine={"dvc": "off"})
+    kept.run()
+    kept.change(machine={"dvc": "commit"})
+    job = build_definitions(kept.catalogue()).resolve_job_def("dvc_publish")
+    with kept.instance() as instance:
+        assert job.execute_in_process(instance=instance).success
+        assert changed(kept) == {}
+        spoil_the_lock_file(kept)
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert not result.success
+    line = failure.step_failure_data.user_failure_data.description
+    assert "dvc.lock' is invalid" in line
+    assert "\n" not in line
+
+
+@slow
+def test_a_dvc_that_was_killed_leaves_nothing_in_the_way(
+    kept: SmallGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of DVC while it fills its cache."""
+    import subprocess
+
+    from dcgan_assets import dvc_commands
+
+    kept.change(machine={"dvc": "off"})
+    kept.run()
+    kept.change(machine={"dvc": "commit"})
+    victims = []
+
+    class Victim(subprocess.Popen[str]):
+        def communicate(self, *given: Any, **named: Any) -> Any:
+            cache = kept.root / ".dvc" / "cache" / "files"
+            while self.poll() is None and not cache.exists():
+                pass
+            self.kill()
+            victims.append(self.wait())
+            return super().communicate(*given, **named)
+
+    monkeypatch.setattr(dvc_commands.subprocess, "Popen", Victim)
+    with pytest.raises(UserError, match="`dvc commit` failed"):
+        publish(kept.catalogue())
+    monkeypatch.undo()
+    assert victims == [-9]
+    assert publish(kept.catalogue()) == KEPT
+    assert changed(kept) == {}
+
+
+@slow
+def test_what_dvc_says_is_one_line(kept: SmallGraph) -> None:
+    with pytest.raises(UserError) as caught:
+        run_dvc(kept.root, "push", "--remote", "nowhere")
+    assert "remote 'nowhere' doesn't exist" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,92 @@
+"""`dcgan status`: every way in which an asset can be out of order, with DVC's own answers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_graph import SmallGraph
+
+from dcgan_assets.publishing import publish
+from dcgan_assets.status import State, status_lines, survey
+
+NAMES = ("images", "boxes", "mean", "summary", "constant")
+SAMPLES = [{"changed outs": {"results/toy/summary": "modified"}}]
+
+
+@pytest.fixture
+def made(released: SmallGraph) -> SmallGraph:
+    """A part of a workspace in which everything was made."""
+    return released.only(*NAMES)
+
+
+def states(graph: SmallGraph, *changes: object) -> dict[str, State]:
+    catalogue = graph.catalogue()
+    return {
+        state.key: state
+        for state in survey(catalogue, {"toy-summary": list(changes)}, set())
+        if state != State(state.key)
+    }
+
+
+def test_nothing_to_say_of_what_is_in_order(made: SmallGraph) -> None:
+    assert states(made) == {}
+    assert status_lines(made.catalogue()) == [
+        "5 of 5 assets in order",
+        f"note: {made.root} is not under DVC",
+    ]
+
+
+def test_every_column(made: SmallGraph) -> None:
+    made.change(constant={"value": 8})
+    made.write_source("01", 3.0)
+    found = states(made, *SAMPLES)
+    assert found["toy/constant"].stale == "code, parameters, seed or inputs changed"
+    assert found["toy/images"].stale.startswith("2 of 2 shards: code, parameters")
+    assert found["toy/summary"].uncommitted
+    assert not found["toy/constant"].uncommitted
+
+
+def test_changed_inputs_are_uncommitted_only_where_the_output_is_current(
+    made: SmallGraph,
+) -> None:
+    inputs = {"changed deps": {"data/toy/mean": "modified"}}
+    assert states(made, inputs)["toy/summary"].uncommitted
+    made.change(summary={"digits": 1})
+    assert not states(made, inputs)["toy/summary"].uncommitted
+
+
+def test_what_dagster_does_not_know(made: SmallGraph, dagster_home: Path) -> None:
+    shutil.rmtree(made.root / ".dagster_home")
+    shutil.copytree(dagster_home, made.root / ".dagster_home")
+    assert all(state.unregistered for state in states(made).values())
+    assert len(states(made)) == 5
+
+
+def test_what_no_remote_keeps_says_how_to_get_it(made: SmallGraph) -> None:
+    shutil.rmtree(made.root / "data" / "toy" / "constant")
+    expected = "not kept by DVC; rebuild with `dcgan materialize toy/constant`"
+    assert states(made)["toy/constant"].stale == expected
+
+
+@pytest.mark.slow
+def test_with_dvc(small: SmallGraph) -> None:
+    graph = small.only(*NAMES).under_dvc()
+    graph.change(machine={"dvc": "off"})
+    graph.run()
+
+    def rows() -> dict[str, list[str]]:
+        lines = status_lines(graph.catalogue())
+        return {line.split()[0]: line.split()[1:] for line in lines if line.startswith("toy/")}
+
+    assert rows() == {f"toy/{name}": ["uncommitted"] for name in NAMES}
+    graph.change(machine={"dvc": "commit"})
+    publish(graph.catalogue())
+    assert rows() == {"toy/summary": ["unpushed"]}
+    graph.dvc("push")
+    assert status_lines(graph.catalogue()) == ["5 of 5 assets in order"]
+    (graph.root / "dvc.lock").write_text("stages: [1\n", encoding="utf-8")
+    *_, note = status_lines(graph.catalogue())
+    assert note.startswith("note: DVC's columns are missing: `dvc status` failed: ")
+    assert "dvc.lock" in note
