@@ -162,6 +162,28 @@ def release(root: Path | None) -> None:
     click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")
 
 
+@main.command()
+@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+@click.option(
+    "--tolerance",
+    default=0.005,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of a number relative to itself or to 1, whichever is larger; of a pixel in 255 levels.",
+)
+@click.pass_obj
+def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> None:
+    """Make a release again from its pulled networks, and compare: exit with 1 if it differs.
+
+    It pulls and registers first. What is published stays as it is: all is made in runs/reproduce.
+    """
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.reproduce import reproduce as make_again
+
+    for line in make_again(open_catalogue(Workspace.find(root)), names, tolerance):
+        click.echo(line)
+
+
 # --- Making things --------------------------------------------------------------------------
 
 

@@ -19,13 +19,16 @@ PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
 _CLOCK_SLACK = 2.0
 
 
-def prepare_home(workspace: Workspace) -> Path:
+def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
     """Make `.dagster_home` with our dagster.yaml, and point this process and its children to it.
+
+    Args:
+        place: Where, if not in the root.
 
     Raises:
         UserError: The root cannot be written.
     """
-    home = workspace.dagster_home
+    home = workspace.dagster_home if place is None else place / workspace.dagster_home.name
     settings = (resources.files("dcgan_assets") / "deploy" / "dagster.yaml").read_text("utf-8")
     try:
         home.mkdir(exist_ok=True)

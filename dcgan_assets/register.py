@@ -115,7 +115,7 @@ def _register_entry(
         done.known.append(artefact.label)
         return
     # DVC pulls what a remote holds under a name, and does not hash it again.
-    if here is not None and not _is_whole(catalogue, artefact, entry):
+    if here is not None and not is_whole(catalogue, artefact, entry):
         done.damaged.append(artefact.label)
         return
     note = {} if here is not None or step.transient else {"rebuild": rebuild_hint(key)}
@@ -126,7 +126,7 @@ def _register_entry(
     done.new.append(artefact.label)
 
 
-def _is_whole(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:
+def is_whole(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:
     """Whether the files here are those of the release."""
     store = catalogue.store
     try:

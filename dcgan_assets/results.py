@@ -20,7 +20,7 @@ from dcgan_models.files import read_json, write_json
 RESULT_FILE = "result.json"
 METRICS_FILE = "metrics.json"
 # Of a result, what says how it came about rather than what was found.
-_CIRCUMSTANCES = ("data_version", "code_version", "hardware", "duration_s")
+CIRCUMSTANCES = ("data_version", "code_version", "hardware", "duration_s")
 
 
 class Row(BaseModel):
@@ -99,7 +99,7 @@ class Result(BaseModel):
 def stable_digest(path: Path) -> str:
     """Hash what a result found: the same again from another machine or a slower run."""
     content = read_json(path)
-    return digest_json({key: value for key, value in content.items() if key not in _CIRCUMSTANCES})
+    return digest_json({key: value for key, value in content.items() if key not in CIRCUMSTANCES})
 
 
 def hardware() -> str:

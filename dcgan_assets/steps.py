@@ -139,12 +139,18 @@ StepMaker = Callable[..., Step]
 
 
 class Catalogue:
-    """The steps of a workspace, by the keys of what they make."""
+    """The steps of a workspace, by the keys of what they make.
 
-    def __init__(self, workspace: Workspace, steps: tuple[Step, ...]) -> None:
+    Args:
+        place: Where artefacts lie, if not in the root.
+    """
+
+    def __init__(
+        self, workspace: Workspace, steps: tuple[Step, ...], place: Path | None = None
+    ) -> None:
         self.workspace = workspace
         self.steps = steps
-        self.store = Store(workspace.root)
+        self.store = Store(place or workspace.root)
         self.by_key = {key: step for step in steps for key in step.outputs}
 
     def section(self, step: Step) -> Section:
@@ -256,7 +262,8 @@ def place_order(
         for label, made in inputs.items()
     }
     if step.source_version:
-        versions["source"] = step.source_version(catalogue.section(step), store.root, shard)
+        root = catalogue.workspace.root
+        versions["source"] = step.source_version(catalogue.section(step), root, shard)
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
     return Order(step, shard, outputs, inputs, version, seed, fingerprint)
 

@@ -223,10 +223,7 @@ class Store:
         for name, _, path in _files(folder):
             target = staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                target.hardlink_to(path)
-            except OSError:
-                shutil.copy2(path, target)
+            link_file(path, target)
 
     def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
         """Remove shards that another shard count left behind."""
@@ -234,6 +231,14 @@ class Store:
         for child in folder.glob("[!.]*"):
             if child.is_dir() and child.name not in shards:
                 shutil.rmtree(child)
+
+
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Give a published file, which is never written into, a second name; copy where that fails."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _leftovers(folder: Path) -> Iterator[Path]:

@@ -96,6 +96,20 @@ def released(template: SmallGraph, fast_disk: Path) -> SmallGraph:
 
 
 @pytest.fixture
+def clone(released: SmallGraph, dagster_home: Path) -> SmallGraph:
+    """What a clone has after `dvc pull`: networks and results, records, no history."""
+    root = released.root.with_name("clone")
+    root.mkdir()
+    for name in ("models", "results", "records", "source"):
+        shutil.copytree(released.root / name, root / name)
+    shutil.rmtree(root / "models" / "toy" / "candidate")
+    shutil.copytree(dagster_home, root / ".dagster_home")
+    graph = SmallGraph(root).only(*small_graph.MADE_AT_ONCE)
+    graph.change(**released.sections)
+    return graph
+
+
+@pytest.fixture
 def fast_disk(memory: str | None) -> Iterator[Path]:
     """A folder in memory where the system has one."""
     with tempfile.TemporaryDirectory(dir=memory) as folder:

@@ -23,20 +23,6 @@ KEYS = [f"toy/{name}" for name in (*MADE_AT_ONCE, "discriminator")]
 TO_REBUILD = ["toy/images", "toy/boxes", "toy/mean", "toy/constant"]
 
 
-@pytest.fixture
-def clone(released: SmallGraph, dagster_home: Path) -> SmallGraph:
-    """What a clone has after `dvc pull`: networks and results, records, no history."""
-    root = released.root.with_name("clone")
-    root.mkdir()
-    for name in ("models", "results", "records", "source"):
-        shutil.copytree(released.root / name, root / name)
-    shutil.rmtree(root / "models" / "toy" / "candidate")
-    shutil.copytree(dagster_home, root / ".dagster_home")
-    graph = SmallGraph(root).only(*MADE_AT_ONCE)
-    graph.change(**released.sections)
-    return graph
-
-
 def call(graph: SmallGraph) -> Registered:
     catalogue = graph.catalogue()
     with graph.instance() as instance:

@@ -1,0 +1,245 @@
+"""`dcgan reproduce`: make a release again from its networks, and say how far it comes out the same.
+
+Networks, and what else took a training, are pulled and compared with their records. The rest, from
+the pictures to the last figure, is made anew in `runs/reproduce`, with a Dagster home of its own:
+what is published, and what Dagster and DVC know of it, stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from dcgan_assets.catalogue import build_definitions
+from dcgan_assets.dvc_bridge import is_kept
+from dcgan_assets.dvc_commands import has_dvc, run_dvc
+from dcgan_assets.instance import prepare_home
+from dcgan_assets.materialize import Report, choose_steps, in_order, make_plan, run_plan
+from dcgan_assets.records import RECORDS, Entry, Record, read_records
+from dcgan_assets.register import is_whole, register
+from dcgan_assets.results import CIRCUMSTANCES
+from dcgan_assets.steps import Catalogue, Step, say
+from dcgan_assets.store import META_FILE, Artefact, link_file
+from dcgan_models.agreement import Difference, compare_folders
+from dcgan_models.errors import UserError
+
+_PLACE = Path("runs") / "reproduce"
+
+Agreement = Literal["as released", "byte-equal", "close", "DIFFERENT", "DAMAGED", "NOT MADE"]
+_BAD = ("DIFFERENT", "DAMAGED", "NOT MADE")
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """How an artefact compares with its record.
+
+    Attributes:
+        outcome: `as released` is pulled, and not made again. `close` is within the tolerance.
+        detail: By how much it differs, or why it is not there.
+    """
+
+    label: str
+    outcome: Agreement
+    detail: str = ""
+
+
+def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> Iterator[str]:
+    """Pull, register, make again, compare; what came out, a line each.
+
+    Args:
+        names: Keys or groups; everything without any.
+        tolerance: By how much a number may differ, relative to itself or to 1, whichever is
+            larger; and a pixel, as a share of 255 levels.
+
+    Raises:
+        UserError: There is no release, DVC failed, another call is at work; or at last, when all
+            has been compared, that it did not come out the same.
+    """
+    records = _released(catalogue)
+    wanted = _cover(catalogue, choose_steps(catalogue, names))
+    place = catalogue.workspace.root / _PLACE
+    _pull(catalogue, [step for step in wanted if step.key in records])
+    yield _register(catalogue, records)
+    with _held_alone(place):
+        found = [*_pulled_ones(catalogue, wanted, records)]
+        copy = Catalogue(catalogue.workspace, catalogue.steps, place)
+        report = _make_again(catalogue, copy, wanted, found)
+        found += _compare_all(catalogue, copy, wanted, records, report, tolerance)
+    width = max(len(one.outcome) for one in found)
+    for one in found:
+        yield f"{one.outcome:{width}}  {one.label}{': ' if one.detail else ''}{one.detail}"
+    count = {outcome: sum(o.outcome == outcome for o in found) for outcome in get_args(Agreement)}
+    summary = ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
+    yield f"{summary}; tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
+    if any(count[outcome] for outcome in _BAD):
+        raise UserError(f"{sum(count[o] for o in _BAD)} of {len(found)} are not as released")
+
+
+def _released(catalogue: Catalogue) -> dict[str, Record]:
+    records = read_records(catalogue)
+    if not records:
+        raise UserError(f"{catalogue.workspace.root / RECORDS}: no records; nothing was released")
+    return records
+
+
+def _is_pulled(step: Step) -> bool:
+    """Whether a step's output is taken as it was released: it is, or took, a training."""
+    return step.kind == "models" or step.seeded
+
+
+def _cover(catalogue: Catalogue, chosen: Sequence[Step]) -> list[Step]:
+    """The chosen steps and what they are made from, back to what is pulled."""
+    wanted: dict[str, Step] = {}
+    waiting = [step for step in chosen if not step.transient]
+    while waiting:
+        step = waiting.pop()
+        if step.key not in wanted:
+            wanted[step.key] = step
+            if not _is_pulled(step):
+                waiting += [catalogue.by_key[key] for key in step.inputs]
+    return in_order(catalogue, wanted.values())
+
+
+def _pull(catalogue: Catalogue, steps: Sequence[Step]) -> None:
+    """Bring what a release gives away; pictures and tables are made again."""
+    if not has_dvc(catalogue.workspace.root):
+        return
+    given = [step for step in steps if is_kept(catalogue, step) and step.kind != "data"]
+    places = [catalogue.artefact(key).path.as_posix() for step in given for key in step.outputs]
+    if places:
+        say(f"dvc pull: {len(places)} assets")
+        run_dvc(catalogue.workspace.root, "pull", *places)
+
+
+def _register(catalogue: Catalogue, records: dict[str, Record]) -> str:
+    prepare_home(catalogue.workspace)
+    with dg.DagsterInstance.get() as instance:
+        done = register(catalogue, instance, records)
+    return f"registered: {len(done.new)} new, {len(done.known)} known already"
+
+
+@contextmanager
+def _held_alone(place: Path) -> Iterator[None]:
+    """Empty the place for what is made again, and keep other calls from it."""
+    locks = place.parent / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / "reproduce.lock", timeout=0):
+            if place.exists():
+                shutil.rmtree(place)
+            place.mkdir()
+            yield
+    except Timeout:
+        raise UserError(f"{place}: another `dcgan reproduce` is at work") from None
+
+
+def _pulled_ones(
+    catalogue: Catalogue, steps: Sequence[Step], records: dict[str, Record]
+) -> Iterator[Reproduced]:
+    """Whether what is not made again is what was released, byte for byte."""
+    for step in steps:
+        for key in step.outputs if _is_pulled(step) else ():
+            for entry in records[key].entries if key in records else ():
+                artefact = catalogue.artefact(key, entry.shard)
+                here = catalogue.store.meta(artefact)
+                if here is None:
+                    yield Reproduced(artefact.label, "NOT MADE", "it was not pulled")
+                elif here.fingerprint != entry.fingerprint:
+                    yield Reproduced(artefact.label, "DIFFERENT", "made here since the release")
+                elif not is_whole(catalogue, artefact, entry):
+                    yield Reproduced(artefact.label, "DAMAGED", "other bytes than were released")
+                else:
+                    yield Reproduced(artefact.label, "as released")
+
+
+def _make_again(
+    catalogue: Catalogue, copy: Catalogue, steps: Sequence[Step], pulled: Sequence[Reproduced]
+) -> Report:
+    """Make everything else in the copy, from linked networks.
+
+    Args:
+        pulled: What is there of these; damaged ones are not made use of.
+    """
+    good = {one.label for one in pulled if one.outcome == "as released"}
+    for step in steps:
+        for artefact in (copy.artefact(key) for key in step.outputs):
+            if artefact.label in good:
+                shutil.copytree(
+                    catalogue.store.folder(artefact),
+                    copy.store.folder(artefact),
+                    copy_function=link_file,
+                )
+    again = [step for step in steps if not _is_pulled(step)]
+    prepare_home(copy.workspace, copy.store.root)
+    with dg.DagsterInstance.get() as instance:
+        plan = make_plan(copy, instance, again)
+        report = run_plan(copy, build_definitions(copy), instance, plan, say)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return report
+
+
+def _compare_all(
+    catalogue: Catalogue,
+    copy: Catalogue,
+    steps: Sequence[Step],
+    records: dict[str, Record],
+    report: Report,
+    tolerance: float,
+) -> Iterator[Reproduced]:
+    for step in steps:
+        for key in step.outputs if not _is_pulled(step) else ():
+            for entry in records[key].entries if key in records else ():
+                artefact = catalogue.artefact(key, entry.shard)
+                failed = report.failed.get(catalogue.artefact(step.key, entry.shard).label)
+                if copy.store.meta(artefact) is None:
+                    why = failed or "something that it needs is not there"
+                    yield Reproduced(artefact.label, "NOT MADE", why)
+                else:
+                    yield _compare(catalogue, copy, artefact, entry, tolerance)
+
+
+def _compare(
+    catalogue: Catalogue, copy: Catalogue, artefact: Artefact, entry: Entry, tolerance: float
+) -> Reproduced:
+    """Hold what was made again against the record, and against what was pulled."""
+    made = copy.store.require([artefact])[artefact.label]
+    here = catalogue.store.meta(artefact)
+    is_released = here is not None and here.fingerprint == entry.fingerprint
+    difference = None
+    if is_released:
+        difference = compare_folders(
+            catalogue.store.folder(artefact),
+            copy.store.folder(artefact),
+            apart_from={META_FILE},
+            ignored=CIRCUMSTANCES,
+        )
+    words = "" if difference is None else _words(difference)
+    if made.data_version == entry.data_version:
+        if difference is None:
+            return Reproduced(artefact.label, "byte-equal")
+        return Reproduced(artefact.label, "DAMAGED", f"what is here is not its record's: {words}")
+    changed = made.code_version != entry.code_version
+    reason = "; its code or parameters changed since the release" if changed else ""
+    if not is_released:
+        words = "the released one is not here to compare with"
+        return Reproduced(artefact.label, "DIFFERENT", words + reason)
+    if difference is None or difference.size <= tolerance:
+        return Reproduced(
+            artefact.label, "close", (words or "equal values in other bytes") + reason
+        )
+    return Reproduced(artefact.label, "DIFFERENT", words + reason)
+
+
+def _words(difference: Difference) -> str:
+    """As `result.json: rows[0] (error): value: 0.31 and 0.29 (0.02)`."""
+    size = "" if math.isinf(difference.size) else f" ({difference.size:.2g})"
+    return f"{difference.place}: {difference.words}{size}"
