@@ -6,6 +6,7 @@ import dagster as dg
 
 from dcgan_assets import outline_memory
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
+from dcgan_assets.automation import automated, build_automation
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.publishing import publish_hook, publish_job
 from dcgan_assets.scraped_groups import albums_group, faces_group
@@ -37,7 +38,12 @@ def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     assets = [
         dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
     ]
+    automation = build_automation(catalogue)
     outline_memory.remember()
     return dg.Definitions(
-        assets=assets, jobs=[publish_job(catalogue)], executor=dg.in_process_executor
+        assets=automated(catalogue, assets),
+        jobs=[publish_job(catalogue), *automation.jobs],
+        schedules=automation.schedules,
+        sensors=automation.sensors,
+        executor=dg.in_process_executor,
     )

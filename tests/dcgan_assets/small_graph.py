@@ -37,6 +37,7 @@ from dcgan_assets.instance import prepare_home
 from dcgan_assets.materialize_command import Request, materialise_catalogue
 from dcgan_assets.params import Machine, Section
 from dcgan_assets.results import Row
+from dcgan_assets.retraining_params import Retention, Retraining
 from dcgan_assets.scaffold import DVC_CONFIG, TEMPLATES
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Catalogue, Check, Outcome, Step, Verdict, Work
@@ -58,6 +59,8 @@ DEFAULTS: dict[str, Any] = {
     "samples": {"count": 4},
     "constant": {"value": 7},
     "patient": {"note": "none"},
+    "retraining": {},
+    "retention": {},
 }
 
 # All but `toy/patient`, which waits to be released.
@@ -124,6 +127,8 @@ class SmallParams(Section):
     profile: Literal["sample"]
     seed: int
     machine: Machine = Field(default_factory=Machine)
+    retraining: Retraining = Field(default_factory=Retraining)
+    retention: Retention = Field(default_factory=Retention)
     images: Images
     boxes: Boxes
     mean: Mean
@@ -323,6 +328,9 @@ GATED = (
         for step in STEPS
     ),
 )
+
+# From pictures to networks, by the gate.
+GATED_NAMES = ("images", "mean", "extractor", "candidate", "quality", "generator", "samples")
 
 
 def write_workspace(root: Path, **sections: Any) -> None:
