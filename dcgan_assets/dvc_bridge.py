@@ -21,7 +21,7 @@ _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps in
 
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
-    kept = [step for step in catalogue.steps if not (step.transient or step.optional)]
+    kept = [step for step in catalogue.steps if _is_kept(step)]
     shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
     content: dict[str, Any] = {
         "stages": {step.key.replace("/", "-"): _stage(catalogue, step) for step in kept},
@@ -35,6 +35,8 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
     steps = [*_transient_inputs(catalogue, step), step]
     made = {key for member in steps for key in member.outputs}
     read = {key for member in steps for key in member.inputs} - made
+    # DVC knows no input that may be absent; what it makes itself comes first.
+    read |= {key for member in steps for key in member.if_there if _is_kept(catalogue.by_key[key])}
     keys = [key for member in steps for key in member.outputs]
     params = sorted({member.section for member in steps})
     if any(member.seeded for member in steps):
@@ -48,6 +50,10 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
     stage["outs"] = [_out(catalogue, step, key) for key in step.outputs]
     stage["meta"] = {"dagster_assets": list(step.outputs)}
     return stage
+
+
+def _is_kept(step: Step) -> bool:
+    return not (step.transient or step.optional)
 
 
 def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
