@@ -9,6 +9,7 @@ from dcgan_assets.assets import ablations, architecture, mnist, sampling_statist
 from dcgan_assets.automation import automated, build_automation
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.publishing import publish_hook, publish_job
+from dcgan_assets.report_steps import report_steps
 from dcgan_assets.scraped_groups import albums_group, faces_group
 from dcgan_assets.steps import Catalogue, dagster_asset
 from dcgan_assets.workspace import Workspace
@@ -30,6 +31,7 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     for name, section in params.groups.items():
         about = f"the pictures of `{name}`"
         steps += image_group(name, f"groups.{name}", about, figures=section.figures())
+    steps += report_steps(steps)
     return Catalogue(workspace, tuple(steps))
 
 

@@ -43,13 +43,19 @@ def reasons() -> dict[str, str]:
     return found
 
 
+def choices() -> list[dict[str, str]]:
+    """What is done otherwise: `what`, `paper`, `here` and `why` of each choice."""
+    found: list[dict[str, str]] = _content()["choices"]
+    return found
+
+
 def document() -> str:
     """The text of docs/deviations.md."""
     columns = ("what", "paper", "here", "why")
-    rows = [[row[column] for column in columns] for row in _content()["choices"]]
-    choices = _table(("what", "paper or code", "here", "why"), rows)
+    rows = [[row[column] for column in columns] for row in choices()]
+    chosen = _table(("what", "paper or code", "here", "why"), rows)
     settings = _table(("setting", "why"), [[f"`{name}`", why] for name, why in reasons().items()])
-    return f"{_INTRODUCTION}\n{choices}{_PRESETS}\n{settings}"
+    return f"{_INTRODUCTION}\n{chosen}{_PRESETS}\n{settings}"
 
 
 def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:

@@ -94,7 +94,10 @@ def with_ancestors(catalogue: Catalogue, steps: Iterable[Step]) -> list[Step]:
 def in_order(catalogue: Catalogue, steps: Iterable[Step]) -> list[Step]:
     """Steps in topological order, without repetition."""
     wanted = {step.key: step for step in steps}
-    graph = {s.key: {catalogue.by_key[key].key for key in s.inputs} for s in catalogue.steps}
+    graph = {
+        s.key: {catalogue.by_key[key].key for key in (*s.inputs, *s.if_there)}
+        for s in catalogue.steps
+    }
     order = graphlib.TopologicalSorter(graph).static_order()
     return [wanted[key] for key in order if key in wanted]
 
@@ -306,20 +309,26 @@ def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | N
         last = batches[-1] if batches else None
         # Whether it is needed is known when what is before it has run.
         waits = plan.items[key, shards[0]] == _PERHAPS
-        # The same partitions, and the same ones of them to make.
-        alike = last and last[1] == shards
-        if last and alike and catalogue.shards(last[0][0]) == catalogue.shards(step) and not waits:
+        # The same partitions, and the same ones of them to make. What reads something if it is
+        # there has a run of its own: Dagster skips it where that fails in the same run.
+        same = last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step)
+        if last and same and not waits and not _may_read(step, last[0]):
             last[0].append(step)
         else:
             batches.append(([step], shards))
     return [(steps, shard) for steps, shards in batches for shard in shards]
 
 
+def _may_read(step: Step, others: Iterable[Step]) -> bool:
+    return any(key in step.if_there for other in others for key in other.outputs)
+
+
 def _needs(catalogue: Catalogue, step: Step, shard: str | None) -> set[tuple[str, str | None]]:
+    read = catalogue.read_by(step, shard)
     return {
         (catalogue.by_key[artefact.key].key, artefact.shard)
-        for artefacts in catalogue.read_by(step, shard).values()
-        for artefact in artefacts
+        for key in step.inputs
+        for artefact in read[key]
     }
 
 

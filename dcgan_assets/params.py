@@ -144,10 +144,21 @@ class Architecture(Section):
         return {name: preset(name).to_dict() for name in self.presets}
 
 
+class PaperReport(Section):
+    """The report on everything.
+
+    Attributes:
+        megabytes: The page's size at most, 10^6 bytes each; pictures are made coarser to fit.
+    """
+
+    megabytes: Annotated[float, Field(ge=2, le=100, strict=True)] = 8.0
+
+
 class Report(Section):
     """What belongs to no group."""
 
     architecture: Architecture
+    paper: PaperReport
 
 
 class Params(Section):

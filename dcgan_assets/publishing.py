@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dcgan_assets.dvc_bridge import is_current, stage_name
+from dcgan_assets.dvc_bridge import has_stage, is_current, stage_name
 from dcgan_assets.dvc_commands import has_dvc, run_dvc, under_repro
 from dcgan_assets.steps import Catalogue, Step, place_order, say, standing
 from dcgan_models.errors import UserError
@@ -52,7 +52,7 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
 
 def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
     """Whether a step has a stage, and all its outputs are what it would make now."""
-    if step.transient or step.optional:
+    if not has_stage(step):
         return False
     try:
         orders = [place_order(catalogue, step, shard) for shard in catalogue.shards(step)]

@@ -37,6 +37,7 @@ class Entry(BaseModel):
         shard: None for an asset in one piece.
         inputs: What it was made from, by label.
         files, bytes: How much it is.
+        run: Id of the Dagster run that made it.
         checks: Results of the asset's checks.
         metadata: What the UI shows, as Dagster serialises it; pictures shrunk, or left out where
             they may not be passed on.
@@ -56,6 +57,7 @@ class Entry(BaseModel):
     hardware: str
     files: int
     bytes: int
+    run: str
     checks: list[dict[str, Any]]
     metadata: dict[str, str]
 
@@ -72,6 +74,7 @@ class Entry(BaseModel):
             hardware=meta.hardware,
             files=len(meta.files),
             bytes=sum(facts["size"] for facts in meta.files.values()),
+            run=meta.run,
             checks=meta.checks,
             metadata=thumbnails(meta.metadata, budget),
         )
@@ -149,7 +152,7 @@ def _contradictions(
 
 
 def as_released(root: Path, meta: Meta) -> Meta:
-    """What is made again as it was released: with the date, time and machine of the release.
+    """What is made again as it was released: with the date, run and machine of the release.
 
     Then it has the same bytes, and DVC, which compares these, sees no change.
     """
@@ -168,6 +171,7 @@ def as_released(root: Path, meta: Meta) -> Meta:
         created=entry.created,
         duration_s=entry.duration_s,
         hardware=entry.hardware,
+        run=entry.run,
         metadata={**meta.metadata, **told},
     )
 

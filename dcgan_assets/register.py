@@ -23,7 +23,8 @@ from dcgan_assets.store import Artefact
 from dcgan_assets.versions import digest_json
 from dcgan_models.errors import UserError
 
-_NO_EVENT = "NULL"
+# What Dagster itself writes of an input that was never made.
+_NO_EVENT, _NO_VERSION = "NULL", "INITIAL"
 
 
 @dataclass
@@ -200,13 +201,13 @@ def _provenance(instance: dg.DagsterInstance, step: Step, entry: Entry) -> dict[
     changes later would never be noticed.
     """
     tags = {}
-    for upstream in step.inputs:
+    for upstream in (*step.inputs, *step.if_there):
         made = {
             label: made.data_version
             for label, made in entry.inputs.items()
             if split_label(label)[0] == upstream
         }
-        whole = made.get(upstream) or digest_json(made)[:32]
+        whole = made.get(upstream) or (digest_json(made)[:32] if made else _NO_VERSION)
         tags[f"dagster/input_data_version/{upstream}"] = whole
         tags[f"dagster/input_event_pointer/{upstream}"] = _pointer(instance, upstream)
     return tags

@@ -82,6 +82,8 @@ class Step:
     Attributes:
         outputs: Keys of the assets; more than one where they can only be made together.
         inputs: Keys of the assets that it reads.
+        if_there: Keys of assets that it also reads where they are there. They are not made for its
+            sake and none of them is missed; it is made anew when one comes, goes or changes.
         section: Dotted path of its section in params.yaml.
         description: Markdown; names the paper's section or figure.
         checks: Declared on the first output.
@@ -108,6 +110,7 @@ class Step:
     description: str
     section: str
     inputs: tuple[str, ...] = ()
+    if_there: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     kinds: frozenset[str] = frozenset()
     pool: str | None = None
@@ -184,15 +187,14 @@ class Catalogue:
 
     def _sources_of(self, step: Step) -> list[Step]:
         """The steps at the beginning of the graph from which a step comes."""
-        if not step.inputs:
-            return [step]
-        return [s for key in step.inputs for s in self._sources_of(self.by_key[key])]
+        read = (*step.inputs, *step.if_there)
+        return [s for key in read for s in self._sources_of(self.by_key[key])] if read else [step]
 
     def read_by(self, step: Step, shard: str | None) -> dict[str, list[Artefact]]:
         """The artefacts that a step reads, by key: the same shard where both are sharded."""
         own = self.shards(step)
         read: dict[str, list[Artefact]] = {}
-        for key in step.inputs:
+        for key in (*step.inputs, *step.if_there):
             theirs = self.shards(self.by_key[key])
             same = shard is not None and theirs == own
             read[key] = [self.artefact(key, s) for s in ((shard,) if same else theirs)]
@@ -261,6 +263,12 @@ def place_order(
         label: made.fingerprint if label in judged else made.data_version
         for label, made in inputs.items()
     }
+    # What tells of others tells how they were made, too.
+    versions |= {
+        label: f"{made.data_version} {made.fingerprint}"
+        for label, made in inputs.items()
+        if label.split("[")[0] in step.if_there
+    }
     if step.source_version:
         root = catalogue.workspace.root
         versions["source"] = step.source_version(catalogue.section(step), root, shard)
@@ -272,9 +280,14 @@ def _read_inputs(
     catalogue: Catalogue, step: Step, shard: str | None, known: Mapping[str, Input]
 ) -> dict[str, Input]:
     """What a step reads, by label; raise `UserError` naming what is missing."""
-    artefacts = [a for read in catalogue.read_by(step, shard).values() for a in read]
+    read = catalogue.read_by(step, shard)
+    needed = [a for key in step.inputs for a in read[key]]
     inputs = _stand_ins(catalogue, step, known)
-    metas = catalogue.store.require([a for a in artefacts if a.label not in inputs])
+    metas = catalogue.store.require([a for a in needed if a.label not in inputs])
+    for artefact in (a for key in step.if_there for a in read[key]):
+        meta = catalogue.store.meta(artefact)
+        if meta is not None:
+            metas[artefact.label] = meta
     return inputs | {label: as_input(meta) for label, meta in metas.items()}
 
 
@@ -385,6 +398,11 @@ class Work:
         read = self._catalogue.read_by(self.step, self.shard)[key]
         return [self._catalogue.store.folder(artefact) for artefact in read]
 
+    def found(self) -> dict[str, tuple[Path, Meta]]:
+        """Of the assets of `if_there`, those that are: folder and record by key."""
+        there = [key for key in self.step.if_there if key in self.inputs]
+        return {key: (self.input(key), self.input_meta(key)) for key in there}
+
     def input_meta(self, key: str) -> Meta:
         """The record of an input."""
         return self._catalogue.store.require([self._catalogue.artefact(key)])[key]
@@ -487,6 +505,7 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 seed=order.seed,
                 params_seed=catalogue.workspace.params.seed,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
+                run=context.run_id,
                 duration_s=round(time.monotonic() - began, 3),
                 hardware=hardware(),
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
@@ -584,7 +603,7 @@ def dagster_asset(catalogue: Catalogue, step: Step, hook: dg.HookDefinition) -> 
 def _asset_spec(catalogue: Catalogue, step: Step, key: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         dg.AssetKey.from_user_string(key),
-        deps=[dg.AssetKey.from_user_string(upstream) for upstream in step.inputs],
+        deps=[dg.AssetKey.from_user_string(key) for key in (*step.inputs, *step.if_there)],
         description=step.description,
         group_name=step.group,
         kinds=set(step.kinds),

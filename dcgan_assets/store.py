@@ -80,6 +80,7 @@ class Meta:
         fingerprint: Hash of code version, inputs and seed.
         seed, params_seed: The seed used, and the one in params.yaml at that time.
         files: Sizes and SHA-256 by relative name.
+        run: Id of the Dagster run that made it; empty in records older than this field.
         checks: Results of the asset's checks, replayed when the artefact is found again.
         metadata: What the UI shows of it, each value as Dagster serialises it.
     """
@@ -96,6 +97,7 @@ class Meta:
     duration_s: float
     hardware: str
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: str = ""
     checks: list[dict[str, Any]] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
 

@@ -1,0 +1,130 @@
+"""What the paper shows, as data: `paper.yaml`, read and checked."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+
+PAPER_FILE = "paper.yaml"
+TEMPLATES = ("page.html", "page.css", "page.js", "page.md")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shown(_Strict):
+    """An asset that an item shows, and which of its pictures belong to it."""
+
+    asset: str
+    files: tuple[str, ...] = ("*.png",)
+
+
+class Headline(_Strict):
+    """The row that stands for an item in the overview.
+
+    Attributes:
+        row: Pattern of the whole name.
+    """
+
+    asset: str
+    row: str
+
+
+class TableRow(_Strict):
+    """A row of one of the paper's tables, or a control of ours.
+
+    Attributes:
+        paper: A cell a column as the paper prints it; None where it has none.
+        also: The cell of the table's last column.
+        ours: For each column `ASSET: PATTERN`, a result's row; None where nothing is measured.
+    """
+
+    model: str
+    paper: tuple[str | None, ...] = ()
+    also: str = ""
+    ours: tuple[str | None, ...] = ()
+
+
+class Table(_Strict):
+    """One of the paper's tables.
+
+    Attributes:
+        columns: What is measured.
+        also: Heading of a last column that only the paper has.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    also: str = ""
+    rows: tuple[TableRow, ...]
+
+    @model_validator(mode="after")
+    def _cells(self) -> Table:
+        for row in self.rows:
+            if {len(row.paper), len(row.ours)} - {0, len(self.columns)}:
+                raise ValueError(f"{row.model}: a cell a column, {len(self.columns)}, is needed")
+        return self
+
+
+class Item(_Strict):
+    """A figure or a table. The fields are described at the top of paper.yaml."""
+
+    id: str
+    name: str
+    v1: str = ""
+    v2: str = ""
+    section: str
+    title: str
+    about: str
+    sizes: str = ""
+    shows: tuple[Shown, ...]
+    networks: tuple[str, ...] = ()
+    pictures: str = ""
+    headline: Headline | None = None
+    table: Table | None = None
+    differs: tuple[str, ...] = ()
+
+
+class Caption(_Strict):
+    """Words under a picture, and words for who does not see it."""
+
+    file: str
+    words: str
+    alt: str
+
+
+class Paper(_Strict):
+    """The whole of paper.yaml."""
+
+    items: tuple[Item, ...]
+    captions: dict[str, tuple[Caption, ...]]
+
+
+@cache
+def load_paper() -> Paper:
+    """Read paper.yaml."""
+    return Paper.model_validate(yaml.safe_load(own_text(PAPER_FILE)))
+
+
+def own_text(name: str) -> str:
+    """The text of a file beside this module."""
+    return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def caption(key: str, file: str) -> tuple[str, str]:
+    """Caption and alternative text of a picture of an asset, whatever group it is of."""
+    _, asset = key.split("/")
+    stem = file.rsplit(".", maxsplit=1)[0]
+    number = re.search(r"\d+$", stem)
+    facts: dict[str, Any] = {"name": stem, "epoch": int(number[0]) if number else ""}
+    for known in load_paper().captions.get(asset, ()):
+        if fnmatchcase(file, known.file):
+            return known.words.format(**facts), known.alt.format(**facts)
+    return f"{stem}.", f"{stem} of {key}"

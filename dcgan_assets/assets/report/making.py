@@ -1,0 +1,194 @@
+"""`report/tables` and `report/paper`: what the report is made of, written into their folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from dcgan_assets import deviations
+from dcgan_assets import metadata as shown
+from dcgan_assets.assets.report.compose import (
+    MADE,
+    MISSING,
+    Report,
+    compose,
+    picture_file,
+    picture_paths,
+)
+from dcgan_assets.assets.report.gather import Made, gather
+from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
+from dcgan_assets.assets.report.pictures import encode_all
+from dcgan_assets.params import PaperReport
+from dcgan_assets.steps import Check, Outcome, Verdict, Work
+
+PAGE_FILE = "report.html"
+MARKDOWN_FILE = "report.md"
+PICTURES = "pictures"
+TABLE_FILE = "rows.parquet"
+CSV_FILE = "rows.csv"
+
+PAPER_CHECKS = (
+    Check("complete", "Every figure and table of the paper is there."),
+    Check("small", "The page is no larger than params.yaml allows."),
+)
+# What of the page is not pictures; measured at 0.45 MB with all groups of the sample profile.
+_TEXT_BYTES = 1_200_000
+
+
+def texts_version(_section: Any, _root: Path, _shard: str | None) -> str:
+    """The version of what the report says beside results: templates, the paper, deviations."""
+    texts = [*map(own_text, (*TEMPLATES, PAPER_FILE)), deviations.document()]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+# --- The table of all rows --------------------------------------------------------------------
+
+
+def make_tables(work: Work) -> Outcome:
+    """Every row of every result as one table, with where it comes from: Parquet and CSV."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    made = gather(work.found())
+    items = _items_by_asset()
+    rows = [row for one in made.values() for row in _rows(one, items.get(one.key, ""))]
+    schema = pa.schema(
+        [
+            pa.field(name, kind, metadata={"description": about})
+            for name, kind, about in _columns(pa)
+        ]
+    )
+    table = pa.Table.from_pylist(rows, schema)
+    pyarrow.parquet.write_table(table, work.out() / TABLE_FILE)
+    pyarrow.csv.write_csv(table, work.out() / CSV_FILE)
+    return Outcome(
+        metadata={
+            "rows": len(rows),
+            "results": len({row["asset"] for row in rows}),
+            "columns": shown.table_schema(schema),
+        }
+    )
+
+
+def _items_by_asset() -> dict[str, str]:
+    """Names of the paper's items that show an asset."""
+    found: dict[str, list[str]] = {}
+    for item in load_paper().items:
+        for one in item.shows:
+            found.setdefault(one.asset, []).append(item.name)
+    return {asset: "; ".join(names) for asset, names in found.items()}
+
+
+def _rows(made: Made, item: str) -> list[dict[str, Any]]:
+    if made.result is None:
+        return []
+    group, _ = made.key.split("/")
+    about = {
+        "group": group,
+        "asset": made.key,
+        "item": item,
+        "paper_ref": made.result.paper_ref,
+        "stand_in": made.result.stand_in,
+        "profile": made.result.profile,
+        "notes": made.result.notes,
+        **{
+            name: getattr(made.meta, name)
+            for name in (
+                "data_version",
+                "code_version",
+                "created",
+                "duration_s",
+                "hardware",
+                "run",
+            )
+        },
+    }
+    return [{**row.model_dump(), **about} for row in made.result.rows]
+
+
+def _columns(pa: Any) -> list[tuple[str, Any, str]]:
+    """Names, types and descriptions of the table's columns."""
+    text, real, whole = pa.string(), pa.float64(), pa.int64()
+    return [
+        ("group", text, "first half of the asset's key"),
+        ("asset", text, "the asset's key"),
+        ("item", text, "figures and tables of the paper that show it; empty where none does"),
+        ("paper_ref", text, "what it reproduces, in the result's own words"),
+        ("name", text, "what was measured, on what"),
+        ("value", real, "ours; null where only the paper has one"),
+        ("unit", text, "of value, low, high and paper"),
+        ("n", whole, "observations behind the value"),
+        ("low", real, "lower bound"),
+        ("high", real, "upper bound"),
+        ("interval", text, "what the bounds are"),
+        ("paper", real, "the paper's value, where it gives one"),
+        ("source", text, "where in the paper, or how ours was obtained"),
+        ("stand_in", pa.bool_(), "whether the data are not the paper's"),
+        ("profile", text, "the profile of params.yaml"),
+        ("notes", text, "of the whole result"),
+        ("data_version", text, "hash of the asset's content"),
+        ("code_version", text, "hash of its code and section"),
+        ("created", text, "when it was made, UTC"),
+        ("duration_s", real, "how long that took, in seconds"),
+        ("hardware", text, "on which machine"),
+        ("run", text, "Dagster's run id"),
+    ]
+
+
+# --- The page ---------------------------------------------------------------------------------
+
+
+def make_paper(work: Work) -> Outcome:
+    """The page and the Markdown, with what is missing shown as missing."""
+    from dcgan_assets.assets.report.render import page_html, page_markdown
+
+    section: PaperReport = work.section
+    made = gather(work.found())
+    paths = picture_paths(made)
+    budget = int(section.megabytes * 1e6)
+    with work.progress(len(paths), "pictures") as bar:
+        encoded = encode_all(paths, budget - _TEXT_BYTES, bar.update)
+    report = compose(made, work.step.if_there, encoded, work.params.profile)
+    page = work.out() / PAGE_FILE
+    page.write_text(page_html(report), encoding="utf-8")
+    (work.out() / MARKDOWN_FILE).write_text(page_markdown(report), encoding="utf-8")
+    pictures = work.out() / PICTURES
+    pictures.mkdir()
+    for name, picture in encoded.items():
+        (pictures / picture_file(name)).write_bytes(picture.content)
+    size = page.stat().st_size
+    missing = [entry.item.name for entry in report.entries if entry.missing]
+    return Outcome(
+        metadata={
+            "page": dg.MetadataValue.text(f"results/{work.step.key}/{PAGE_FILE}"),
+            "items": _overview(report),
+            "made": report.count(MADE),
+            "missing": report.count(MISSING),
+            "page_bytes": size,
+        },
+        verdicts=(
+            Verdict("complete", not missing, {"lacking": ", ".join(missing) or "nothing"}),
+            Verdict("small", size <= budget, {"bytes": size, "allowed": budget}),
+        ),
+    )
+
+
+def _overview(report: Report) -> dg.TableMetadataValue:
+    """A row an item, for the UI."""
+    return shown.table(
+        [
+            {
+                "item": entry.item.name,
+                "title": entry.item.title,
+                "paper": entry.headline.paper if entry.headline else None,
+                "ours": entry.headline.value if entry.headline else None,
+                "stand-in": entry.stand_in,
+                "state": entry.state,
+            }
+            for entry in report.entries
+        ]
+    )
