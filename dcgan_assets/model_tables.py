@@ -106,6 +106,8 @@ def _allowed(field: Mapping[str, Any]) -> str:
             words = f"list of: {_allowed(items)}"
         case {"type": "object", "patternProperties": values} if len(values) == 1:
             words = f"names, each with {_allowed(*values.values())}"
+        case {"type": "object", "additionalProperties": dict(value)}:
+            words = f"names, each with {_allowed(value)}"
         case {"type": "string"}:
             words = _text(field)
         case _:
