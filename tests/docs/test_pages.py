@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
-from pages import PAGES, ROOT, Block, anchors, blocks, inline_code, links
+from doc_pages import PAGES, ROOT, Block, anchors, blocks, inline_code, links
 
 from dcgan_assets.cli import main
 from dcgan_assets.params import profile_text, validate_params
