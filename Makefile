@@ -6,13 +6,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := .venv-docs
 
 # Groups of assets to make, all by default: `make demo GROUPS=mnist`.
 GROUPS ?=
 
 export PYTHONUTF8 := 1
 
-.PHONY: help set-up demo ui test test-slow check format lock clean
+.PHONY: help set-up demo ui test test-slow check docs format lock clean
 
 help: ## List what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +53,18 @@ check: $(STAMP) ## Lint, format, types, and dvc.yaml against the graph.
 	$(BIN)/mypy
 	$(BIN)/dcgan dvc-sync --check
 
+# In an environment of their own: what makes the site is no part of the lock.
+$(DOCS)/bin/mkdocs: pyproject.toml $(STAMP)
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet $$($(BIN)/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
+
+docs: $(DOCS)/bin/mkdocs ## Write the generated pages, and the site into site/.
+	$(BIN)/python -m dcgan_assets.reference
+	$(BIN)/python -m dcgan_assets.deviations
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+	@echo "open site/index.html"
+
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -62,4 +75,4 @@ lock: ## Resolve requirements.lock anew (needs uv).
 		--output-file requirements.lock
 
 clean: ## Remove everything that was made, .venv included.
-	rm -rf $(VENV) data models results runs .dagster_home
+	rm -rf $(VENV) $(DOCS) site data models results runs .dagster_home

@@ -217,8 +217,15 @@ def materialize(
 
 @main.command()
 @click.argument("group")
-@click.option("-n", "count", default=64, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--seed", default=0, show_default=True, type=_SEED)
+@click.option(
+    "-n",
+    "count",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many.",
+)
+@click.option("--seed", default=0, show_default=True, type=_SEED, help="Of the latents.")
 @click.option("--label", type=int, help="Only this class, for a conditional network.")
 @click.option(
     "-o",
@@ -226,6 +233,7 @@ def materialize(
     default="samples.png",
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
+    help="The PNG.",
 )
 @click.pass_obj
 def sample(
@@ -246,10 +254,23 @@ def sample(
     default="inverted.png",
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
+    help="The PNG.",
 )
-@click.option("--restarts", default=8, show_default=True, type=click.IntRange(1, 1024))
-@click.option("--steps", default=300, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--seed", default=0, show_default=True, type=_SEED)
+@click.option(
+    "--restarts",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Starts, all at once.",
+)
+@click.option(
+    "--steps",
+    default=300,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="Of each start.",
+)
+@click.option("--seed", default=0, show_default=True, type=_SEED, help="Of the starts.")
 @click.option(
     "--add",
     metavar="EXPRESSION",

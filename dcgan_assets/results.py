@@ -53,9 +53,17 @@ class Result(BaseModel):
     """The content of result.json.
 
     Attributes:
+        schema_version: Of this form.
+        asset: Key of the asset.
         paper_ref: The table or figure that the asset reproduces.
-        stand_in: True where the data are not those of the paper.
+        profile: Of the params.yaml that it was made with.
         data_version: Of the artefact that the file belongs to, filled in when published.
+        code_version: Of the step that made it, its settings included.
+        hardware: Processor and GPU, in words.
+        duration_s: Seconds that the step took.
+        stand_in: True where the data are not those of the paper.
+        rows: The numbers.
+        notes: How to read them.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -28,7 +28,17 @@ class Section(BaseModel):
 
 
 class Training(Section):
-    """A preset and what is overridden of it. Budgets are in epochs."""
+    """A preset and what is overridden of it. Budgets are in epochs.
+
+    Attributes:
+        preset: The networks, by name: `dcgan presets` lists them.
+        size: Side of the pictures, for the networks built as Figure 1 is; by default the preset's.
+        width: Factor on the channels of every hidden layer.
+        batch: Pictures of a minibatch; by default the preset's.
+        learning_rate: Of both Adams; by default the preset's.
+        epochs: Passes of the loader at that rate.
+        decay_epochs: Passes over which it then falls to zero.
+    """
 
     preset: str
     size: Count | None = None
@@ -60,7 +70,13 @@ class Training(Section):
 
 
 class Candidate(Training):
-    """A training run whose networks may be published."""
+    """A training run whose networks may be published.
+
+    Attributes:
+        snapshots: Epochs after which the generator is kept.
+        precision: `auto` takes bf16 where the processor multiplies it natively, else fp32.
+        compile: Mode of torch.compile; `auto` compiles on a GPU alone.
+    """
 
     snapshots: tuple[Count, ...] = ()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
