@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import psutil
@@ -23,6 +23,8 @@ from dcgan_models.errors import UserError
 PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
 # Seconds by which the system's two clocks may disagree about when a process began.
 _CLOCK_SLACK = 2.0
+# Of runs, of events, and of schedules and sensors.
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 # What a short run writes to Dagster's databases and logs, and some.
 _ROOM_BYTES = 4 * 2**20
 
@@ -64,19 +66,20 @@ def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
             _require_version(home, instance)
         except OSError as error:
             raise UserError(f"{home}: cannot be written ({error.strerror})") from None
-        except DBAPIError as error:
-            raise UserError(f"{home}: Dagster's records cannot be read ({error.orig})") from None
+        except (DBAPIError, sqlite3.Error) as error:
+            reason = getattr(error, "orig", error)
+            raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
         yield instance
 
 
 def _require_version(home: Path, instance: dg.DagsterInstance) -> None:
     """Refuse databases whose tables another version of Dagster made."""
-    stores: tuple[Any, ...] = (
-        instance.run_storage,
-        instance.event_log_storage,
-        instance.schedule_storage,
-    )
-    for found, expected in (store.alembic_version() for store in stores):
+    # Each store can tell both versions, but all have one history, which takes long to read.
+    version = instance.run_storage.alembic_version()
+    expected = version[1] if version else None
+    for database in _DATABASES:
+        with closing(sqlite3.connect(home / database)) as connection:
+            (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         if found != expected:
             raise UserError(
                 f"{home}: Dagster's records are of another version of Dagster ({found}, here "
