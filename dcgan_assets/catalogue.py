@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
+from dcgan_assets.automation import automated, build_automation
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.scraped_groups import albums_group, faces_group
 from dcgan_assets.steps import Catalogue, dagster_asset
@@ -32,7 +33,11 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
+    automation = build_automation(catalogue)
     return dg.Definitions(
-        assets=[dagster_asset(catalogue, step) for step in catalogue.steps],
+        assets=automated(catalogue, [dagster_asset(catalogue, step) for step in catalogue.steps]),
+        jobs=automation.jobs,
+        schedules=automation.schedules,
+        sensors=automation.sensors,
         executor=dg.in_process_executor,
     )

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dcgan_assets.evaluation_params import Cifar10Group, ImagenetGroup, SvhnGroup
 from dcgan_assets.group_params import LsunGroup, PictureGroup
+from dcgan_assets.retraining_params import Retention, Retraining
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup
 from dcgan_assets.scraping_params import Operator
 from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
@@ -154,6 +155,8 @@ class Params(Section):
     seed: Seed = 42
     machine: Machine = Machine()
     operator: Operator = Operator()
+    retraining: Retraining = Retraining()
+    retention: Retention = Retention()
     mnist: Mnist
     lsun: LsunGroup
     faces: FacesGroup
@@ -169,6 +172,17 @@ class Params(Section):
         taken = sorted(set(self.groups) & {*Params.model_fields, "groups"})
         if taken:
             raise ValueError(f"groups.{taken[0]}: the name is taken; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _retrains_what_is_trained(self) -> Params:
+        known = self.trained_groups()
+        unknown = sorted(set(self.retraining.groups) - set(known))
+        if unknown:
+            raise ValueError(
+                f"retraining.groups.{unknown[0]}: no such group with a generator; allowed: "
+                f"{', '.join(known)}"
+            )
         return self
 
     def trained_groups(self) -> tuple[str, ...]:

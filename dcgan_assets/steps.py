@@ -510,7 +510,12 @@ def dagster_asset(catalogue: Catalogue, step: Step) -> dg.AssetsDefinition:
     """Bind a step to Dagster."""
     specs = [_asset_spec(catalogue, step, key) for key in step.outputs]
     check_specs = [
-        dg.AssetCheckSpec(check.name, asset=specs[0].key, description=check.description)
+        dg.AssetCheckSpec(
+            check.name,
+            asset=specs[0].key,
+            description=check.description,
+            blocking=check.required,
+        )
         for check in step.checks
     ]
     names = [shard for shard in catalogue.shards(step) if shard is not None]

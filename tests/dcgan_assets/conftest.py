@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import small_graph
-from small_graph import SmallGraph
+from small_graph import GATED_NAMES, SmallGraph
 
 from dcgan_assets.instance import prepare_home
 from dcgan_assets.sources.workers import close_workers
@@ -88,3 +88,27 @@ def small(fast_disk: Path, dagster_home: Path) -> SmallGraph:
     small_graph.STARTED.clear()
     small_graph.RELEASED.clear()
     return graph
+
+
+@pytest.fixture(scope="session")
+def gated_made(memory: str | None, dagster_home: Path) -> Iterator[Path]:
+    """The small graph with its gate, from pictures to networks, all made: to be copied."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        root = Path(folder)
+        shutil.copytree(dagster_home, root / ".dagster_home")
+        graph = SmallGraph(root, GATED_NAMES)
+        graph.change(images={"shards": 1})
+        graph.write_source("00", 1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
+                patch.setenv(name, folder)
+            assert graph.run().code == 0
+        yield root
+
+
+@pytest.fixture
+def gated(fast_disk: Path, gated_made: Path) -> SmallGraph:
+    """A copy of the small graph with its gate, everything made."""
+    root = fast_disk / "gated"
+    shutil.copytree(gated_made, root)
+    return SmallGraph(root, GATED_NAMES, {"images": {"shards": 1}})

@@ -32,6 +32,7 @@ from dcgan_assets.instance import prepare_home
 from dcgan_assets.materialize_command import Request, materialise_catalogue
 from dcgan_assets.params import Machine, Section
 from dcgan_assets.results import Row
+from dcgan_assets.retraining_params import Retention, Retraining
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Catalogue, Check, Outcome, Step, Verdict, Work
 from dcgan_assets.store import Meta
@@ -51,6 +52,8 @@ DEFAULTS: dict[str, Any] = {
     "samples": {"count": 4},
     "constant": {"value": 7},
     "patient": {"note": "none"},
+    "retraining": {},
+    "retention": {},
 }
 
 # How a test and `toy/patient`, which runs in the same process, wait for each other.
@@ -99,6 +102,8 @@ class SmallParams(Section):
     profile: Literal["sample"]
     seed: int
     machine: Machine = Field(default_factory=Machine)
+    retraining: Retraining = Field(default_factory=Retraining)
+    retention: Retention = Field(default_factory=Retention)
     images: Images
     boxes: Boxes
     mean: Mean
@@ -297,6 +302,9 @@ GATED = (
         for step in STEPS
     ),
 )
+
+# From pictures to networks, by the gate.
+GATED_NAMES = ("images", "mean", "extractor", "candidate", "quality", "generator", "samples")
 
 
 def write_workspace(root: Path, **sections: Any) -> None:

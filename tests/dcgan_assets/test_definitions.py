@@ -196,6 +196,34 @@ def test_trainings_take_turns_on_the_gpu_and_take_a_seed(catalogue: Catalogue) -
             assert {check.name for check in step.checks} >= {"finite_losses"}, step.key
 
 
+def test_every_trained_group_has_a_schedule_that_is_off(
+    catalogue: Catalogue, definitions: dg.Definitions
+) -> None:
+    schedules = {s.name: s for s in definitions.get_repository_def().schedule_defs}
+    groups = catalogue.workspace.params.trained_groups()
+    assert set(schedules) == {f"retrain_{group}_schedule" for group in groups}
+    for schedule in schedules.values():
+        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+        assert schedule.cron_schedule == "0 3 * * 0"
+
+
+def test_a_retraining_goes_from_candidate_to_publishing(definitions: dg.Definitions) -> None:
+    networks = {"generator", "discriminator"}
+    made = {
+        group: {
+            key.to_user_string()
+            for key in definitions.resolve_job_def(
+                f"retrain_{group}"
+            ).asset_layer.selected_asset_keys
+        }
+        for group in ("lsun", "mnist")
+    }
+    assert made["lsun"] == {f"lsun/{name}" for name in ("candidate", "quality", *networks)}
+    assert made["mnist"] == {
+        f"mnist/{name}" for name in ("candidate", "fc_candidate", "fc_generator", *networks)
+    }
+
+
 def test_string_selections_work(definitions: dg.Definitions) -> None:
     """DVC asks for an antlr that crashes them (dagster-io/dagster#27487); ours is pinned."""
     try:
