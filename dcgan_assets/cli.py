@@ -371,21 +371,23 @@ def _announce(address: str, *, browser: bool) -> None:
 @click.pass_obj
 def ui(root: Path | None, port: int, read_only: bool) -> None:
     """Open the Dagster web UI of this workspace on this machine."""
-    import dagster as dg
-
-    from dcgan_assets.instance import close_dead_runs, prepare_home
+    from dcgan_assets.instance import claim_home, close_dead_runs, open_instance, prepare_home
 
     workspace = Workspace.find(root)
     workspace.params  # noqa: B018  (an error in params.yaml is one line here, a page in the UI)
-    prepare_home(workspace)
-    _require_free_port(port)
+    address = f"http://{_LOOPBACK}:{port}"
     place = ["-w", str(workspace.root / "workspace.yaml"), "-h", _LOOPBACK, "-p", str(port)]
-    click.echo(f"http://{_LOOPBACK}:{port} (Ctrl-C stops)")
     if read_only:
+        prepare_home(workspace)
+        _require_free_port(port)
+        click.echo(f"{address} (Ctrl-C stops)")
         _become("dagster_webserver", *place, "--read-only")
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(workspace) as instance:
+        claim_home(workspace, address)
+        _require_free_port(port)
         for run_id in close_dead_runs(instance):
             click.echo(f"closed run {run_id[:8]}: its process had died")
+    click.echo(f"{address} (Ctrl-C stops)")
     _become("dagster", "dev", *place)
 
 
@@ -403,7 +405,8 @@ def _become(module: str, *arguments: str) -> NoReturn:
     # A shell starts background jobs with SIGINT ignored, and Dagster would then ignore SIGTERM.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    os.execv(sys.executable, [sys.executable, *quiet, "-m", module, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import sqlite3
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib import resources
 from pathlib import Path
 
 import dagster as dg
 import psutil
+from sqlalchemy.exc import DBAPIError
 
 from dcgan_assets.workspace import ROOT_VARIABLE, Workspace
 from dcgan_models.errors import UserError
@@ -17,6 +23,10 @@ from dcgan_models.errors import UserError
 PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
 # Seconds by which the system's two clocks may disagree about when a process began.
 _CLOCK_SLACK = 2.0
+# Of runs, of events, and of schedules and sensors.
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+# What a short run writes to Dagster's databases and logs, and some.
+_ROOM_BYTES = 4 * 2**20
 
 
 def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
@@ -40,6 +50,72 @@ def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[ROOT_VARIABLE] = str(workspace.root)
     return home
+
+
+@contextmanager
+def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a workspace, which can be read and written.
+
+    Raises:
+        UserError: The home or its disk cannot be written; its records are broken, or of another
+            version of Dagster. Nothing was changed then.
+    """
+    home = prepare_home(workspace)
+    with ExitStack() as stack:
+        try:
+            with tempfile.TemporaryFile(dir=home) as probe:
+                probe.write(bytes(_ROOM_BYTES))
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            _require_version(home, instance)
+        except OSError as error:
+            raise UserError(f"{home}: cannot be written ({error.strerror})") from None
+        except (DBAPIError, sqlite3.Error) as error:
+            reason = getattr(error, "orig", error)
+            raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
+        yield instance
+
+
+def _require_version(home: Path, instance: dg.DagsterInstance) -> None:
+    """Refuse databases whose tables another version of Dagster made."""
+    # Each store can tell both versions, but all have one history, which takes long to read.
+    version = instance.run_storage.alembic_version()
+    expected = version[1] if version else None
+    for database in _DATABASES:
+        with closing(sqlite3.connect(home / database)) as connection:
+            (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if found != expected:
+            raise UserError(
+                f"{home}: Dagster's records are of another version of Dagster ({found}, here "
+                f"{expected}); copy the folder, then `DAGSTER_HOME={home} dagster instance migrate`"
+            )
+
+
+def claim_home(workspace: Workspace, address: str) -> int:
+    """Keep other web UIs, whose daemons would do everything twice, off a workspace.
+
+    Args:
+        address: Where this one is, to tell the others.
+
+    Returns:
+        The open file that is the claim. It outlives `exec`, and ends with the process.
+
+    Raises:
+        UserError: A web UI is open; the line says where.
+    """
+    path = workspace.dagster_home / "ui.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"{workspace.root}: its web UI is open already at {path.read_text(encoding='utf-8')}; "
+            "a second one can only look: --read-only"
+        ) from None
+    os.set_inheritable(descriptor, True)
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, address.encode())
+    return descriptor
 
 
 def process_tags() -> dict[str, str]:

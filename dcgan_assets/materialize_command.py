@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from dcgan_assets.catalogue import build_definitions, open_catalogue
-from dcgan_assets.instance import close_dead_runs, prepare_home
+from dcgan_assets.instance import close_dead_runs, open_instance
 from dcgan_assets.materialize import Plan, Report, choose_steps, make_plan, run_plan, with_ancestors
 from dcgan_assets.publishing import publish_made
 from dcgan_assets.steps import Catalogue, Step, say
@@ -42,8 +42,7 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
     _check_partition(catalogue, chosen, request.partition)
     _check_seed(catalogue, chosen, request.seed)
     definitions = build_definitions(catalogue)
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         for run_id in close_dead_runs(instance):
             say(f"closed run {run_id[:8]}: its process had died")
         plan = _plan(catalogue, instance, chosen, request)

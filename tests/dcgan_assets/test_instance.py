@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -16,10 +19,18 @@ import pytest
 import small_graph
 import yaml
 from dagster._core.events import DagsterEvent
+from fixture_types import Refused
 from small_graph import SmallGraph
 
 from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.instance import close_dead_runs, pool_holder, prepare_home, process_tags
+from dcgan_assets.instance import (
+    claim_home,
+    close_dead_runs,
+    open_instance,
+    pool_holder,
+    prepare_home,
+    process_tags,
+)
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -63,6 +74,62 @@ def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         prepare_home(Workspace(tmp_path))
     assert "\n" not in str(caught.value)
     assert str(tmp_path / ".dagster_home") in str(caught.value)
+
+
+# --- Opening it -----------------------------------------------------------------------------
+
+
+def test_a_home_on_a_full_disk_is_one_line(tmp_path: Path, refused: Refused) -> None:
+    """A limit on the size of files stands for the disk: the same call fails, by its own name."""
+    workspace = Workspace(tmp_path)
+    prepare_home(workspace)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with refused(f"{tmp_path / '.dagster_home'}: cannot be written"), open_instance(workspace):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in (tmp_path / ".dagster_home").iterdir()] == ["dagster.yaml"]
+
+
+def test_broken_records_are_one_line_and_stay_as_they_are(
+    tmp_path: Path, dagster_home: Path, refused: Refused
+) -> None:
+    home = shutil.copytree(dagster_home, tmp_path / ".dagster_home")
+    database = home / "history" / "runs.db"
+    database.write_bytes(b"no database" * 1000)
+    with refused(f"{home}: Dagster's records cannot be read"), open_instance(Workspace(tmp_path)):
+        pass
+    assert database.read_bytes() == b"no database" * 1000
+
+
+@pytest.mark.parametrize(
+    "name", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"]
+)
+def test_records_of_another_version_are_refused(
+    tmp_path: Path, dagster_home: Path, refused: Refused, name: str
+) -> None:
+    home = shutil.copytree(dagster_home, tmp_path / ".dagster_home")
+    with open_instance(Workspace(tmp_path)) as instance:
+        assert instance.get_runs_count() == 0
+    with closing(sqlite3.connect(home / name)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '6b7fb194ff9c'")
+    words = ("another version of Dagster (6b7fb194ff9c", "dagster instance migrate")
+    with refused(str(home), *words), open_instance(Workspace(tmp_path)):
+        pass
+
+
+def test_a_second_web_ui_is_told_where_the_first_one_is(tmp_path: Path, refused: Refused) -> None:
+    workspace = Workspace(tmp_path)
+    prepare_home(workspace)
+    claim = claim_home(workspace, "http://127.0.0.1:3000")
+    with refused("open already at http://127.0.0.1:3000", "--read-only"):
+        claim_home(workspace, "http://127.0.0.1:3001")
+    # As it must be in the process that `dcgan ui` becomes.
+    assert os.get_inheritable(claim)
+    os.close(claim)
+    os.close(claim_home(workspace, "http://127.0.0.1:3001"))
 
 
 # --- A process that is killed ---------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,25 +12,41 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import requests
-from workbench import Bench, Server, free_port, lengthen, served
+from filelock import FileLock
+from pages import (
+    PATIENCE_MS,
+    click_materialize,
+    click_materialize_shards,
+    click_terminate,
+    is_green,
+    open_asset,
+    open_group,
+    open_plots,
+    plotted,
+    show_picture,
+)
+from workbench import Bench, Server, lengthen, served, wait_for
 
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.steps import Step
 from dcgan_assets.workspace import Workspace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-_PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace with trainings long enough to be stopped, nothing made yet."""
-    made: Bench = make_bench("ui", lengthen)
+    made: Bench = make_bench("ui", lengthen, _lengthen_more)
     return made
+
+
+def _lengthen_more(params: dict[str, Any]) -> None:
+    """Long enough for a person to look at the plot twice before the click on Terminate."""
+    params["mnist"]["candidate"]["epochs"] = 160
 
 
 @pytest.fixture(scope="module")
@@ -80,60 +95,80 @@ def test_its_home_is_in_the_workspace_and_telemetry_is_off(bench: Bench, server:
 def test_a_click_makes_an_asset_and_shows_its_picture(
     bench: Bench, server: Server, page: Page, screenshots: Path
 ) -> None:
-    _open_graph(bench, server, page)
+    open_group(page, server, "mnist", _names(bench, "mnist"))
     assert page.get_by_role("dialog").count() == 0
-    assert not _is_green(page, "images")
+    assert not is_green(page, "images")
 
-    page.goto(f"{server.url}/assets/mnist/images")
+    open_asset(page, server, "mnist/images")
     never = page.get_by_text("Never materialized")
-    never.wait_for(timeout=_PATIENCE_MS)
-    page.get_by_text("Materialize", exact=True).click()
-    page.get_by_text("Launched run").wait_for(timeout=_PATIENCE_MS)
-    assert server.wait_for_end(server.latest_run()) == "SUCCESS"
+    never.wait_for(timeout=PATIENCE_MS)
+    assert server.wait_for_end(click_materialize(page, server)) == "SUCCESS"
     # The status follows the run by itself; the metadata come with the next visit.
-    never.wait_for(state="detached", timeout=_PATIENCE_MS)
+    never.wait_for(state="detached", timeout=PATIENCE_MS)
     page.reload()
-    page.get_by_text("[Show Markdown]").first.click(timeout=_PATIENCE_MS)
-    picture = page.get_by_role("dialog").get_by_role("img", name="training digits")
-    picture.wait_for(timeout=_PATIENCE_MS)
-    assert min(picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")) > 28
+    assert min(show_picture(page, "digits")) > 28
     page.screenshot(path=screenshots / "asset_page.png")
 
-    _open_graph(bench, server, page)
-    assert _is_green(page, "images")
-    assert not _is_green(page, "candidate")
+    open_group(page, server, "mnist", _names(bench, "mnist"))
+    assert is_green(page, "images")
+    assert not is_green(page, "candidate")
+
+
+def test_a_click_makes_a_whole_group_and_its_figure_is_there(
+    bench: Bench, server: Server, page: Page, screenshots: Path
+) -> None:
+    names = _names(bench, "cifar10")
+    open_group(page, server, "cifar10", names)
+    assert server.wait_for_end(click_materialize(page, server)) == "SUCCESS"
+    open_group(page, server, "cifar10", names)
+    assert all(is_green(page, name) for name in names)
+    open_asset(page, server, "cifar10/svm_scores")
+    assert min(show_picture(page, "figure")) > 200
+    page.screenshot(path=screenshots / "figure.png")
+
+
+# --- Trainings ------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("digits")
-def test_a_terminated_training_is_saved_and_goes_on_to_the_same_bits(
-    bench: Bench, server: Server, uninterrupted: Bench
+def test_a_training_is_watched_terminated_and_goes_on_where_it_stopped(
+    bench: Bench, server: Server, page: Page, screenshots: Path
 ) -> None:
-    first = server.launch("mnist/candidate")
-    seen = server.running.until(
-        lambda: server.observations("mnist/candidate", first)[1:], "the second report"
-    )
-    assert server.status(first) == "STARTED"
-    assert all(math.isfinite(o["d_loss"]) and math.isfinite(o["g_loss"]) for o in seen)
-    server.terminate(first)
+    open_asset(page, server, "mnist/candidate")
+    first = click_materialize(page, server)
+    earlier = _watch(bench, server, page, 2)
+    later = _watch(bench, server, page, bench.steps("mnist28")[-1] // 50 + 1)
+    assert len(later) > len(earlier)
+    assert later[: len(earlier)] == earlier
+    assert all(math.isfinite(loss) and loss > 0 for loss in later)
+    page.screenshot(path=screenshots / "loss_plot.png")
+
+    click_terminate(page, server, first)
     assert server.wait_for_end(first) == "CANCELED"
-    saved = bench.saved_step("mnist28")
-    before = bench.steps("mnist28")
+    page.get_by_text("Canceled", exact=True).first.wait_for(timeout=PATIENCE_MS)
+    saved, before = bench.saved_step("mnist28"), bench.steps("mnist28")
     assert saved is not None
-    assert before[-1] <= saved < uninterrupted.steps("mnist28")[-1]
+    assert before[-1] <= saved
     assert not (bench.root / "models/mnist/candidate").exists()
 
-    second = server.launch("mnist/candidate")
+    open_asset(page, server, "mnist/candidate")
+    second = click_materialize(page, server)
     assert server.wait_for_end(second) == "SUCCESS"
-    assert [o["step"] for o in server.observations("mnist/candidate", second)] == [
-        step for step in uninterrupted.steps("mnist28") if step > saved
-    ]
-    _assert_same_training(bench, uninterrupted, "mnist28", "models/mnist/candidate")
+    steps = bench.steps("mnist28")
+    assert steps == list(range(50, steps[-1] + 1, 50)), "every line once"
+    told = [int(o["step"]) for o in server.observations("mnist/candidate", second)]
+    assert told == [step for step in steps if step > saved]
+
+
+def _watch(bench: Bench, server: Server, page: Page, ticks: int) -> list[float]:
+    """Wait for so many ticks of the training, then look at the plot of D's loss."""
+    server.running.until(lambda: len(bench.steps("mnist28")) >= ticks, f"{ticks} ticks")
+    open_plots(page, server, "mnist/candidate")
+    return wait_for(lambda: plotted(page, "d_loss"), "points in the plot")
 
 
 @pytest.mark.usefixtures("digits")
-def test_a_killed_worker_fails_its_run_and_the_next_one_goes_on(
-    bench: Bench, server: Server, uninterrupted: Bench
-) -> None:
+def test_a_killed_worker_is_retried_and_goes_on(bench: Bench, server: Server) -> None:
     first = server.launch("mnist/fc_candidate")
     server.running.until(lambda: bench.steps("mnist28_fc"), "the first line of the log")
     server.terminate(first)
@@ -141,115 +176,94 @@ def test_a_killed_worker_fails_its_run_and_the_next_one_goes_on(
     saved = bench.saved_step("mnist28_fc")
     assert saved is not None
 
-    second = server.launch("mnist/fc_candidate")
+    killed = server.launch("mnist/fc_candidate", max_retries="1")
     server.running.until(lambda: bench.steps("mnist28_fc")[-1] > saved, "a line after the resume")
-    server.worker(second).send_signal(signal.SIGKILL)
-    assert server.wait_for_end(second) == "FAILURE"
+    worker = server.worker(killed)
+    family = [worker, *worker.children(recursive=True)]
+    worker.kill()
+    assert server.wait_for_end(killed) == "FAILURE"
+    _, orphans = psutil.wait_procs(family, timeout=30)
+    assert not orphans
     assert bench.saved_step("mnist28_fc") == saved
 
     # Queued at first: the daemon has to see that the dead run's place in the pool is free.
-    third = server.launch("mnist/fc_candidate")
-    assert server.wait_for_end(third) == "SUCCESS"
-    _assert_same_training(bench, uninterrupted, "mnist28_fc", "models/mnist/fc_candidate")
+    (retry,) = server.running.until(lambda: server.retries(killed), "the retry")
+    server.running.until(lambda: server.pool_holders("gpu") == {retry}, "the retry in the pool")
+    assert server.wait_for_end(retry) == "SUCCESS"
+    assert not server.pool_holders("gpu")
+    assert server.retries(first) == [], "nobody asked to go on with what was terminated"
+    steps = bench.steps("mnist28_fc")
+    assert steps == list(range(50, steps[-1] + 1, 50)), "every line once"
+    told = [int(o["step"]) for o in server.observations("mnist/fc_candidate", retry)]
+    assert told == [step for step in steps if step > saved]
+
+
+# --- Shards ---------------------------------------------------------------------------------
+
+
+def test_a_bad_shard_fails_alone_and_is_made_again_alone(
+    bench: Bench, server: Server, page: Page, screenshots: Path
+) -> None:
+    images = bench.root / "data/imagenet/images"
+    with FileLock(bench.root / "runs/locks/imagenet__images[01].lock"):
+        open_asset(page, server, "imagenet/images")
+        backfill = click_materialize_shards(page, server, "All")
+        ended = server.wait_for_backfill(backfill)
+    assert ended == ("COMPLETED_FAILED", {"00": "SUCCESS", "01": "FAILURE"})
+    assert sorted(path.name for path in images.iterdir() if path.name.isdigit()) == ["00"]
+    page.goto(f"{server.url}/runs/b/{backfill}")
+    page.get_by_text("Failed", exact=True).last.wait_for(timeout=PATIENCE_MS)
+    page.screenshot(path=screenshots / "bad_shard.png")
+    kept = bench.meta("data/imagenet/images/00")
+
+    open_asset(page, server, "imagenet/images")
+    again = click_materialize_shards(page, server, "Failed")
+    assert server.wait_for_end(again) == "SUCCESS"
+    assert server.shard(again) == "01"
+    assert bench.meta("data/imagenet/images/00") == kept
+    assert bench.meta("data/imagenet/images/01")["shard"] == "01"
+
+
+def test_materialize_all_over_shards_and_what_has_none_ends_green(
+    bench: Bench, server: Server, page: Page, screenshots: Path
+) -> None:
+    names = _names(bench, "imagenet")
+    open_group(page, server, "imagenet", names)
+    backfill = click_materialize_shards(page, server, "All")
+    status, runs = server.wait_for_backfill(backfill)
+    assert (status, set(runs.values())) == ("COMPLETED_SUCCESS", {"SUCCESS"})
+    assert set(runs) == {"00", "01", ""}
+    open_group(page, server, "imagenet", names)
+    page.screenshot(path=screenshots / "shards.png")
+    assert _fresh(server, "imagenet") == {f"imagenet/{name}" for name in names}
 
 
 def test_what_the_command_line_makes_is_green_in_the_graph(
     bench: Bench, server: Server, page: Page, screenshots: Path
 ) -> None:
-    bench.dcgan("materialize")
-    _open_graph(bench, server, page)
+    bench.dcgan("materialize", "mnist")
+    open_group(page, server, "mnist", _names(bench, "mnist"))
     page.screenshot(path=screenshots / "asset_graph.png")
-    made = [step for step in _steps(bench) if not step.optional]
+    made = [step for step in _steps(bench, "mnist") if not step.optional]
     for step in made:
         checks = bench.meta(f"{step.kind}/{step.key}")["checks"]
         for key in step.outputs:
-            assert _is_green(page, key.split("/")[1]) == all(c["passed"] for c in checks), key
-    nodes = server.query("{ assetNodes { assetKey { path } staleStatus } }")["assetNodes"]
-    fresh = {"/".join(n["assetKey"]["path"]) for n in nodes if n["staleStatus"] == "FRESH"}
-    assert fresh >= {key for step in made for key in step.outputs}
+            assert is_green(page, key.split("/")[1]) == all(c["passed"] for c in checks), key
+    assert _fresh(server, "mnist") >= {key for step in made for key in step.outputs}
 
 
-# --- After a power cut ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cut_short(make_bench: Any) -> tuple[Bench, str]:
-    """A workspace whose UI and all its processes died while it trained, and that run's id."""
-    bench: Bench = make_bench("cut_short", lengthen)
-    bench.dcgan("materialize", "mnist/images")
-    # Not `served`: that one insists on an orderly end.
-    with bench.running("dcgan", "ui", "--port", str(port := free_port())) as running:
-        server = Server(running, port)
-        running.until(server.is_up, "the web UI")
-        run_id = server.launch("mnist/candidate")
-        running.until(lambda: bench.steps("mnist28"), "the first line of the log")
-        running.kill_session()
-    return bench, run_id
-
-
-def test_the_command_line_goes_on_after_a_power_cut(cut_short: tuple[Bench, str]) -> None:
-    bench, run_id = cut_short
-    assert (run_id, "STARTED") in bench.recorded_runs()
-    said = bench.dcgan("materialize", "mnist/candidate")
-    assert f"closed run {run_id[:8]}: its process had died" in said
-    assert (run_id, "FAILURE") in bench.recorded_runs()
-
-
-def test_read_only_looks_and_does_not_touch(cut_short: tuple[Bench, str]) -> None:
-    bench, run_id = cut_short
-    before = bench.recorded_runs()
-    with served(bench, "--read-only") as server:
-        assert server.status(run_id) in {"STARTED", "FAILURE"}
-        assert server.try_to_launch(["mnist/images"])["__typename"] == "UnauthorizedError"
-    assert bench.recorded_runs() == before
-
-
-# --- Looking --------------------------------------------------------------------------------
-
-
-def _steps(bench: Bench) -> list[Step]:
-    """The steps of the group that these tests look at."""
+def _steps(bench: Bench, group: str) -> list[Step]:
     catalogue = open_catalogue(Workspace(bench.root))
-    return [step for step in catalogue.steps if step.group == "mnist"]
+    return [step for step in catalogue.steps if step.group == group]
 
 
-def _open_graph(bench: Bench, server: Server, page: Page) -> None:
-    """Open the group's lineage, and wait until it shows every asset with its status."""
-    page.goto(f"{server.url}/locations/__repository__@dcgan/asset-groups/mnist")
-    for step in _steps(bench):
-        for key in step.outputs:
-            _box(page, key.split("/")[1]).wait_for(timeout=_PATIENCE_MS)
-    page.get_by_text("Loading").first.wait_for(state="detached", timeout=_PATIENCE_MS)
-    page.wait_for_load_state("networkidle")
+def _names(bench: Bench, group: str) -> list[str]:
+    """A group's assets, without the group."""
+    return [key.split("/")[1] for step in _steps(bench, group) for key in step.outputs]
 
 
-def _box(page: Page, name: str) -> Locator:
-    """An asset's box in the graph."""
-    label = page.get_by_text(name, exact=True)
-    return page.locator("[class*=assetNodeBox]").filter(has=label)
-
-
-def _is_green(page: Page, name: str) -> bool:
-    """Whether a box is made and says so on green, not on the red of a failed check."""
-    status = _box(page, name).get_by_text(re.compile("^(Materialized|Never materialized)$"))
-    red, green, blue = status.evaluate(_BACKGROUND)
-    return bool(green > max(red, blue))
-
-
-_BACKGROUND = r"""
-element => {
-  const own = at => getComputedStyle(at).backgroundColor;
-  while (own(element) === 'rgba(0, 0, 0, 0)') element = element.parentElement;
-  return own(element).match(/\d+/g).map(Number).slice(0, 3);
-}
-"""
-
-
-def _assert_same_training(bench: Bench, reference: Bench, preset: str, place: str) -> None:
-    """The log has every line once, and what came out is equal byte for byte."""
-    assert bench.steps(preset) == reference.steps(preset)
-    ours, theirs = bench.files(place), reference.files(place)
-    meta = f"{place}/_meta.json"
-    assert ours.pop(meta) != theirs.pop(meta)  # when and how fast
-    assert ours == theirs
-    assert bench.meta(place)["data_version"] == reference.meta(place)["data_version"]
+def _fresh(server: Server, group: str) -> set[str]:
+    """The assets of a group that are made, and of what stands now."""
+    nodes = server.query("{ assetNodes { assetKey { path } staleStatus } }")["assetNodes"]
+    keys = {"/".join(n["assetKey"]["path"]) for n in nodes if n["staleStatus"] == "FRESH"}
+    return {key for key in keys if key.startswith(f"{group}/")}

@@ -307,20 +307,23 @@ class Server:
             return False
         return bool(found["repositoriesOrError"].get("nodes"))
 
-    def try_to_launch(self, keys: Sequence[str]) -> dict[str, Any]:
-        """What the server answers to a materialisation."""
+    def try_to_launch(self, keys: Sequence[str], **tags: str) -> dict[str, Any]:
+        """What the server answers to a materialisation; tags are Dagster's own."""
         parameters = {
             "selector": {**_LOCATION, "assetSelection": [{"path": k.split("/")} for k in keys]},
             "runConfigData": {},
             "mode": "default",
+            "executionMetadata": {
+                "tags": [{"key": f"dagster/{k}", "value": v} for k, v in tags.items()]
+            },
         }
         answer = self.query(_LAUNCH, parameters=parameters)["launchPipelineExecution"]
         assert isinstance(answer, dict)
         return answer
 
-    def launch(self, *keys: str) -> str:
+    def launch(self, *keys: str, **tags: str) -> str:
         """Materialise assets in one run, as the button does; its id."""
-        answer = self.try_to_launch(keys)
+        answer = self.try_to_launch(keys, **tags)
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
@@ -329,10 +332,29 @@ class Server:
         runs = self.query("{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }")
         return str(runs["runsOrError"]["results"][0]["runId"])
 
+    def latest_backfill(self) -> str:
+        """The id of the backfill that was launched last."""
+        found = self.query(_BACKFILLS)["partitionBackfillsOrError"]["results"]
+        return str(found[0]["id"])
+
+    def retries(self, run_id: str) -> list[str]:
+        """The ids of the runs that Dagster launched because this one failed."""
+        found = self.query(_RETRIES, run=run_id)["runsOrError"]["results"]
+        return [run["runId"] for run in found]
+
+    def pool_holders(self, pool: str) -> set[str]:
+        """The ids of the runs that hold a pool's slots."""
+        found = self.query(_POOL, pool=pool)["instance"]["concurrencyLimit"]["claimedSlots"]
+        return {slot["runId"] for slot in found}
+
     def status(self, run_id: str) -> str:
         """A run's status."""
         run = self.query(_STATUS, run=run_id)["runOrError"]
         return str(run["status"])
+
+    def shard(self, run_id: str) -> str:
+        """The shard that a run makes; empty where there is none."""
+        return _shard(self.query(_TAGS, run=run_id)["runOrError"])
 
     def wait_for_end(self, run_id: str, seconds: float = 120) -> str:
         """Wait until a run has ended; its status."""
@@ -342,6 +364,20 @@ class Server:
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
         return self.running.until(look, f"the end of run {run_id}", seconds)
+
+    def wait_for_backfill(self, backfill: str, seconds: float = 240) -> tuple[str, dict[str, str]]:
+        """Wait until a backfill has ended; its status, and that of the last run of each shard.
+
+        Runs without a shard are under the empty name.
+        """
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.query(_BACKFILL, id=backfill)["partitionBackfillOrError"]
+            return found if found["status"].startswith(("COMPLETED", "FAILED")) else None
+
+        ended = self.running.until(look, f"the end of backfill {backfill}", seconds)
+        runs = {_shard(run): str(run["status"]) for run in reversed(ended["runs"])}
+        return str(ended["status"]), runs
 
     def terminate(self, run_id: str) -> None:
         """What the Terminate button does."""
@@ -365,6 +401,11 @@ class Server:
         found = [process for process in self.running.descendants() if process.pid in numbers]
         assert len(found) == 1, (numbers, found)
         return found[0]
+
+
+def _shard(run: dict[str, Any]) -> str:
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    return str(tags.get("dagster/partition", ""))
 
 
 @contextmanager
@@ -400,6 +441,29 @@ mutation Launch($parameters: ExecutionParams!) {
 }
 """
 _STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+_BACKFILLS = """
+{ partitionBackfillsOrError(limit: 1) { ... on PartitionBackfills { results { id } } } }
+"""
+_BACKFILL = """
+query Backfill($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status runs(limit: 50) { status tags { key value } } }
+  }
+}
+"""
+_RETRIES = """
+query Retries($run: String!) {
+  runsOrError(filter: { tags: [{ key: "dagster/parent_run_id", value: $run }] }) {
+    ... on Runs { results { runId } }
+  }
+}
+"""
+_POOL = """
+query Pool($pool: String!) {
+  instance { concurrencyLimit(concurrencyKey: $pool) { claimedSlots { runId } } }
+}
+"""
+_TAGS = "query Tags($run: ID!) { runOrError(runId: $run) { ... on Run { tags { key value } } } }"
 _EVENTS = """
 query Events($run: ID!) {
   runOrError(runId: $run) {
