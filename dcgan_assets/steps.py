@@ -182,7 +182,8 @@ class Catalogue:
             return "open" if step.passes_on else "restricted"
         if not step.shows_pictures:
             return "open"
-        sources = {getattr(self.section(s), "source", None) for s in self._sources_of(step)}
+        data = [source for source in self._sources_of(step) if source.kind == "data"]
+        sources = {getattr(self.section(source), "source", None) for source in data}
         return "open" if sources <= _PACKAGED else "restricted"
 
     def _sources_of(self, step: Step) -> list[Step]:
