@@ -103,9 +103,11 @@ def damage(path: Path) -> None:
     path.chmod(0o444)
 
 
-def other_names(path: Path, below: Path) -> list[Path]:
-    """The same file under other names."""
-    return [p for p in below.rglob("*") if p.is_file() and p.samefile(path) and p != path]
+def copy_in(folder: Path, path: Path) -> Path:
+    """The object of the same bytes in a cache or a remote."""
+    content = path.read_bytes()
+    (found,) = [p for p in folder.rglob("*") if p.is_file() and p.read_bytes() == content]
+    return found
 
 
 # --- Disks ------------------------------------------------------------------------------------
@@ -121,12 +123,15 @@ def test_all_is_well_before_anything_happens(booked: SmallGraph) -> None:
 
 
 @slow
-def test_a_damaged_object_of_the_cache_is_named_and_replaced(booked: SmallGraph) -> None:
+def test_a_damaged_object_is_damaged_in_the_workspace_too_and_is_pulled_again(
+    booked: SmallGraph,
+) -> None:
     before = published(booked)
+    booked.dvc("checkout", "--relink")  # as after a pull: one file under two names
     result = booked.root / _SAMPLES / "result.json"
-    (cached,) = other_names(result, booked.root / ".dvc" / "cache")
+    cached = copy_in(booked.root / ".dvc" / "cache", result)
+    assert cached.samefile(result)
     damage(cached)
-    assert result.read_bytes() == cached.read_bytes()  # one file with two names
     found = bad(booked)
     assert set(found) == {"DVC cache", "published"}
     assert "1 of " in found["DVC cache"]
@@ -142,13 +147,26 @@ def test_a_damaged_object_of_the_cache_is_named_and_replaced(booked: SmallGraph)
 
 
 @slow
-def test_a_damaged_object_is_made_again_where_no_remote_has_it(booked: SmallGraph) -> None:
+def test_an_object_damaged_in_the_cache_alone_is_committed_again(booked: SmallGraph) -> None:
+    before = published(booked)
+    cached = copy_in(booked.root / ".dvc" / "cache", booked.root / _SAMPLES / "result.json")
+    damage(cached)
+    assert set(bad(booked)) == {"DVC cache"}
+    cached.unlink()
+    assert "toy-samples" in publish(booked.catalogue())
+    assert cached.exists()
+    assert published(booked) == before
+    assert bad(booked) == {}
+
+
+@slow
+def test_a_file_damaged_in_the_workspace_is_made_again_without_a_remote(
+    booked: SmallGraph,
+) -> None:
     before = published(booked)
     shutil.rmtree(booked.root / REMOTE)
-    result = booked.root / _SAMPLES / "metrics.json"
-    (cached,) = other_names(result, booked.root / ".dvc" / "cache")
-    damage(cached)
-    cached.unlink()
+    damage(booked.root / _SAMPLES / "metrics.json")
+    assert set(bad(booked)) == {"published"}
     shutil.rmtree(booked.root / _SAMPLES)
     ran = booked.run("toy/samples")
     assert (ran.code, ran.made) == (0, ["toy/samples"])
@@ -161,12 +179,7 @@ def test_a_damaged_object_is_made_again_where_no_remote_has_it(booked: SmallGrap
 def test_a_damaged_object_of_the_remote_is_not_shown_as_released(
     booked: SmallGraph, clone: SmallGraph
 ) -> None:
-    released = (booked.root / _SAMPLES / "result.json").read_bytes()
-    (held,) = [
-        path
-        for path in (clone.root / REMOTE).rglob("*")
-        if path.is_file() and path.read_bytes() == released
-    ]
+    held = copy_in(clone.root / REMOTE, booked.root / _SAMPLES / "result.json")
     damage(held)
     assert "1 of " in bad(clone)[REMOTE]
     clone.dvc("pull")
