@@ -64,8 +64,12 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         UserError: There is no release, DVC failed, another call is at work; or at last, when all
             has been compared, that it did not come out the same.
     """
-    records = _released(catalogue)
-    wanted = _cover(catalogue, choose_steps(catalogue, names))
+    records = read_records(catalogue)
+    chosen = [step for step in choose_steps(catalogue, names) if step.key in records]
+    wanted = _cover(catalogue, chosen)
+    if not wanted:
+        about = f"{', '.join(names)}: " if names else ""
+        raise UserError(f"{about}no records in {catalogue.workspace.root / RECORDS}; not released")
     place = catalogue.workspace.root / _PLACE
     _pull(catalogue, [step for step in wanted if step.key in records])
     yield _register(catalogue, records)
@@ -77,21 +81,20 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         _link(catalogue, copy, [one.label for one in found if one.outcome == "as released"])
         report = _make_again(copy, again)
         found += _compare_all(catalogue, copy, again, records, report, tolerance)
+    yield from _table(found)
+    bad = [one for one in found if one.outcome in _BAD]
+    yield f"tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
+    if bad:
+        raise UserError(f"{len(bad)} of {len(found)} are not as released")
+
+
+def _table(found: Sequence[Reproduced]) -> Iterator[str]:
+    """A line an artefact, and how many there are of each."""
     width = max(len(one.outcome) for one in found)
     for one in found:
         yield f"{one.outcome:{width}}  {one.label}{': ' if one.detail else ''}{one.detail}"
     count = {outcome: sum(o.outcome == outcome for o in found) for outcome in get_args(Agreement)}
-    summary = ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
-    yield f"{summary}; tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
-    if any(count[outcome] for outcome in _BAD):
-        raise UserError(f"{sum(count[o] for o in _BAD)} of {len(found)} are not as released")
-
-
-def _released(catalogue: Catalogue) -> dict[str, Record]:
-    records = read_records(catalogue)
-    if not records:
-        raise UserError(f"{catalogue.workspace.root / RECORDS}: no records; nothing was released")
-    return records
+    yield ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
 
 
 def _is_taken(catalogue: Catalogue, step: Step) -> bool:

@@ -187,8 +187,10 @@ def test_the_web_is_not_asked_again_for_what_is_here(released: SmallGraph) -> No
 
 
 def test_refusals_are_one_line(clone: SmallGraph, small: SmallGraph) -> None:
-    with pytest.raises(UserError, match="no records; nothing was released"):
+    with pytest.raises(UserError, match=r"^no records in .*/records; not released$"):
         list(reproduce(small.catalogue(), (), 0.0))
+    with pytest.raises(UserError, match=r"^toy/candidate: no records in .*; not released$"):
+        list(reproduce(clone.catalogue(), ("toy/candidate",), 0.0))
     locks = clone.root / "runs" / "locks"
     locks.mkdir(parents=True)
     with (
