@@ -165,6 +165,31 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("key")
+@click.pass_obj
+def log(root: Path | None, key: str) -> None:
+    """Say which versions of KEY were published: commit, date, run, seed, scores."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.history import log_lines
+
+    for line in log_lines(open_catalogue(Workspace.find(root)), key):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("key")
+@click.option("--to", metavar="VERSION", help="Or a commit, as `dcgan log` shows them.")
+@click.pass_obj
+def rollback(root: Path | None, key: str, to: str | None) -> None:
+    """Bring back the version of KEY that was published before, or the one that is named."""
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.rollback import rollback as bring_back
+
+    for line in bring_back(open_catalogue(Workspace.find(root)), key, to):
+        click.echo(line)
+
+
+@main.command()
 @click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
 @click.option(
     "--tolerance",

@@ -7,7 +7,7 @@ the parameters as they are: a change since the release shows as stale, for its o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,10 +120,7 @@ def _register_entry(
         done.damaged.append(artefact.label)
         return
     note = {} if here is not None or step.transient else {"rebuild": rebuild_hint(key)}
-    instance.report_runless_asset_event(_materialization(instance, step, artefact, entry, note))
-    if key == step.key:
-        for verdict in entry.checks:
-            instance.report_runless_asset_event(_evaluation(key, verdict))
+    report(instance, step, artefact, entry, "released", {"released": entry.created, **note})
     done.new.append(artefact.label)
 
 
@@ -163,16 +160,38 @@ def _latest(
     return records[0].asset_materialization if records else None
 
 
+def report(
+    instance: dg.DagsterInstance,
+    step: Step,
+    artefact: Artefact,
+    entry: Entry,
+    how: str,
+    note: Mapping[str, str],
+) -> None:
+    """Tell Dagster of an artefact that no run made: the materialisation and its checks.
+
+    Args:
+        how: It came here, for the description.
+        note: Further metadata.
+    """
+    instance.report_runless_asset_event(
+        _materialization(instance, step, artefact, entry, how, note)
+    )
+    if artefact.key == step.key:
+        for verdict in entry.checks:
+            instance.report_runless_asset_event(_evaluation(artefact.key, verdict))
+
+
 def _materialization(
     instance: dg.DagsterInstance,
     step: Step,
     artefact: Artefact,
     entry: Entry,
-    note: dict[str, str],
+    how: str,
+    note: Mapping[str, str],
 ) -> dg.AssetMaterialization:
     facts: dict[str, Any] = {
         FINGERPRINT: entry.fingerprint,
-        "released": entry.created,
         "seconds": entry.duration_s,
         "files": entry.files,
         "bytes": entry.bytes,
@@ -182,7 +201,7 @@ def _materialization(
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey.from_user_string(artefact.key),
         partition=artefact.shard,
-        description=f"released, made on {entry.hardware}",
+        description=f"{how}, made on {entry.hardware}",
         metadata={**shown.decode(entry.metadata), **facts},
         tags={
             "dagster/data_version": entry.data_version,

@@ -15,6 +15,7 @@ from dcgan_assets.materialize import ABSENT, UNRECORDED, Plan, choose_steps, mak
 from dcgan_assets.records import RECORDS
 from dcgan_assets.register import rebuild_hint
 from dcgan_assets.steps import Catalogue, Step
+from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
 _HEADER = ("asset", "DVC", "remote", "Dagster", "to make")
@@ -63,7 +64,7 @@ def status_lines(catalogue: Catalogue) -> list[str]:
     books = _read_books(catalogue)
     states = list(survey(catalogue, books.changed, books.unpushed))
     odd = [state for state in states if state != State(state.key)]
-    lines = _table([_HEADER, *(state.cells for state in odd)]) if odd else []
+    lines = aligned([_HEADER, *(state.cells for state in odd)]) if odd else []
     lines.append(f"{len(states) - len(odd)} of {len(states)} assets in order")
     return [*lines, f"note: {books.complaint}"] if books.complaint else lines
 
@@ -128,11 +129,3 @@ def _read_books(catalogue: Catalogue) -> _Books:
         return _Books(changed, {str(path).rstrip("/") for path in missing})
     except UserError as error:
         return _Books({}, set(), f"DVC's columns are missing: {error}")
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

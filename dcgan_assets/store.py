@@ -15,6 +15,7 @@ by which a step that would make the same thing again is skipped.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import uuid
@@ -28,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from dcgan_assets.results import RESULT_FILE, stable_digest
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, read_json, sha256_file, swap_folder, write_json
+from dcgan_models.files import flush_tree, sha256_file, swap_folder, write_json
 
 META_FILE = "_meta.json"
 Kind = Literal["data", "models", "results"]
@@ -105,10 +106,18 @@ class Meta:
     def read(cls, folder: Path) -> Meta | None:
         """Read a published folder's `_meta.json`; None where there is no whole one."""
         try:
-            content = read_json(folder / META_FILE)
+            return cls.parse((folder / META_FILE).read_bytes())
+        except OSError:
+            return None
+
+    @classmethod
+    def parse(cls, text: bytes) -> Meta | None:
+        """The record that a `_meta.json` holds; None where it is not one."""
+        try:
+            content = json.loads(text)
             inputs = {key: Input(**value) for key, value in content["inputs"].items()}
             return cls(**{**content, "inputs": inputs})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
 
