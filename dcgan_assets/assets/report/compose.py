@@ -34,6 +34,11 @@ class Picture:
     alt: str
 
     @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width to be legible."""
+        return self.encoded.width > 2.2 * self.encoded.height
+
+    @property
     def file(self) -> str:
         """`GROUP-ASSET-FILE.webp`."""
         return picture_file(self.name)
@@ -220,9 +225,7 @@ def _entry(
         stand_in=any(stand_in) if stand_in else None,
         here=tuple(_in_words(one) for one in beside),
         pictures=tuple(
-            picture
-            for one in item.shows
-            for picture in _pictures(encoded, one.asset, one.files)
+            picture for one in item.shows for picture in _pictures(encoded, one.asset, one.files)
         ),
         lines=tuple(_line(row, made) for row in item.table.rows) if item.table else (),
         headline=_headline(item.headline, made),
@@ -251,26 +254,26 @@ def _missing(item: Item, made: Mapping[str, Made], known: Collection[str]) -> li
 def _pictures(
     encoded: Mapping[str, Encoded], key: str, files: Sequence[str]
 ) -> tuple[Picture, ...]:
-    """The pictures of an asset that match, in the order of the patterns."""
+    """The pictures of an asset that match, in the order of their captions."""
     names = [
-        name
-        for pattern in files
-        for name in sorted(encoded)
-        if fnmatchcase(name, f"{key}/{pattern}")
+        name.removeprefix(f"{key}/")
+        for name in encoded
+        if any(fnmatchcase(name, f"{key}/{pattern}") for pattern in files)
     ]
+    told = [(caption(key, name), name) for name in names]
     return tuple(
-        Picture(name, encoded[name], *caption(key, name.rsplit("/", maxsplit=1)[1]))
-        for name in dict.fromkeys(names)
+        Picture(f"{key}/{name}", encoded[f"{key}/{name}"], words.words, words.alt)
+        for words, name in sorted(told, key=lambda one: (one[0].rank, one[1]))
     )
 
 
 def _in_words(made: Made) -> str:
     """A data set or a trained network in a sentence."""
     if made.dataset is not None:
-        side = "x".join(map(str, made.dataset["shape"][:2]))
-        splits = ", ".join(
-            f"{count:,} {name.replace('_', ' ')}" for name, count in made.dataset["splits"].items()
-        )
+        side = "×".join(map(str, made.dataset["shape"][:2]))  # noqa: RUF001
+        words = {"train": "to train on", "held_out": "held out"}
+        sizes = sorted(made.dataset["splits"].items(), key=lambda split: -split[1])
+        splits = ", ".join(f"{count:,} {words.get(name, f'for {name}')}" for name, count in sizes)
         return f"{made.key}: pictures of {side}, {splits}"
     preset: Any = made.preset
     layers = preset["generator"][:-1]
