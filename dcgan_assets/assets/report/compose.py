@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from dcgan_assets.assets.quality_report import ORDER
 from dcgan_assets.assets.report.gather import Made
 from dcgan_assets.assets.report.items import Headline, Item, TableRow, caption, load_paper
 from dcgan_assets.assets.report.pictures import Encoded
@@ -36,7 +37,9 @@ class Picture:
     @property
     def wide(self) -> bool:
         """Whether it needs the whole width to be legible."""
-        return self.encoded.width > 2.2 * self.encoded.height
+        picture = self.encoded
+        large_chart = not picture.grid and picture.width > 1000
+        return large_chart or picture.width > 2.2 * picture.height
 
     @property
     def file(self) -> str:
@@ -314,10 +317,12 @@ def _headline(headline: Headline | None, made: Mapping[str, Made]) -> Row | None
 def _quality(made: Made) -> Quality:
     """The comparison that the record of a published generator carries."""
     records = tuple(record.data for record in made.told("comparison").records)
+    # Dagster keeps the columns by the alphabet.
+    first = [name for name in ("measure", *ORDER) if name in records[0]]
     return Quality(
         key=made.key,
         decision=str(made.told("decision").value),
         reason=str(made.told("reason").value),
-        columns=tuple(records[0]),
+        columns=(*first, *(name for name in records[0] if name not in first)),
         records=records,
     )

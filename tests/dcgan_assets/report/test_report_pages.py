@@ -233,7 +233,14 @@ def test_the_same_results_give_the_same_bytes(catalogue: object, text: str, mark
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (80.25, "80.25"), (52.0, "52"), (1234567.5, "1,234,567.5"), (10, "10")],  # noqa: RUF001
+    [
+        (None, "–"),  # noqa: RUF001
+        (80.25, "80.25"),
+        (52.0, "52"),
+        (1234567.5, "1,234,567.5"),
+        (10, "10"),
+        (3.776208427376e-32, "3.77621e-32"),
+    ],
 )
 def test_numbers_keep_their_digits(value: float | None, shown: str) -> None:
     assert number(value) == shown
