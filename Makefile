@@ -36,7 +36,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Make every asset of the sample profile (GROUPS=mnist: one group).
-	$(BIN)/dcgan materialize $(GROUPS)
+	$(BIN)/dcgan materialize $(if $(GROUPS),$(GROUPS) report)
 
 ui: $(STAMP) ## Open the Dagster web UI.
 	$(BIN)/dcgan ui

@@ -243,6 +243,23 @@ def materialize(
 
 
 @main.command()
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@click.pass_obj
+def report(root: Path | None, opened: bool) -> None:
+    """Write the page with every figure and table of the paper, from what has been made so far.
+
+    Nothing else is made for it; what is not there is shown as missing.
+    """
+    from dcgan_assets.materialize_command import Request, materialise, page_path
+
+    workspace = Workspace.find(root)
+    code = materialise(workspace, Request(("report",)))
+    if code == 0 and opened:
+        _open_in_browser(page_path(workspace).as_uri())
+    sys.exit(code)
+
+
+@main.command()
 @click.argument("group")
 @click.option(
     "-n",
@@ -386,10 +403,15 @@ def _announce(address: str, *, browser: bool) -> None:
     sys.stdout.flush()
     if browser:
         import threading
-        import webbrowser
 
         # A browser may not come back before it is closed.
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        threading.Thread(target=_open_in_browser, args=(address,), daemon=True).start()
+
+
+def _open_in_browser(address: str) -> None:
+    import webbrowser
+
+    webbrowser.open(address)
 
 
 @main.command()

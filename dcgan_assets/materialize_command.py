@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 
+from dcgan_assets.assets.report.making import PAGE_FILE
 from dcgan_assets.catalogue import build_definitions, open_catalogue
 from dcgan_assets.instance import close_dead_runs, open_instance
 from dcgan_assets.materialize import Plan, Report, choose_steps, make_plan, run_plan, with_ancestors
 from dcgan_assets.publishing import publish_made
+from dcgan_assets.report_steps import PAGE
 from dcgan_assets.steps import Catalogue, Step, say
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -47,7 +50,10 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
             say(f"closed run {run_id[:8]}: its process had died")
         plan = _plan(catalogue, instance, chosen, request)
         _print_plan(catalogue, plan)
-        if request.dry_run or not plan.items:
+        if request.dry_run:
+            return 0
+        if not plan.items:
+            _name_report(catalogue, chosen)
             return 0
         report = run_plan(
             catalogue,
@@ -58,7 +64,10 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
             seed=request.seed,
             forced={step.key for step in chosen if request.force},
         )
-    return _conclude(catalogue, report)
+    code = _conclude(catalogue, report)
+    if code == 0:
+        _name_report(catalogue, chosen)
+    return code
 
 
 def _plan(
@@ -103,6 +112,17 @@ def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
             say(f"  {catalogue.artefact(key, shard).label}: {reason}")
     else:
         say(f"up to date: {plan.current}")
+
+
+def _name_report(catalogue: Catalogue, chosen: Sequence[Step]) -> None:
+    """Say where the page is, as the last line, where it was asked for."""
+    if PAGE in {step.key for step in chosen}:
+        say(f"report: {page_path(catalogue.workspace)}")
+
+
+def page_path(workspace: Workspace) -> Path:
+    """Where the report's page is, once it is made."""
+    return workspace.root / "results" / PAGE / PAGE_FILE
 
 
 def _conclude(catalogue: Catalogue, report: Report) -> int:

@@ -17,18 +17,20 @@ PAGE = "report/paper"
 def report_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The report on all other steps of a workspace.
 
-    Candidates and how they were measured are left out: a clone does not have them, and a report
-    would change with a candidate that nobody published.
+    Candidates and how they were measured are left out, and what is only made when it is asked
+    for: DVC does not keep them, and a clone would find its report out of date. What decided on a
+    published network is in that network's record.
 
     Args:
         steps: All others.
     """
-    told = tuple(key for step in steps if not step.transient for key in _told(step))
-    results = tuple(key for step in steps if step.kind == "results" for key in _told(step))
+    kept = [step for step in steps if not (step.transient or step.optional)]
+    told = tuple(key for step in kept for key in _told(step))
+    results = tuple(key for step in kept if step.kind == "results" for key in step.outputs)
     return (
         Step(
             outputs=("report/tables",),
-            if_there=tuple(key for key in told if key in results),
+            if_there=results,
             kind="results",
             section="report.paper",
             compute=making.make_tables,

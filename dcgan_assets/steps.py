@@ -508,7 +508,7 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 seed=order.seed,
                 params_seed=catalogue.workspace.params.seed,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
-                run=context.run_id,
+                run=context.run.run_id,
                 duration_s=round(time.monotonic() - began, 3),
                 hardware=hardware(),
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],

@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 SCORES_FILE = "scores.parquet"
 # Real pictures in a generator's place: what a perfect one would come to.
 FLOOR = "training pictures"
-_ORDER = (CANDIDATE, CHAMPION, BEST, FLOOR)
+ORDER = (CANDIDATE, CHAMPION, BEST, FLOOR)
 _ACROSS = 6
 # DCGAN-64 as mmgeneration trained it on LSUN bedrooms, 16,384 and 10,000 pictures.
 _PUBLISHED = {"swd": 58.6, "ms_ssim": 0.2095}
@@ -83,7 +83,7 @@ def result_rows(table: Sequence[Measured], facts: Mapping[str, Any]) -> list[Row
 def comparison(table: Sequence[Measured]) -> list[dict[str, Any]]:
     """One row a measure and seed, a column for each set of pictures, and what it depends on."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    present = [who for who in _ORDER if any(measured.who == who for measured in table)]
+    present = [who for who in ORDER if any(measured.who == who for measured in table)]
     for measured in table:
         score = measured.score
         key = (score.name, score.extractor, score.seed)

@@ -6,7 +6,8 @@
     toy/constant, toy/patient: on their own
 
 and, where `quality` is asked for, toy/extractor, which is kept, and toy/quality, transient like the
-candidate that it measures, before toy/generator.
+candidate that it measures, before toy/generator; where `page` is, toy/page, which reads toy/mean
+and toy/constant if they are there.
 
 As a script it materialises `toy/patient` below ROOT, so that a test can kill it.
 """
@@ -251,6 +252,11 @@ def _constant(work: Work) -> Outcome:
     return Outcome()
 
 
+def _page(work: Work) -> Outcome:
+    write_json(work.out() / "found.json", sorted(work.found()))
+    return Outcome()
+
+
 def _patient(work: Work) -> Outcome:
     """Wait until a test releases it, or until it is asked to stop; then stop as training does."""
     print("patient: started", flush=True)
@@ -333,6 +339,9 @@ GATED = (
 GATED_NAMES = ("images", "mean", "extractor", "candidate", "quality", "generator", "samples")
 
 
+PAGE = _step("page", "results", _page, section="patient", if_there=("toy/mean", "toy/constant"))
+
+
 def write_workspace(root: Path, **sections: Any) -> None:
     """Write params.yaml and one source file a shard below `root`."""
     params = {key: dict(v) if isinstance(v, dict) else v for key, v in DEFAULTS.items()}
@@ -344,6 +353,7 @@ def write_workspace(root: Path, **sections: Any) -> None:
 def open_graph(root: Path, names: tuple[str, ...] = ()) -> Catalogue:
     """The catalogue of a workspace, of the named steps alone where there are names."""
     known = GATED if "quality" in names else STEPS
+    known = (*known, PAGE) if "page" in names else known
     steps = [step for step in known if not names or step.key.split("/")[1] in names]
     return Catalogue(SmallWorkspace(root), tuple(steps))
 

@@ -98,6 +98,7 @@ def test_dependencies_are_the_graphs(catalogue: Catalogue, stages: dict[str, Any
         keys = made_by(stage)
         read = {upstream for key in keys for upstream in catalogue.by_key[key].inputs}
         beside = {name for key in keys for name in catalogue.by_key[key].files}
+        read |= {upstream for key in keys for upstream in catalogue.by_key[key].if_there}
         deps = {place[key] for key in read - set(keys)} | beside
         assert stage.get("deps", []) == sorted(deps)
 

@@ -274,6 +274,24 @@ def test_a_shard_that_fails_blocks_what_needs_it_and_nothing_else(small: SmallGr
     assert again.made == ["toy/images[01]", "toy/boxes[01]", "toy/mean"]
 
 
+def test_what_is_read_if_there_neither_blocks_nor_comes_along(small: SmallGraph) -> None:
+    small.only("images", "mean", "constant", "page")
+    assert run_well(small, "toy/page").made == ["toy/page"]
+
+    small.change(mean={"limit": 1.0})
+    ran = small.run()
+    assert ran.code == 1
+    assert [line.split(":")[0] for line in ran.starting("FAILED")] == ["FAILED toy/mean"]
+    assert ran.starting("blocked") == []
+    assert ran.made[-1] == "toy/page", "it comes last, in a run of its own"
+    assert set(small.meta("toy/page").inputs) == {"toy/constant"}
+
+    small.change(mean={"limit": 100.0})
+    assert run_well(small).made == ["toy/mean", "toy/page"]
+    assert run_well(small).made == []
+    assert staleness(small)["toy/page"] is StaleStatus.FRESH
+
+
 def test_a_required_check_stops_what_follows_now_and_later(small: SmallGraph) -> None:
     small.only("images", "mean", "candidate")
     run_well(small)

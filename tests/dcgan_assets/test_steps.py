@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
@@ -31,6 +33,8 @@ def order_of(graph: SmallGraph, key: str, shard: str | None = None, **seed: int)
 
 class Listener:
     """What making uses of Dagster's context, for steps made outside any run."""
+
+    run = SimpleNamespace(run_id="the run")
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -549,3 +553,46 @@ def test_the_small_graph_is_as_it_is_drawn() -> None:
     edges = {step.key.split("/")[1]: step.inputs for step in small_graph.STEPS}
     assert edges["summary"] == ("toy/boxes", "toy/mean")
     assert edges["generator"] == ("toy/candidate", "toy/mean")
+
+
+# --- What is read if it is there ------------------------------------------------------------
+
+
+def found_by_page(graph: SmallGraph) -> list[str]:
+    """What the page saw when it was made last."""
+    catalogue = graph.catalogue()
+    folder = catalogue.store.folder(catalogue.artefact("toy/page"))
+    seen: list[str] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return seen
+
+
+def test_what_is_read_if_there_is_not_missed(small: SmallGraph) -> None:
+    small.only("images", "mean", "constant", "page")
+    assert made(small, "toy/page").inputs == {}
+    assert found_by_page(small) == []
+    assert stands(small, "toy/page")
+
+
+def test_what_reads_others_if_there_follows_them(small: SmallGraph) -> None:
+    """It is made anew when one comes, changes, is made otherwise with the same content, or goes."""
+    small.only("images", "mean", "constant", "page")
+    made(small, "toy/page")
+    made_up_to(small, "toy/images", "toy/mean")
+    assert not stands(small, "toy/page")
+    meta = made(small, "toy/page")
+    assert set(meta.inputs) == {"toy/mean"}
+    assert meta.run == "the run"
+    assert found_by_page(small) == ["toy/mean"]
+
+    before = small.meta("toy/mean")
+    small.change(mean={"limit": 99.0})
+    assert made(small, "toy/mean").data_version == before.data_version
+    assert not stands(small, "toy/page")
+    made(small, "toy/page")
+    small.write_source("00", 50.0)
+    made_up_to(small, "toy/images", "toy/mean")
+    assert not stands(small, "toy/page")
+    made(small, "toy/page")
+    assert stands(small, "toy/page")
+    remove(small, "toy/mean")
+    assert not stands(small, "toy/page")

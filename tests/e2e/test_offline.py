@@ -109,7 +109,12 @@ def test_the_guard_refuses_the_network_and_lets_the_loopback_be(
 
 def test_the_whole_graph_is_made_without_a_call(guarded: Bench, calls: Path) -> None:
     said = guarded.dcgan("materialize")
-    assert "done: " in said
+    report = guarded.root / "results/report/paper"
+    assert said.splitlines()[-1] == f"report: {report / 'report.html'}"
+    (complete,) = (c for c in guarded.meta(str(report))["checks"] if c["check"] == "complete")
+    assert complete["passed"], complete
+    # Every row that the paper's items name was measured under that name.
+    assert "nothing yet" not in (report / "report.md").read_text(encoding="utf-8")
     guarded.run("dvc", "commit", "--force")
     assert "Data and pipelines are up to date." in guarded.run("dvc", "status")
     assert "up to date: " in guarded.dcgan("materialize")

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from dcgan_assets.assets.quality_report import ORDER
 from dcgan_assets.assets.report.gather import Made
 from dcgan_assets.assets.report.items import Headline, Item, TableRow, caption, load_paper
 from dcgan_assets.assets.report.pictures import Encoded
@@ -32,6 +33,13 @@ class Picture:
     encoded: Encoded
     words: str
     alt: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width to be legible."""
+        picture = self.encoded
+        large_chart = not picture.grid and picture.width > 1000
+        return large_chart or picture.width > 2.2 * picture.height
 
     @property
     def file(self) -> str:
@@ -249,26 +257,26 @@ def _missing(item: Item, made: Mapping[str, Made], known: Collection[str]) -> li
 def _pictures(
     encoded: Mapping[str, Encoded], key: str, files: Sequence[str]
 ) -> tuple[Picture, ...]:
-    """The pictures of an asset that match, in the order of the patterns."""
+    """The pictures of an asset that match, in the order of their captions."""
     names = [
-        name
-        for pattern in files
-        for name in sorted(encoded)
-        if fnmatchcase(name, f"{key}/{pattern}")
+        name.removeprefix(f"{key}/")
+        for name in encoded
+        if any(fnmatchcase(name, f"{key}/{pattern}") for pattern in files)
     ]
+    told = [(caption(key, name), name) for name in names]
     return tuple(
-        Picture(name, encoded[name], *caption(key, name.rsplit("/", maxsplit=1)[1]))
-        for name in dict.fromkeys(names)
+        Picture(f"{key}/{name}", encoded[f"{key}/{name}"], words.words, words.alt)
+        for words, name in sorted(told, key=lambda one: (one[0].rank, one[1]))
     )
 
 
 def _in_words(made: Made) -> str:
     """A data set or a trained network in a sentence."""
     if made.dataset is not None:
-        side = "x".join(map(str, made.dataset["shape"][:2]))
-        splits = ", ".join(
-            f"{count:,} {name.replace('_', ' ')}" for name, count in made.dataset["splits"].items()
-        )
+        side = "×".join(map(str, made.dataset["shape"][:2]))  # noqa: RUF001
+        words = {"train": "to train on", "held_out": "held out"}
+        sizes = sorted(made.dataset["splits"].items(), key=lambda split: -split[1])
+        splits = ", ".join(f"{count:,} {words.get(name, f'for {name}')}" for name, count in sizes)
         return f"{made.key}: pictures of {side}, {splits}"
     preset: Any = made.preset
     layers = preset["generator"][:-1]
@@ -309,10 +317,12 @@ def _headline(headline: Headline | None, made: Mapping[str, Made]) -> Row | None
 def _quality(made: Made) -> Quality:
     """The comparison that the record of a published generator carries."""
     records = tuple(record.data for record in made.told("comparison").records)
+    # Dagster keeps the columns by the alphabet.
+    first = [name for name in ("measure", *ORDER) if name in records[0]]
     return Quality(
         key=made.key,
         decision=str(made.told("decision").value),
         reason=str(made.told("reason").value),
-        columns=tuple(records[0]),
+        columns=(*first, *(name for name in records[0] if name not in first)),
         records=records,
     )

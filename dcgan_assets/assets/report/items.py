@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -118,13 +118,27 @@ def own_text(name: str) -> str:
     return (resources.files(__package__) / name).read_text("utf-8")
 
 
-def caption(key: str, file: str) -> tuple[str, str]:
-    """Caption and alternative text of a picture of an asset, whatever group it is of."""
+@dataclass(frozen=True)
+class Words:
+    """What is said of one picture.
+
+    Attributes:
+        rank: Its place among the pictures of its asset.
+    """
+
+    rank: int
+    words: str
+    alt: str
+
+
+def caption(key: str, file: str) -> Words:
+    """What is said of a picture of an asset, whatever group it is of."""
     _, asset = key.split("/")
     stem = file.rsplit(".", maxsplit=1)[0]
     number = re.search(r"\d+$", stem)
-    facts: dict[str, Any] = {"name": stem, "epoch": int(number[0]) if number else ""}
-    for known in load_paper().captions.get(asset, ()):
-        if fnmatchcase(file, known.file):
-            return known.words.format(**facts), known.alt.format(**facts)
-    return f"{stem}.", f"{stem} of {key}"
+    facts = {"name": stem, "epoch": str(int(number[0])) if number else ""}
+    known = load_paper().captions.get(asset, ())
+    for rank, one in enumerate(known):
+        if fnmatchcase(file, one.file):
+            return Words(rank, one.words.format(**facts), one.alt.format(**facts))
+    return Words(len(known), f"{stem}.", f"{stem} of {key}")

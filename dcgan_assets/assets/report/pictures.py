@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from dcgan_models.errors import UserError
 
 _FIRST_LIMIT = 400_000
 _LEAST_LIMIT = 4_000
+_LEAST_SIDE = 64
+_MOST_SIDE = 2_400  # more than a page shows; WebP itself ends at 16,383
 # Grids of samples are noise to a lossless coder; charts are not.
 _LOSSLESS_PIXELS = 200_000
 _QUALITIES = (92, 84, 72)
@@ -43,36 +46,40 @@ def encode_all(
 ) -> dict[str, Encoded]:
     """Encode pictures so that all of them together, as base64, fit into a budget.
 
-    Large ones give way first: all are held to one limit, which falls until the sum fits.
+    Large ones give way first: all are held to one limit.
 
     Args:
         paths: PNG files by a name of the caller's.
         budget: Bytes, in base64.
-        tick: Called after each picture of the first round.
+        tick: Called after each picture.
 
     Raises:
         UserError: There are too many pictures for the budget, however small they are made.
     """
-    limit = _FIRST_LIMIT
     found: dict[str, Encoded] = {}
     for name, path in paths.items():
-        found[name] = encode(path, limit)
+        found[name] = encode(path, _FIRST_LIMIT)
         tick()
-    while _size_in_base64(found.values()) > budget:
-        limit = int(limit * 0.8)
-        if limit < _LEAST_LIMIT:
-            raise UserError(
-                f"report.paper: {len(paths)} pictures do not fit into {budget / 1e6:.1f} MB; "
-                "raise `report.paper.megabytes`"
-            )
-        for name, picture in found.items():
-            if len(picture.content) > limit:
-                found[name] = encode(paths[name], limit)
+    limit = _common_limit([len(picture.content) for picture in found.values()], budget)
+    if limit < _LEAST_LIMIT:
+        raise UserError(
+            f"report.paper: {len(paths)} pictures do not fit into {budget / 1e6:.1f} MB; "
+            "raise `report.paper.megabytes`"
+        )
+    for name, picture in found.items():
+        if len(picture.content) > limit:
+            found[name] = encode(paths[name], limit)
     return found
 
 
-def _size_in_base64(pictures: Any) -> int:
-    return sum(4 * ((len(picture.content) + 2) // 3) for picture in pictures)
+def _common_limit(sizes: Sequence[int], budget: int) -> int:
+    """The highest limit under which all fit, in bytes before base64 makes 4 of each 3."""
+    left = (budget - 4 * len(sizes)) * 3 // 4
+    for count, size in zip(range(len(sizes), 0, -1), sorted(sizes), strict=True):
+        if size * count > left:
+            return left // count
+        left -= size
+    return _FIRST_LIMIT
 
 
 def encode(path: Path, limit: int) -> Encoded:
@@ -87,6 +94,7 @@ def encode(path: Path, limit: int) -> Encoded:
         # matplotlib writes charts with an alpha channel, our grids have none.
         grid = opened.mode != "RGBA"
         image = _on_white(opened)
+    image.thumbnail((_MOST_SIDE, _MOST_SIDE))
     if image.width * image.height <= _LOSSLESS_PIXELS or not grid:
         content = _webp(image, lossless=True)
         if len(content) <= limit:
@@ -94,9 +102,11 @@ def encode(path: Path, limit: int) -> Encoded:
     while True:
         for quality in _QUALITIES:
             content = _webp(image, quality=quality)
-            if len(content) <= limit or max(image.size) <= 64:
+            if len(content) <= limit or max(image.size) <= _LEAST_SIDE:
                 return Encoded(content, image.width, image.height, grid)
-        image = image.resize((image.width * 4 // 5, image.height * 4 // 5))
+        # Bytes grow with the area; a little less, so that few rounds are needed.
+        scale = 0.95 * math.sqrt(limit / len(content))
+        image.thumbnail((int(image.width * scale), int(image.height * scale)))
 
 
 def _on_white(opened: Any) -> Any:

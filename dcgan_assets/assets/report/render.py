@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from dcgan_assets.assets.report.compose import Report
 from dcgan_assets.assets.report.items import own_text
 
+_LONGEST = 14
 _NOTHING = "–"  # noqa: RUF001  (a dash in a cell)
 
 
@@ -63,10 +64,14 @@ def _render(template: str, report: Report, **more: Any) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number as it stands in the result, with separators for thousands; None as a dash."""
+    """A number as it stands in the result, with separators for thousands; None as a dash.
+
+    What no step has rounded is shown to six digits.
+    """
     if value is None:
         return _NOTHING
-    return f"{value:,}".removesuffix(".0")
+    text = f"{value:,}".removesuffix(".0")
+    return text if len(text) <= _LONGEST else f"{value:,.6g}"
 
 
 def markdown_cell(text: str) -> str:
