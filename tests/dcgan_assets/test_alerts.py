@@ -19,7 +19,7 @@ from dcgan_assets import alerts
 from dcgan_assets.alerts import ALERT_FILE, WEBHOOK_VARIABLE, post, tell
 from dcgan_assets.catalogue import build_definitions
 
-SECRET = "T0K3N-of-the-webhook"
+SECRET = "T0K3N-of-the-webhook"  # noqa: S105
 
 
 class Webhook:
