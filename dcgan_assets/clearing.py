@@ -158,7 +158,7 @@ def _candidate_seeds(catalogue: Catalogue) -> set[tuple[str, int | None]]:
 
 def _runs_on_show(catalogue: Catalogue, instance: dg.DagsterInstance) -> set[str]:
     """Runs whose records are the latest of an asset, of a shard of it, or of a check."""
-    needed = set()
+    needed: set[str] = set()
     for key, step in catalogue.by_key.items():
         asset = dg.AssetKey.from_user_string(key)
         for shard in catalogue.shards(step):
