@@ -253,6 +253,39 @@ def test_light_dark_and_narrow(fresh: Annotator, screenshots: Path) -> None:
     page.emulate_media(color_scheme="light")
 
 
+def test_figures_are_made_with_what_a_person_picked_and_drew(fresh: Annotator) -> None:
+    page, bench = fresh.page, fresh.bench
+    for name, samples in (("left", (1, 5, 8)), ("right", (2, 12, 33))):
+        _add_concept(fresh, name)
+        for number in samples:
+            fresh.sample(number).click()
+    page.get_by_role("tab", name="Draw boxes").click()
+    for number in (3, 4, 6, 7):
+        fresh.sample(number).click()
+        fresh.drag(12, 8, 40, 44)
+    fresh.saved()
+    fresh.open()
+    assert page.locator(".tile[aria-selected=true]").count() == 3
+
+    bench.edit_params(_add_arithmetic)
+    bench.dcgan("materialize", "lsun/training_set")
+    figures = ("lsun/vector_arithmetic", "lsun/window_dropout")
+    said = bench.dcgan("materialize", "--only", *figures)
+    assert "done: 2 made" in said
+    for key in figures:
+        assert '"person"' in bench.meta(f"results/{key}")["metadata"]["picked_by"]
+        assert "auto" not in (bench.root / "results" / key / "result.json").read_text("utf-8")
+    used = bench.root / "results/lsun"
+    concepts = json.loads((used / "vector_arithmetic/concepts.json").read_text("utf-8"))
+    assert concepts["concepts"] == fresh.concepts
+    boxes = json.loads((used / "window_dropout/boxes.coco.json").read_text("utf-8"))
+    assert [box["bbox"] for box in boxes["annotations"]] == [[12, 8, 28, 36]] * 4
+
+
+def _add_arithmetic(params: dict[str, Any]) -> None:
+    params["lsun"]["vector_arithmetic"] = {"expressions": ["right - left + right"]}
+
+
 # --- By keyboard alone ----------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ _LOCATION = {
 }
 
 
-def wait_for(look: Callable[[], T | None], about: str, seconds: float = 120) -> T:
+def wait_for(look: Callable[[], T | None], about: str, seconds: float = 300) -> T:
     """Look again and again until there is something to see; fail after `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -245,7 +245,7 @@ class Running:
         """What it has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def until(self, look: Callable[[], T | None], about: str, seconds: float = 120) -> T:
+    def until(self, look: Callable[[], T | None], about: str, seconds: float = 300) -> T:
         """Wait for something that the process brings about; fail at once when it ends first."""
 
         def look_while_alive() -> T | None:
@@ -356,7 +356,7 @@ class Server:
         """The shard that a run makes; empty where there is none."""
         return _shard(self.query(_TAGS, run=run_id)["runOrError"])
 
-    def wait_for_end(self, run_id: str, seconds: float = 120) -> str:
+    def wait_for_end(self, run_id: str, seconds: float = 300) -> str:
         """Wait until a run has ended; its status."""
 
         def look() -> str | None:
@@ -365,7 +365,7 @@ class Server:
 
         return self.running.until(look, f"the end of run {run_id}", seconds)
 
-    def wait_for_backfill(self, backfill: str, seconds: float = 240) -> tuple[str, dict[str, str]]:
+    def wait_for_backfill(self, backfill: str, seconds: float = 300) -> tuple[str, dict[str, str]]:
         """Wait until a backfill has ended; its status, and that of the last run of each shard.
 
         Runs without a shard are under the empty name.

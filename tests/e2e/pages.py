@@ -1,0 +1,115 @@
+"""Dagster's own pages, as a person uses them: what is clicked, and what is read off the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from workbench import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+PATIENCE_MS = 120_000
+
+_BACKGROUND = r"""
+element => {
+  const own = at => getComputedStyle(at).backgroundColor;
+  while (own(element) === 'rgba(0, 0, 0, 0)') element = element.parentElement;
+  return own(element).match(/\d+/g).map(Number).slice(0, 3);
+}
+"""
+# A canvas cannot be read, but the page still holds what it has drawn there.
+_POINTS = """
+canvas => {
+  let at = canvas[Object.keys(canvas).find(key => key.startsWith('__reactFiber'))];
+  while (!at.memoizedProps?.data?.datasets) at = at.return;
+  return at.memoizedProps.data.datasets[0].data.map(point => point.y).filter(y => y !== null);
+}
+"""
+
+
+def open_group(page: Page, server: Server, group: str, names: Iterable[str]) -> None:
+    """Open a group's graph, and wait until it shows these assets with their status."""
+    page.goto(f"{server.url}/locations/__repository__@dcgan/asset-groups/{group}")
+    for name in names:
+        _box(page, name).wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("Loading").first.wait_for(state="detached", timeout=PATIENCE_MS)
+    page.wait_for_load_state("networkidle")
+
+
+def open_asset(page: Page, server: Server, key: str) -> None:
+    """Open an asset's page."""
+    page.goto(f"{server.url}/assets/{key}")
+    page.get_by_text(re.compile("^Materialize")).first.wait_for(timeout=PATIENCE_MS)
+
+
+def is_green(page: Page, name: str) -> bool:
+    """Whether an asset's box is made and says so on green, not on the red of a failed check."""
+    status = _box(page, name).get_by_text(re.compile("^(Materialized|Never materialized)$"))
+    red, green, blue = status.evaluate(_BACKGROUND)
+    return bool(green > max(red, blue))
+
+
+def _box(page: Page, name: str) -> Locator:
+    label = page.get_by_text(name, exact=True)
+    return page.locator("[class*=assetNodeBox]").filter(has=label)
+
+
+def click_materialize(page: Page, server: Server) -> str:
+    """Click Materialize, or Materialize all, where nothing is sharded; the run's id."""
+    page.get_by_text(re.compile("^Materialize( all)?$")).first.click(timeout=PATIENCE_MS)
+    _see_toast(page, "Launched run")
+    return server.latest_run()
+
+
+def click_materialize_shards(page: Page, server: Server, choice: str) -> str:
+    """Click Materialize… (all), choose All, Failed or Missing shards; the id of what was launched.
+
+    That is a run for a single shard of a single asset, and a backfill for more.
+    """
+    page.get_by_text(re.compile("^Materialize( all)?…$")).first.click(timeout=PATIENCE_MS)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text(choice, exact=True).click(timeout=PATIENCE_MS)
+    launch = dialog.get_by_role("button", name=re.compile("^Launch (backfill|1 run)$"))
+    backfill = "backfill" in launch.inner_text()
+    launch.click(timeout=PATIENCE_MS)
+    _see_toast(page, "Created backfill" if backfill else "Launched run")
+    return server.latest_backfill() if backfill else server.latest_run()
+
+
+def _see_toast(page: Page, words: str) -> None:
+    page.get_by_text(words).first.wait_for(timeout=PATIENCE_MS)
+
+
+def click_terminate(page: Page, server: Server, run_id: str) -> None:
+    """Open a run's page, click Terminate, and confirm."""
+    page.goto(f"{server.url}/runs/{run_id}")
+    page.get_by_role("button", name="Terminate").click(timeout=PATIENCE_MS)
+    page.get_by_role("dialog").get_by_role("button", name="Terminate 1 run").click()
+
+
+def show_picture(page: Page, about: str) -> list[int]:
+    """Open a picture in the metadata of an asset's page; its width and height in pixels."""
+    shown = page.get_by_role("row").filter(has_text=about).get_by_text("[Show Markdown]")
+    shown.first.click(timeout=PATIENCE_MS)
+    picture = page.get_by_role("dialog").locator("img").first
+    picture.wait_for(timeout=PATIENCE_MS)
+    size: list[int] = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    return size
+
+
+def open_plots(page: Page, server: Server, key: str) -> None:
+    """Open the plots on an asset's page."""
+    open_asset(page, server, key)
+    page.get_by_role("button", name="Plots").click(timeout=PATIENCE_MS)
+
+
+def plotted(page: Page, label: str) -> list[float]:
+    """What a plot shows, oldest first; empty before its first point."""
+    canvas = page.locator(f"xpath=//span[text()='{label}']/following::canvas[1]")
+    if not canvas.count():
+        return []
+    values: list[Any] = canvas.evaluate(_POINTS)
+    return [float(value) for value in values]
