@@ -30,6 +30,7 @@ from dcgan_assets.assets import (
     training_set,
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
+from dcgan_assets.assets.champion import LOSSES_FILE
 from dcgan_assets.evaluation_params import SvhnFeatures
 from dcgan_assets.figure_steps import figure_steps
 from dcgan_assets.steps import Check, Step, StepMaker
@@ -248,6 +249,7 @@ def networks(
             kind="models",
             compute=group_networks.publish,
             kinds=_TORCH,
+            shows=(LOSSES_FILE,),
             description=(
                 "The published networks (sections 3 and 4): the candidate if it is healthy, has "
                 "not memorised its training set and is not worse than the best on record by more "
