@@ -146,17 +146,19 @@ def status(root: Path | None) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
 @click.pass_obj
-def release(root: Path | None) -> None:
+def release(root: Path | None, names: tuple[str, ...]) -> None:
     """Fill the committed remote and write records/, so that a clone needs no credentials.
 
-    From a workspace that is up to date. What may not be passed on stays here.
+    Of what is named and all that it is made from, or of everything; it must be up to date. What
+    may not be passed on stays here.
     """
     from dcgan_assets.catalogue import open_catalogue
     from dcgan_assets.records import RECORDS
     from dcgan_assets.release import REMOTE, make_release
 
-    made = make_release(open_catalogue(Workspace.find(root)))
+    made = make_release(open_catalogue(Workspace.find(root)), names)
     click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
     click.echo(f"{RECORDS}: {made.records} written")
     click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")

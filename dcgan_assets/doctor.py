@@ -7,31 +7,18 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.dvc_bridge import is_current
 from dcgan_assets.face_params import FaceDetector
-from dcgan_assets.params import PARAMS_FILE
-from dcgan_assets.records import RECORDS, read_records
+from dcgan_assets.integrity import Finding, State, examine_books
 from dcgan_assets.scraped_group_params import Search
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
-State = Literal["ok", "note", "FAIL"]
 _LEAST_FREE_GB = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    state: State
-    what: str
-    detail: str
 
 
 def examine(workspace: Workspace | None) -> Iterator[Finding]:
@@ -186,32 +173,11 @@ def _detector(section: FaceDetector, root: Path) -> Finding:
 
 
 def _books(workspace: Workspace) -> Iterator[Finding]:
-    """Whether dvc.yaml and the records are whole, and what killed processes left behind."""
     try:
         catalogue = open_catalogue(workspace)
     except UserError:  # params.yaml, which has its own line
         return
-    if is_current(catalogue):
-        yield Finding("ok", "dvc.yaml", "says what the asset graph says")
-    else:
-        yield Finding("FAIL", "dvc.yaml", "behind the asset graph; run `dcgan dvc-sync`")
-    try:
-        count = len(read_records(catalogue))
-        yield Finding("ok", RECORDS, f"{count} assets released; `dcgan register` shows them")
-    except UserError as error:
-        yield Finding("FAIL", RECORDS, str(error))
-    tops = ("data", "models", "results")
-    places = [workspace.root, *(workspace.root / top for top in tops)]
-    left = [path for place in places for path in _half_made(place)]
-    if left:
-        names = ", ".join(path.relative_to(workspace.root).as_posix() for path in left)
-        yield Finding("note", "left over", f"of killed or running processes: {names}")
-
-
-def _half_made(place: Path) -> Iterator[Path]:
-    depth = "" if (place / PARAMS_FILE).exists() else "**/"
-    for ending in ("part", "old"):
-        yield from place.glob(f"{depth}.*.{ending}")
+    yield from examine_books(catalogue)
 
 
 def _to_download(section: Any) -> str:

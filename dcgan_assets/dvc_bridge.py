@@ -13,6 +13,7 @@ never in its cache, so no push can give them away.
 from __future__ import annotations
 
 import configparser
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -120,6 +121,22 @@ def is_current(catalogue: Catalogue) -> bool:
     """Whether the root's dvc.yaml is there and says what the steps say."""
     path = catalogue.workspace.root / DVC_FILE
     return path.exists() and path.read_text(encoding="utf-8") == dvc_yaml(catalogue)
+
+
+def behind(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
+    """The stages of some steps that the root's dvc.yaml lacks, or has otherwise.
+
+    Raises:
+        UserError: dvc.yaml is not readable.
+    """
+    path = catalogue.workspace.root / DVC_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        written = dict(content["stages"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        raise UserError(f"{path}: not readable; `dcgan dvc-sync` writes it anew") from None
+    expected = {stage_name(step): _stage(catalogue, step) for step in steps}
+    return [name for name, stage in expected.items() if written.get(name) != stage]
 
 
 def write_dvc_yaml(catalogue: Catalogue) -> bool:

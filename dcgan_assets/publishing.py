@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dcgan_assets.dvc_bridge import is_current, stage_name
+from dcgan_assets.dvc_bridge import behind, stage_name
 from dcgan_assets.dvc_commands import has_dvc, run_dvc, under_repro
 from dcgan_assets.steps import Catalogue, Step, place_order, say, standing
 from dcgan_models.errors import UserError
@@ -39,11 +39,14 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
     if mode == "off" or under_repro() or not has_dvc(root):
         return []
     steps = [step for step in now.steps if keys is None or step.key in keys]
-    stages = [stage_name(step) for step in steps if _can_be_booked(now, step)]
+    steps = [step for step in steps if _can_be_booked(now, step)]
+    stages = [stage_name(step) for step in steps]
     if not stages:
         return []
-    if not is_current(now):
-        raise UserError("dvc.yaml is behind the asset graph; run `dcgan dvc-sync`")
+    if late := behind(now, steps):
+        raise UserError(
+            f"dvc.yaml is behind the asset graph ({', '.join(late)}); run `dcgan dvc-sync`"
+        )
     run_dvc(root, "commit", "--force", *stages)
     if mode == "push":
         run_dvc(root, "push")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -178,8 +178,8 @@ def split_label(label: str) -> tuple[str, str | None]:
     return key, rest.removesuffix("]") or None
 
 
-def write_records(catalogue: Catalogue) -> list[str]:
-    """Write the records of everything that is published, in one step; return the keys.
+def write_records(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
+    """Write the records of what some steps have published, in one go; return the keys.
 
     An absent transient asset, as after `dvc pull`, keeps its record.
 
@@ -189,7 +189,7 @@ def write_records(catalogue: Catalogue) -> list[str]:
     folder = catalogue.workspace.root / RECORDS
     old = read_records(catalogue)
     new = {}
-    for step in catalogue.steps:
+    for step in steps:
         for key in step.outputs:
             record = _record_of(catalogue, step, key) or (old.get(key) if step.transient else None)
             if record is not None:

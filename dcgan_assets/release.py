@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import dagster as dg
 from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, under_repro
 from dcgan_assets.instance import prepare_home
-from dcgan_assets.materialize import choose_steps, make_plan
+from dcgan_assets.materialize import choose_steps, make_plan, with_ancestors
 from dcgan_assets.publishing import publish
 from dcgan_assets.records import write_records
 from dcgan_assets.steps import Catalogue, Step
@@ -43,8 +44,12 @@ class Release:
     bytes: int
 
 
-def make_release(catalogue: Catalogue) -> Release:
+def make_release(catalogue: Catalogue, names: Sequence[str] = ()) -> Release:
     """Fill the committed remote and write the records, from a workspace that is up to date.
+
+    Args:
+        names: Keys or groups, released with all that they are made from; everything without any.
+            What an earlier release had beside them is in this one no more.
 
     Raises:
         UserError: Something is stale, what may be passed on is too large, or DVC failed; remote
@@ -55,23 +60,24 @@ def make_release(catalogue: Catalogue) -> Release:
         raise UserError(f"{root}: a release is made in a workspace under DVC, by hand")
     if catalogue.workspace.params.machine.dvc == "off":
         raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
-    _require_current(catalogue)
-    steps = [step for step in catalogue.steps if _is_given_away(catalogue, step)]
+    released = with_ancestors(catalogue, choose_steps(catalogue, names))
+    _require_current(catalogue, released)
+    steps = [step for step in released if _is_given_away(catalogue, step)]
     _require_small(catalogue, steps)
     publish(catalogue)
     assets = tuple(key for step in steps for key in step.outputs)
     size = _fill_remote(root, [catalogue.artefact(key).path for key in assets])
-    return Release(assets, len(write_records(catalogue)), size)
+    return Release(assets, len(write_records(catalogue, released)), size)
 
 
 def _is_given_away(catalogue: Catalogue, step: Step) -> bool:
     return is_kept(catalogue, step) and step.kind != "data"
 
 
-def _require_current(catalogue: Catalogue) -> None:
+def _require_current(catalogue: Catalogue, steps: Sequence[Step]) -> None:
     prepare_home(catalogue.workspace)
     with dg.DagsterInstance.get() as instance:
-        plan = make_plan(catalogue, instance, choose_steps(catalogue, ()))
+        plan = make_plan(catalogue, instance, steps)
     if plan.items:
         (key, shard), reason = next(iter(plan.items.items()))
         raise UserError(

@@ -1,8 +1,9 @@
 """`dcgan reproduce`: make a release again from its networks, and say how far it comes out the same.
 
-Networks, and what else took a training, are pulled and compared with their records. The rest, from
-the pictures to the last figure, is made anew in `runs/reproduce`, with a Dagster home of its own:
-what is published, and what Dagster and DVC know of it, stays as it is.
+Networks, and what else took a training, are pulled and compared with their records; so is what the
+web once gave, where it is here. The rest, from the pictures to the last figure, is made anew in
+`runs/reproduce`, with a Dagster home of its own: what is published, and what Dagster and DVC know
+of it, stays as it is.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, run_dvc
 from dcgan_assets.instance import prepare_home
 from dcgan_assets.materialize import Report, choose_steps, in_order, make_plan, run_plan
-from dcgan_assets.records import RECORDS, Entry, Record, read_records
+from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
 from dcgan_assets.register import is_whole, register
 from dcgan_assets.results import CIRCUMSTANCES
-from dcgan_assets.steps import Catalogue, Step, say
+from dcgan_assets.steps import WEB, Catalogue, Step, say
 from dcgan_assets.store import META_FILE, Artefact, link_file
 from dcgan_models.agreement import Difference, compare_folders
 from dcgan_models.errors import UserError
@@ -63,36 +64,46 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         UserError: There is no release, DVC failed, another call is at work; or at last, when all
             has been compared, that it did not come out the same.
     """
-    records = _released(catalogue)
-    wanted = _cover(catalogue, choose_steps(catalogue, names))
+    records = read_records(catalogue)
+    chosen = [step for step in choose_steps(catalogue, names) if step.key in records]
+    wanted = _cover(catalogue, chosen)
+    if not wanted:
+        about = f"{', '.join(names)}: " if names else ""
+        raise UserError(f"{about}no records in {catalogue.workspace.root / RECORDS}; not released")
     place = catalogue.workspace.root / _PLACE
     _pull(catalogue, [step for step in wanted if step.key in records])
     yield _register(catalogue, records)
     with _held_alone(place):
-        found = [*_pulled_ones(catalogue, wanted, records)]
+        taken = [step for step in wanted if _is_taken(catalogue, step)]
+        again = [step for step in wanted if step not in taken]
+        found = [*_check_taken(catalogue, taken, records)]
         copy = Catalogue(catalogue.workspace, catalogue.steps, place)
-        report = _make_again(catalogue, copy, wanted, found)
-        found += _compare_all(catalogue, copy, wanted, records, report, tolerance)
+        _link(catalogue, copy, [one.label for one in found if one.outcome == "as released"])
+        report = _make_again(copy, again)
+        found += _compare_all(catalogue, copy, again, records, report, tolerance)
+    yield from _table(found)
+    bad = [one for one in found if one.outcome in _BAD]
+    yield f"tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
+    if bad:
+        raise UserError(f"{len(bad)} of {len(found)} are not as released")
+
+
+def _table(found: Sequence[Reproduced]) -> Iterator[str]:
+    """A line an artefact, and how many there are of each."""
     width = max(len(one.outcome) for one in found)
     for one in found:
         yield f"{one.outcome:{width}}  {one.label}{': ' if one.detail else ''}{one.detail}"
     count = {outcome: sum(o.outcome == outcome for o in found) for outcome in get_args(Agreement)}
-    summary = ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
-    yield f"{summary}; tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
-    if any(count[outcome] for outcome in _BAD):
-        raise UserError(f"{sum(count[o] for o in _BAD)} of {len(found)} are not as released")
+    yield ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
 
 
-def _released(catalogue: Catalogue) -> dict[str, Record]:
-    records = read_records(catalogue)
-    if not records:
-        raise UserError(f"{catalogue.workspace.root / RECORDS}: no records; nothing was released")
-    return records
-
-
-def _is_pulled(step: Step) -> bool:
-    """Whether a step's output is taken as it was released: it is, or took, a training."""
-    return step.kind == "models" or step.seeded
+def _is_taken(catalogue: Catalogue, step: Step) -> bool:
+    """Whether a step's output is taken as it is: it took a training, or the web gave it."""
+    if step.kind == "models" or step.seeded:
+        return True
+    shards = catalogue.shards(step)
+    here = [catalogue.store.meta(catalogue.artefact(step.key, shard)) for shard in shards]
+    return step.pool == WEB and None not in here
 
 
 def _cover(catalogue: Catalogue, chosen: Sequence[Step]) -> list[Step]:
@@ -103,7 +114,7 @@ def _cover(catalogue: Catalogue, chosen: Sequence[Step]) -> list[Step]:
         step = waiting.pop()
         if step.key not in wanted:
             wanted[step.key] = step
-            if not _is_pulled(step):
+            if not _is_taken(catalogue, step):
                 waiting += [catalogue.by_key[key] for key in step.inputs]
     return in_order(catalogue, wanted.values())
 
@@ -141,12 +152,12 @@ def _held_alone(place: Path) -> Iterator[None]:
         raise UserError(f"{place}: another `dcgan reproduce` is at work") from None
 
 
-def _pulled_ones(
+def _check_taken(
     catalogue: Catalogue, steps: Sequence[Step], records: dict[str, Record]
 ) -> Iterator[Reproduced]:
     """Whether what is not made again is what was released, byte for byte."""
     for step in steps:
-        for key in step.outputs if _is_pulled(step) else ():
+        for key in step.outputs:
             for entry in records[key].entries if key in records else ():
                 artefact = catalogue.artefact(key, entry.shard)
                 here = catalogue.store.meta(artefact)
@@ -160,27 +171,18 @@ def _pulled_ones(
                     yield Reproduced(artefact.label, "as released")
 
 
-def _make_again(
-    catalogue: Catalogue, copy: Catalogue, steps: Sequence[Step], pulled: Sequence[Reproduced]
-) -> Report:
-    """Make everything else in the copy, from linked networks.
+def _link(catalogue: Catalogue, copy: Catalogue, labels: Sequence[str]) -> None:
+    """Give the copy what is taken as it is; what is damaged is not made use of."""
+    for label in labels:
+        artefact = catalogue.artefact(*split_label(label))
+        source, target = (c.store.folder(artefact) for c in (catalogue, copy))
+        shutil.copytree(source, target, copy_function=link_file)
 
-    Args:
-        pulled: What is there of these; damaged ones are not made use of.
-    """
-    good = {one.label for one in pulled if one.outcome == "as released"}
-    for step in steps:
-        for artefact in (copy.artefact(key) for key in step.outputs):
-            if artefact.label in good:
-                shutil.copytree(
-                    catalogue.store.folder(artefact),
-                    copy.store.folder(artefact),
-                    copy_function=link_file,
-                )
-    again = [step for step in steps if not _is_pulled(step)]
+
+def _make_again(copy: Catalogue, steps: Sequence[Step]) -> Report:
     prepare_home(copy.workspace, copy.store.root)
     with dg.DagsterInstance.get() as instance:
-        plan = make_plan(copy, instance, again)
+        plan = make_plan(copy, instance, steps)
         report = run_plan(copy, build_definitions(copy), instance, plan, say)
     if report.interrupted:
         raise KeyboardInterrupt
@@ -196,7 +198,7 @@ def _compare_all(
     tolerance: float,
 ) -> Iterator[Reproduced]:
     for step in steps:
-        for key in step.outputs if not _is_pulled(step) else ():
+        for key in step.outputs:
             for entry in records[key].entries if key in records else ():
                 artefact = catalogue.artefact(key, entry.shard)
                 failed = report.failed.get(catalogue.artefact(step.key, entry.shard).label)

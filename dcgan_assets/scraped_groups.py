@@ -21,7 +21,7 @@ from dcgan_assets.assets import (
 from dcgan_assets.figure_steps import figure_steps
 from dcgan_assets.groups import image_group, networks, samples, step_maker
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup, Search
-from dcgan_assets.steps import Step, StepMaker
+from dcgan_assets.steps import WEB, Step, StepMaker
 
 
 def faces_group(section: FacesGroup) -> tuple[Step, ...]:
@@ -64,7 +64,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             compute=people.make_people,
             source_version=partial(people.people_version, search),
             checks=people.PEOPLE_CHECKS,
-            pool="web",
+            pool=WEB,
             files=files,
             kinds=frozenset({"parquet", "table"}),
             description=(
@@ -79,7 +79,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             compute=image_urls.make_image_urls,
             source_version=partial(image_urls.addresses_version, search),
             checks=image_urls.ADDRESS_CHECKS,
-            pool="web",
+            pool=WEB,
             files=files,
             kinds=frozenset({"parquet", "table"}),
             description=(
@@ -95,7 +95,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             shards=lambda _: photos.shard_names(search),
             source_version=partial(photos.photos_version, search),
             checks=photos.PHOTO_CHECKS,
-            pool="web",
+            pool=WEB,
             files=files,
             kinds=frozenset({"parquet"}),
             description=(

@@ -33,6 +33,8 @@ from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 OWNER = "team:dcgan"
+# The pool of steps that may ask the web: one at a time.
+WEB = "web"
 # Sources that come with packages under licences that let anyone pass the pictures on.
 _PACKAGED = {"packaged", "photographs", "stand_in"}
 # Metadata by which a materialisation is known to be that of a record.

@@ -83,7 +83,7 @@ def template(memory: str | None, dagster_home: Path) -> Iterator[SmallGraph]:
             for name in ("DCGAN_ROOT", "DAGSTER_HOME"):  # `prepare_home` sets them
                 patch.setenv(name, "unset")
             assert graph.run().code == 0
-            write_records(graph.catalogue())
+            write_records(graph.catalogue(), graph.catalogue().steps)
         yield graph
 
 

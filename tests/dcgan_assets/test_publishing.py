@@ -82,11 +82,22 @@ def test_what_was_made_of_other_parameters_is_not_booked_under_these(kept: Small
     assert not (kept.root / "dvc.lock").exists()
 
 
-def test_a_dvc_yaml_that_is_behind_is_one_line(kept: SmallGraph) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("toy/constant", "toy/mean", r"dvc\.yaml is behind the asset graph \(toy-constant\)"),
+        ("stages:", "stages: [", r"dvc\.yaml: not readable; `dcgan dvc-sync` writes it anew"),
+    ],
+)
+def test_a_dvc_yaml_edited_by_hand_is_one_line(
+    kept: SmallGraph, old: str, new: str, expected: str
+) -> None:
     kept.only("constant").change(machine={"dvc": "off"})
     kept.run()
     kept.change(machine={"dvc": "commit"})
-    with pytest.raises(UserError, match=r"dvc\.yaml is behind the asset graph"):
+    path = kept.root / "dvc.yaml"
+    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=expected):
         publish(kept.catalogue())
 
 

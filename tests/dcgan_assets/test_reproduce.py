@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from small_graph import SmallGraph
 
 from dcgan_assets.records import RECORDS
 from dcgan_assets.reproduce import reproduce
+from dcgan_assets.steps import WEB, Catalogue
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
@@ -164,9 +167,30 @@ def test_a_damaged_network_is_named_and_not_used(clone: SmallGraph) -> None:
     assert complaint == "2 of 3 are not as released"
 
 
+@pytest.mark.slow
+def test_the_web_is_not_asked_again_for_what_is_here(released: SmallGraph) -> None:
+    """Of a sharded asset too; where a part of it is not here, all of it is made."""
+    catalogue = released.catalogue()
+    steps = tuple(
+        replace(step, pool=WEB) if step.key == "toy/images" else step for step in catalogue.steps
+    )
+    asking = Catalogue(catalogue.workspace, steps)
+    lines = list(reproduce(asking, ("toy/summary",), 0.0))
+    assert [line for line in lines if "toy/images" in line] == [
+        "as released  toy/images[00]",
+        "as released  toy/images[01]",
+    ]
+    assert "byte-equal   toy/summary" in lines
+    shutil.rmtree(released.root / "data" / "toy" / "images" / "01")
+    lines = list(reproduce(asking, ("toy/summary",), 0.0))
+    assert len([line for line in lines if line.startswith("byte-equal")]) == 6
+
+
 def test_refusals_are_one_line(clone: SmallGraph, small: SmallGraph) -> None:
-    with pytest.raises(UserError, match="no records; nothing was released"):
+    with pytest.raises(UserError, match=r"^no records in .*/records; not released$"):
         list(reproduce(small.catalogue(), (), 0.0))
+    with pytest.raises(UserError, match=r"^toy/candidate: no records in .*; not released$"):
+        list(reproduce(clone.catalogue(), ("toy/candidate",), 0.0))
     locks = clone.root / "runs" / "locks"
     locks.mkdir(parents=True)
     with (

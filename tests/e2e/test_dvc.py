@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from typing import Any
 
 import pytest
 import yaml
 from workbench import Bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _TREES = ("data", "models", "results")
 _GROUPS = ("mnist", "lsun", "report")
 _TRANSIENT = r"models/\w+/\w*candidate/|results/\w+/quality/"
 _SCORES = "mnist-nearest_neighbour_scores"
+_FC, _FC_PRESET = "mnist-fc_generator", "mnist28_fc"
 _CLEAN = "Data and pipelines are up to date."
 
 
@@ -30,8 +33,15 @@ def _ran(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE))
 
 
+def _drop_figures(params: dict[str, Any]) -> None:
+    """A figure is made where it has a section."""
+    for name in ("guided_backprop", "window_dropout"):
+        del params["lsun"][name]
+
+
 def _keep_some_groups(bench: Bench) -> None:
     """Leave three groups in dvc.yaml: a stage more is a process more, and they are all alike."""
+    bench.dcgan("dvc-sync")
     path = bench.root / "dvc.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["stages"] = {
@@ -47,9 +57,9 @@ def _keep_some_groups(bench: Bench) -> None:
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace that `dvc repro` made from nothing."""
-    bench: Bench = make_bench("dvc")
+    bench: Bench = make_bench("dvc", _drop_figures)
     _keep_some_groups(bench)
-    assert _ran(bench.run("dvc", "repro")) == set(_stages(bench))
+    assert _ran(bench.run("dvc", "repro", seconds=1500)) == set(_stages(bench))
     return bench
 
 
@@ -87,6 +97,39 @@ def test_one_parameter_reruns_one_stage(bench: Bench) -> None:
     assert _CLEAN in bench.run("dvc", "status")
 
 
+def test_an_interrupted_training_goes_on_and_costs_nothing_that_is_published(
+    bench: Bench,
+) -> None:
+    """What is saved of it lies outside of the outputs, which DVC would delete."""
+    published = bench.files("models")
+
+    def train_longer(params: dict[str, Any]) -> None:
+        params["mnist"]["fc_candidate"].update(epochs=100, decay_epochs=50)
+
+    bench.edit_params(train_longer)
+    with bench.running("dvc", "repro", _FC) as repro:
+        repro.until(lambda: bench.steps(_FC_PRESET)[-1:] >= [200], "200 steps", 300)
+        os.killpg(repro.process.pid, signal.SIGINT)  # as a terminal does
+        assert repro.process.wait(60)
+    saved = bench.saved_step(_FC_PRESET)
+    assert saved is not None
+    assert saved >= 200
+    assert bench.files("models") == published
+
+    with bench.running("dvc", "repro", _FC) as repro:
+        first = repro.until(lambda: _steps_after(bench, saved), "a step after the saved one", 300)
+        assert repro.process.wait(300) == 0
+    steps = bench.steps(_FC_PRESET)
+    assert first > saved
+    assert len(steps) == len(set(steps))
+    assert _FC not in bench.run("dvc", "status")
+    assert _ran(bench.run("dvc", "repro")) == {"mnist-sample_panels", _SCORES}
+
+
+def _steps_after(bench: Bench, saved: int) -> int | None:
+    return next((step for step in bench.steps(_FC_PRESET) if step > saved), None)
+
+
 def test_what_dagster_made_is_committed_with_it(bench: Bench) -> None:
     def fewer_references(params: dict[str, Any]) -> None:
         params["mnist"]["nearest_neighbour_scores"]["references"] = [150]
@@ -97,13 +140,21 @@ def test_what_dagster_made_is_committed_with_it(bench: Bench) -> None:
     assert _ran(bench.run("dvc", "repro")) == set()
 
 
-def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(bench: Bench) -> None:
-    bench.dcgan("release")
+@pytest.fixture(scope="module")
+def clone(bench: Bench) -> Bench:
+    """A clone of a release of three groups, before `dvc pull`."""
+    assert "records: " in bench.dcgan("release", *_GROUPS)
     bench.run("dvc", "push")  # the tables, to the folder beside the workspace
     bench.run("git", "add", "--all")
     bench.run("git", "commit", "--quiet", "--message", "everything")
-    bench.run("git", "clone", "--quiet", str(bench.root), str(bench.root.parent / "clone"))
-    clone = Bench(bench.root.parent / "clone", bench.environment)
+    clone = Bench(bench.root.with_name("clone"), bench.environment)
+    bench.run("git", "clone", "--quiet", str(bench.root), str(clone.root))
+    return clone
+
+
+def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(
+    bench: Bench, clone: Bench
+) -> None:
     clone.run("dvc", "pull")
     at_home = {
         name: content
@@ -116,7 +167,7 @@ def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(bench: Ben
     assert not restricted
 
     assert "rebuild with `dcgan materialize mnist/images`" in clone.dcgan("register")
-    said = clone.dcgan("materialize")
+    said = clone.dcgan("materialize", *_GROUPS)
     made = {line.split(":")[0].split("[")[0] for line in said.splitlines() if ": making" in line}
     assert made
     assert all(f"data/{key}" not in {name.rpartition("/")[0] for name in pulled} for key in made)
@@ -126,3 +177,25 @@ def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(bench: Ben
     assert _ran(clone.run("dvc", "repro")) == set()
     assert "up to date: " in clone.dcgan("materialize", *_GROUPS)
     assert clone.run("git", "status", "--short") == ""
+
+
+def test_a_clone_reproduces_the_release_and_sees_a_damaged_number(clone: Bench) -> None:
+    published = clone.files(*_TREES)
+    said = clone.dcgan("reproduce", "mnist", "lsun/samples").splitlines()
+    outcomes = {
+        line.split()[-1]: line.split("  ")[0] for line in said if re.match(r"(byte|as )\S+", line)
+    }
+    assert outcomes["mnist/nearest_neighbour_scores"] == "byte-equal"
+    assert outcomes["lsun/samples"] == "byte-equal"
+    assert outcomes["mnist/generator"] == outcomes["lsun/generator"] == "as released"
+    assert clone.files(*_TREES) == published
+
+    path = clone.root / "results" / "mnist" / "nearest_neighbour_scores" / "result.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["rows"][0]["value"] += 0.125
+    path.unlink()  # a link into DVC's cache
+    path.write_text(json.dumps(content), encoding="utf-8")
+    clone.run("dvc", "commit", "--force", _SCORES)  # else DVC would not pull over it
+    said = clone.dcgan("reproduce", "mnist/nearest_neighbour_scores", code=1)
+    assert re.search(r"DAMAGED +mnist/nearest_neighbour_scores: .*result.json: rows\[0\]", said)
+    assert "error: 1 of " in said

@@ -72,7 +72,7 @@ class Bench:
     root: Path
     environment: dict[str, str]
 
-    def run(self, *command: str, code: int = 0, seconds: float = 240) -> str:
+    def run(self, *command: str, code: int = 0, seconds: float = 600) -> str:
         """Run a command to its end; its output, if it ends with the expected code."""
         done = subprocess.run(
             command,
