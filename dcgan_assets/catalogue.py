@@ -24,13 +24,19 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     steps += faces_group(params.faces)
     steps += albums_group(params.albums)
     steps += image_group(
-        "imagenet", "imagenet", "ImageNet-1k at 32 pixels", ordered=True, walk=False
+        "imagenet",
+        "imagenet",
+        "ImageNet-1k at 32 pixels",
+        ordered=True,
+        walk=False,
+        early=bool(params.imagenet.samples.epochs),
     )
     steps += cifar10_group()
-    steps += svhn_group(params.svhn.features)
+    steps += svhn_group(params.svhn)
     for name, section in params.groups.items():
         about = f"the pictures of `{name}`"
-        steps += image_group(name, f"groups.{name}", about, figures=section.figures())
+        early = bool(section.samples.epochs)
+        steps += image_group(name, f"groups.{name}", about, early=early, figures=section.figures())
     steps += report_steps(steps)
     return Catalogue(workspace, tuple(steps))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from dcgan_assets.assets.champion import LOSSES_FILE
 from dcgan_assets.results import METRICS_FILE, RESULT_FILE
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
@@ -30,17 +31,24 @@ _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps in
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
     kept = [step for step in catalogue.steps if has_stage(step)]
-    # DVC shows numbers by name, and no rows.
-    names = {RESULT_FILE: METRICS_FILE}
-    shown = [
-        f"{step.kind}/{step.key}/{names.get(name, name)}" for step in kept for name in step.shows
-    ]
+    shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
+    results = [path for path in shown if path.endswith(RESULT_FILE)]
     content: dict[str, Any] = {
         "stages": {stage_name(step): _stage(catalogue, step) for step in kept},
-        "metrics": [path for path in shown if path.endswith(".json")],
-        "plots": [path for path in shown if path.endswith(".png")],
+        "metrics": [path.removesuffix(RESULT_FILE) + METRICS_FILE for path in results],
+        "plots": [_plot(path) for path in shown],
     }
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def _plot(path: str) -> Any:
+    """A picture as it is, the rows of a result as bars, the losses of a training as curves."""
+    title = "/".join(path.split("/")[1:3])
+    if path.endswith(RESULT_FILE):
+        return {path: {"title": title, "template": "bar_horizontal", "x": "value", "y": "name"}}
+    if path.endswith(LOSSES_FILE):
+        return {path: {"title": title, "x": "epoch", "y": ["d_loss", "g_loss"], "y_label": "nats"}}
+    return path
 
 
 def stage_name(step: Step) -> str:

@@ -30,7 +30,8 @@ from dcgan_assets.assets import (
     training_set,
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
-from dcgan_assets.evaluation_params import SvhnFeatures
+from dcgan_assets.assets.champion import LOSSES_FILE
+from dcgan_assets.evaluation_params import SvhnGroup
 from dcgan_assets.figure_steps import figure_steps
 from dcgan_assets.steps import Check, Step, StepMaker
 
@@ -50,6 +51,7 @@ def image_group(
     dedup: bool = False,
     ordered: bool = False,
     walk: bool = True,
+    early: bool = True,
     figures: Sequence[str] = (),
 ) -> tuple[Step, ...]:
     """The steps of a picture group.
@@ -62,13 +64,14 @@ def image_group(
         dedup: Whether near-duplicates are removed by semantic hashes (section 3.1).
         ordered: Whether D may choose the order of the samples (Figure 11).
         walk: Whether there is a latent walk (Figure 4).
+        early: Whether samples are shown early in training, too (Figures 2 and 3).
         figures: Which of Figures 5 to 8 there are, by the names of their assets; of `figure_steps`.
     """
     step = step_maker(group, section)
     return (
         images or _images(step, about),
         *(_deduplication(step) if dedup else ()),
-        *networks(step, about, manifest=dedup),
+        *networks(step, about, manifest=dedup, early=early),
         samples(step, FIGURE_11 if ordered else FIGURES_2_AND_3, ordered=ordered),
         *((_latent_walk(step),) if walk else ()),
         *((_nearest(step),) if dedup else ()),
@@ -175,6 +178,7 @@ def networks(
     *,
     pictures: str = "images",
     manifest: bool = False,
+    early: bool = True,
     checks: tuple[Check, ...] = training_set.TRAINING_SET_CHECKS,
 ) -> tuple[Step, ...]:
     """From pictures to published networks.
@@ -182,8 +186,10 @@ def networks(
     Args:
         pictures: The asset that holds the pixels.
         manifest: Whether an asset `manifest` says which of them are duplicates.
+        early: Whether a figure needs the generator's snapshots.
         checks: Of the training set.
     """
+    publish = group_networks.publish if early else group_networks.publish_without_snapshots
     return (
         step(
             "training_set",
@@ -246,8 +252,9 @@ def networks(
             inputs=("candidate", "quality"),
             section="candidate",
             kind="models",
-            compute=group_networks.publish,
+            compute=publish,
             kinds=_TORCH,
+            shows=(LOSSES_FILE,),
             description=(
                 "The published networks (sections 3 and 4): the candidate if it is healthy, has "
                 "not memorised its training set and is not worse than the best on record by more "
@@ -315,17 +322,18 @@ def cifar10_group() -> tuple[Step, ...]:
     )
 
 
-def svhn_group(section: SvhnFeatures) -> tuple[Step, ...]:
+def svhn_group(section: SvhnGroup) -> tuple[Step, ...]:
     """Section 5.2 of the paper's second version.
 
     Args:
         section: Says whose features are used, which decides what is an input of them.
     """
+    about, early = "SVHN's house numbers", bool(section.samples.epochs)
     whose = {"trained": "svhn/discriminator", "imagenet": "imagenet/discriminator"}
     images = _labelled("svhn", labelled_images.make_svhn, "SVHN (section 5.2 of v2)")
     return (
-        *image_group("svhn", "svhn", "SVHN's house numbers", images=images, walk=False),
-        _features("svhn", whose.get(section.discriminator)),
+        *image_group("svhn", "svhn", about, images=images, walk=False, early=early),
+        _features("svhn", whose.get(section.features.discriminator)),
         _svm_scores("svhn", svm_scores.make_svhn_table, "Table 2 of the second version"),
         _supervised_cnn(),
     )

@@ -6,7 +6,6 @@ says how it was made and what it scored; Dagster knows the run.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
 from dcgan_assets.instance import prepare_home
-from dcgan_assets.results import METRICS_FILE
+from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import META_FILE, Meta
 from dcgan_assets.text_tables import aligned
@@ -171,9 +170,10 @@ def _row(
 
 def _scores(cache: DvcCache, pinned: str, meta: Meta | None) -> str:
     """The first numbers of a result; of networks those of the decision, and its reason."""
-    text = cache.read(pinned, METRICS_FILE)
+    text = cache.read(pinned, RESULT_FILE)
     if text is not None:
-        numbers: dict[str, float] = json.loads(text)
+        rows = Result.model_validate_json(text).rows
+        numbers = {row.name: row.value for row in rows if row.value is not None}
         reason = ""
     else:
         facts = shown.decode(meta.metadata) if meta else {}

@@ -94,27 +94,25 @@ def _published(catalogue: Catalogue) -> Finding:
 
     To read all pictures again would take as long as their making.
     """
-    count, bad, cures = 0, [], []
+    count, bad = 0, {}
     for step in catalogue.steps:
-        for key in step.outputs:
-            for shard in catalogue.shards(step):
-                artefact = catalogue.artefact(key, shard)
-                folder = catalogue.store.folder(artefact)
-                if not folder.exists():
-                    continue
+        labels = [(key, shard) for key in step.outputs for shard in catalogue.shards(step)]
+        for artefact in (catalogue.artefact(*label) for label in labels):
+            if catalogue.store.folder(artefact).exists():
                 count += 1
                 name = _first_bad(catalogue, artefact)
                 if name is not None:
-                    bad.append(f"{artefact.path.as_posix()}/{name}")
-                    cures.append(key)
-    if bad:
-        advice = f"remove {_few(sorted({b.rpartition('/')[0] for b in bad}))}, then `dvc pull` or"
-        return Finding(
-            "FAIL",
-            "published",
-            f"not what was published: {_few(bad)}; {advice} `dcgan materialize {_few(cures, ' ')}`",
-        )
-    return Finding("ok", "published", f"{count} artefacts, as they were published")
+                    bad[artefact] = f"{artefact.path.as_posix()}/{name}"
+    if not bad:
+        return Finding("ok", "published", f"{count} artefacts, as they were published")
+    folders = _few([artefact.path.as_posix() for artefact in bad])
+    keys = _few([*dict.fromkeys(artefact.key for artefact in bad)], " ")
+    return Finding(
+        "FAIL",
+        "published",
+        f"not what was published: {_few([*bad.values()])}; remove {folders}, then `dvc pull` or "
+        f"`dcgan materialize {keys}`",
+    )
 
 
 def _first_bad(catalogue: Catalogue, artefact: Artefact) -> str | None:

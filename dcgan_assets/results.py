@@ -1,7 +1,7 @@
 """The one form of a result: what was measured, beside what the paper says.
 
 A result lies in `results/GROUP/ASSET/result.json`; figures and tables lie beside it. So does
-`metrics.json`, our numbers alone by name: `dvc metrics show` and `diff` read no lists of rows.
+`metrics.json`, the headline number alone: `dvc metrics show` and `diff` read no lists of rows.
 """
 
 from __future__ import annotations
@@ -83,20 +83,19 @@ class Result(BaseModel):
     def write(self, folder: Path) -> None:
         """Write `result.json` and `metrics.json` into a folder."""
         write_json(folder / RESULT_FILE, self.model_dump(mode="json"))
-        write_json(folder / METRICS_FILE, self.metrics())
+        write_json(folder / METRICS_FILE, self.headline())
 
-    def metrics(self) -> dict[str, float]:
-        """Our values by the names of their rows; a name that comes again gets a number."""
-        found: dict[str, float] = {}
-        for row in self.rows:
-            if row.value is None:
-                continue
-            name, count = row.name, 1
-            while name in found:
-                count += 1
-                name = f"{row.name} ({count})"
-            found[name] = row.value
-        return found
+    def headline(self) -> dict[str, float | int | str]:
+        """One number for `dvc metrics`: the last one that the paper has, too, else the first.
+
+        DVC makes a column of every name in any file: with all numbers in it its table would be
+        thousands of characters wide. All of them are in `dvc plots`, and in `dcgan log`.
+        """
+        ours = [row for row in self.rows if row.value is not None]
+        both = [row for row in ours if row.paper is not None]
+        row = (both or ours)[-1 if both else 0]
+        found = {"what": row.name, "ours": row.value, "paper": row.paper, "unit": row.unit}
+        return {name: value for name, value in found.items() if value not in {None, ""}}
 
     @classmethod
     def read(cls, folder: Path) -> Result:

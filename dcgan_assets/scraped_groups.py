@@ -33,7 +33,12 @@ def faces_group(section: FacesGroup) -> tuple[Step, ...]:
         _face_boxes(step, section),
         _manifest(step),
         *networks(
-            step, about, pictures="face_boxes", manifest=True, checks=training_set.PEOPLE_CHECKS
+            step,
+            about,
+            pictures="face_boxes",
+            manifest=True,
+            early=bool(section.samples.epochs),
+            checks=training_set.PEOPLE_CHECKS,
         ),
         samples(step, "Figure 10: samples of faces, of as many fixed z."),
         *figure_steps(step, "faces", section.figures()),
@@ -139,9 +144,9 @@ def _manifest(step: StepMaker) -> Step:
 def albums_group(section: AlbumsGroup) -> tuple[Step, ...]:
     """The README's album covers; where they are searched for, the road of faces leads to them."""
     about = "album covers, 128 pixels wide (the README of the authors' code; networks: section 3)"
-    step = step_maker("albums", "albums")
+    step, early = step_maker("albums", "albums"), bool(section.samples.epochs)
     if section.search is None:
-        return image_group("albums", "albums", about, walk=False)
+        return image_group("albums", "albums", about, walk=False, early=early)
     search = step_maker("albums", "albums.search")
     images = step(
         "images",
@@ -155,5 +160,5 @@ def albums_group(section: AlbumsGroup) -> tuple[Step, ...]:
     )
     return (
         *search_steps(search, section.search, "titles", "of albums (section 4.2's road)"),
-        *image_group("albums", "albums", about, images=images, walk=False),
+        *image_group("albums", "albums", about, images=images, walk=False, early=early),
     )

@@ -101,7 +101,8 @@ class Step:
             from its section, the root and the shard.
         pictures: Which asset of the group holds the pixels that it reads, if it reads any.
         files: What it reads in the workspace beside its inputs, for DVC to watch.
-        shows: Its files that are worth a look with `dvc metrics` (.json) and `dvc plots` (.png).
+        shows: Its files that are worth a look with `dvc plots`: pictures, `result.json` (of
+            which `dvc metrics` takes the headline), losses by epoch.
         passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
         shows_pictures: For `results`, whether pictures that it was made from can be seen in it.
     """

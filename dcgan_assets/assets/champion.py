@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import fixed_samples
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.errors import UserError
+
+LOSSES_FILE = "losses.csv"
+_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,17 @@ Choose = Callable[[tuple[str, ...], Path | None], Choice]
 """From the checks that the candidate failed and the champion's folder, None where there is none."""
 
 
-def publish_champion(work: Work, candidate: str, choose: Choose) -> Outcome:
+def publish_champion(
+    work: Work, candidate: str, choose: Choose, *, snapshots: bool = True
+) -> Outcome:
     """Publish the candidate's networks, or keep what is published, and say why.
 
     Args:
         work: Of the step whose outputs are the published networks.
         candidate: Its key.
         choose: Decides; may not choose a candidate that failed a check.
+        snapshots: Whether a figure shows G as it was early in its training. A published network
+            goes to everybody who clones the project, a snapshot is as large as the network.
 
     Raises:
         UserError: The candidate is not to be published and there is no champion to keep.
@@ -43,9 +52,12 @@ def publish_champion(work: Work, candidate: str, choose: Choose) -> Outcome:
     champion = work.published(work.step.key)
     choice = choose(failed, champion)
     if choice.publish:
+        unwanted = None if snapshots else shutil.ignore_patterns("snapshots")
         for key in work.step.outputs:
             role = "discriminator" if key.endswith("discriminator") else "generator"
-            shutil.copytree(work.input(candidate) / role, work.out(key), dirs_exist_ok=True)
+            source = work.input(candidate) / role
+            shutil.copytree(source, work.out(key), ignore=unwanted, dirs_exist_ok=True)
+        _write_losses(work.input(candidate), work.out())
     elif champion is None:
         raise UserError(
             f"{work.step.key}: {choice.reason}, and nothing is published yet; look at "
@@ -61,6 +73,17 @@ def publish_champion(work: Work, candidate: str, choose: Choose) -> Outcome:
             **choice.facts,
         }
     )
+
+
+def _write_losses(candidate: Path, out: Path) -> None:
+    """The losses of the training, for `dvc plots`, which reads no Parquet and draws every row."""
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    log = pq.read_table(candidate / "log.parquet", columns=["epoch", "d_loss", "g_loss"])
+    last = len(log) - 1
+    kept = sorted({round(place) for place in np.linspace(0, last, min(len(log), _POINTS))})
+    pyarrow.csv.write_csv(log.take(kept), out / LOSSES_FILE)
 
 
 def by_error(work: Work, candidate: str, error_of: Callable[[Path], float]) -> Choose:

@@ -47,6 +47,15 @@ def _judge_samples(work: Work, generator: Any) -> Judged:
 
 def publish(work: Work) -> Outcome:
     """Publish the candidate, or keep the champion, by what `quality` measured."""
+    return _publish(work, snapshots=True)
+
+
+def publish_without_snapshots(work: Work) -> Outcome:
+    """As `publish`, for a group of which no figure shows samples early in training."""
+    return _publish(work, snapshots=False)
+
+
+def _publish(work: Work, *, snapshots: bool) -> Outcome:
     quality, candidate = work.sibling("quality"), work.sibling("candidate")
     contest = Contest.read(work.input(quality))
 
@@ -63,7 +72,7 @@ def publish(work: Work) -> Outcome:
             {name: value for name, value in facts.items() if value is not None},
         )
 
-    outcome = publish_champion(work, candidate, choose)
+    outcome = publish_champion(work, candidate, choose, snapshots=snapshots)
     # `quality` is not kept under DVC: what it found goes with the networks.
     measured = shown.decode(work.input_meta(quality).metadata)
     table = {"comparison": measured["comparison"]} if "comparison" in measured else {}

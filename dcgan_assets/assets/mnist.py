@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import TRAINING_CHECKS, train_candidate
-from dcgan_assets.assets.champion import by_error, publish_champion
+from dcgan_assets.assets.champion import LOSSES_FILE, by_error, publish_champion
 from dcgan_assets.assets.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
 from dcgan_assets.assets.pictures import (
     MANIFEST_SCHEMA,
@@ -98,7 +98,7 @@ def _publish_better(work: Work, candidate: str) -> Outcome:
     choose = by_error(
         work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
     )
-    return publish_champion(work, candidate, choose)
+    return publish_champion(work, candidate, choose, snapshots=False)
 
 
 # --- Figure 9 -------------------------------------------------------------------------------
@@ -311,6 +311,7 @@ STEPS = (
         section="mnist.publish",
         compute=_publish,
         kinds=_TORCH,
+        shows=(LOSSES_FILE,),
         description=(
             "The published networks of section 8.1: the candidate if it is healthy and no worse "
             "than the champion by 1-NN error on the validation digits, else the champion as it was."
@@ -323,6 +324,7 @@ STEPS = (
         section="mnist.publish",
         compute=_publish_fc,
         kinds=_TORCH,
+        shows=(LOSSES_FILE,),
         description=(
             "The published permutation-invariant generator (section 8.1), chosen as "
             "`mnist/generator` is."

@@ -186,10 +186,18 @@ def test_tables_go_to_the_bulk_remote_of_a_workspace(small: SmallGraph) -> None:
 def test_metrics_and_plots_lie_in_stages(catalogue: Catalogue, stages: dict[str, Any]) -> None:
     content = yaml.safe_load(dvc_yaml(catalogue))
     folders = {path for stage in stages.values() for path in paths_of(stage)}
-    for path in (*content["metrics"], *content["plots"]):
+    plots = {
+        path: settings
+        for plot in content["plots"]
+        for path, settings in (plot if isinstance(plot, dict) else {plot: None}).items()
+    }
+    for path in (*content["metrics"], *plots):
         assert str(Path(path).parent) in folders
-    assert "results/mnist/nearest_neighbour_scores/metrics.json" in content["metrics"]
-    assert "results/mnist/sample_panels/figure.png" in content["plots"]
+    table = "results/mnist/nearest_neighbour_scores"
+    assert f"{table}/metrics.json" in content["metrics"]
+    assert plots[f"{table}/result.json"]["y"] == "name"
+    assert plots["models/lsun/generator/losses.csv"]["y"] == ["d_loss", "g_loss"]
+    assert plots["results/mnist/sample_panels/figure.png"] is None
 
 
 def test_dvc_itself_takes_the_file(catalogue: Catalogue) -> None:

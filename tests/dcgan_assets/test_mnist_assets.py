@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -199,7 +200,13 @@ def test_networks_are_published_with_what_sampling_needs(root: Path) -> None:
         pictures = generator.sample(20, 0)
         assert pictures.shape == (20, 28, 28, 1)
         assert pictures.dtype == np.uint8
-        assert (root / "models/mnist" / name / "snapshots/epoch_0001.safetensors").exists()
+        # No figure shows G as it was early: the candidate alone keeps that.
+        candidate = root / "models/mnist" / name.replace("generator", "candidate")
+        assert (candidate / "generator/snapshots/epoch_0001.safetensors").exists()
+        assert not (root / "models/mnist" / name / "snapshots").exists()
+        losses = pyarrow.csv.read_csv(root / "models/mnist" / name / "losses.csv")
+        log = pq.read_table(candidate / "log.parquet", columns=["epoch", "d_loss", "g_loss"])
+        assert losses.to_pydict() == log.to_pydict()
     load_discriminator(root / "models/mnist/discriminator")
     log = pq.read_table(root / "models/mnist/candidate/log.parquet")
     assert log["step"][-1].as_py() == 5, "one epoch of 100 digits in minibatches of 20"

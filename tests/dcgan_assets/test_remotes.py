@@ -125,3 +125,45 @@ def test_a_remote_that_is_gone_is_one_line(pushed: WithTable, fast_disk: Path) -
     assert line.startswith("FAILED dvc: `dvc push` failed: ")
     assert line.endswith("; what was made stands")
     assert graph.meta("toy/constant").data_version != pushed.meta("toy/constant").data_version
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Somebody else's S3 on loopback: its address. Skips where its packages are not installed."""
+    pytest.importorskip("dvc_s3", reason="pip install dvc-s3")
+    moto = pytest.importorskip("moto.server", reason="pip install 'moto[server]'")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def test_a_clone_pulls_from_s3(
+    pushed: WithTable, fast_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "tester")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with s3_server() as address:
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=address)
+        client.create_bucket(Bucket="tables")
+        graph = WithTable(fast_disk / "pushed", NAMES, dict(pushed.sections))
+        shutil.copytree(pushed.root, graph.root)
+        graph.dvc("remote", "modify", "bulk", "url", "s3://tables/place")
+        graph.dvc("remote", "modify", "bulk", "endpointurl", address)
+        graph.dvc("push")
+        held = client.list_objects_v2(Bucket="tables")["Contents"]
+        sizes = sorted(entry["Size"] for entry in held if not entry["Key"].endswith(".dir"))
+        files = [path for path in (graph.root / TABLE).iterdir() if path.is_file()]
+        assert sizes == sorted(path.stat().st_size for path in files)
+
+        expected = contents(graph.root / TABLE)
+        for place in (TABLE, ".dvc/cache"):
+            shutil.rmtree(graph.root / place)
+        graph.dvc("pull", "toy-constant")
+        assert contents(graph.root / TABLE) == expected

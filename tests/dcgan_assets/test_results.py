@@ -46,10 +46,18 @@ def test_the_file_has_the_fields_of_the_design(tmp_path: Path) -> None:
     assert content["rows"][1]["value"] is None
 
 
-def test_metrics_are_our_numbers_alone_by_name(tmp_path: Path) -> None:
-    twice = Row(name="DCGAN @50,000", value=4.5, source="another split")
-    result(rows=[*result().rows, twice]).write(tmp_path)
-    assert read_json(tmp_path / METRICS_FILE) == {"DCGAN @50,000": 3.5, "DCGAN @50,000 (2)": 4.5}
+def test_the_headline_is_a_number_that_the_paper_has_too(tmp_path: Path) -> None:
+    rows = [
+        Row(name="real", value=1.5, unit="%"),
+        Row(name="GAN", value=2.5, paper=6.28, unit="%"),
+        Row(name="DCGAN", value=3.5, paper=2.98, unit="%"),
+        Row(name="KNN", paper=77.93),
+    ]
+    result(rows=rows).write(tmp_path)
+    expected = {"what": "DCGAN", "ours": 3.5, "paper": 2.98, "unit": "%"}
+    assert read_json(tmp_path / METRICS_FILE) == expected
+    result(rows=[Row(name="steps", value=0.0), Row(name="more", value=9.0)]).write(tmp_path)
+    assert read_json(tmp_path / METRICS_FILE) == {"what": "steps", "ours": 0.0}
 
 
 @pytest.mark.parametrize("change", [{"rowz": []}, {"schema_version": 2}, {"rows": [{"valu": 1}]}])
