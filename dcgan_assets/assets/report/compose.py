@@ -237,21 +237,23 @@ def _entry(
 
 
 def _missing(item: Item, made: Mapping[str, Made], known: Collection[str]) -> list[str]:
-    """A sentence for each asset, or named picture of one, that an item lacks."""
+    """A sentence for each asset, or what is named of its pictures, that an item lacks."""
     lines = []
     for shown in item.shows:
         if shown.asset not in known:
             lines.append(f"{shown.asset} has no section in params.yaml.")
         elif shown.asset not in made:
             lines.append(f"{shown.asset} is not made yet: dcgan materialize {shown.asset}")
-        else:
-            there = made[shown.asset].pictures
-            lines += [
-                f"{shown.asset} has no {file}; its section in params.yaml says what is drawn."
-                for file in shown.files
-                if "*" not in file and file not in there
-            ]
+        elif shown.files != ("*.png",) and not _has_any(made[shown.asset], shown.files):
+            lines.append(
+                f"{shown.asset} has no {' nor '.join(shown.files)}; its section in params.yaml "
+                "says what is drawn."
+            )
     return lines
+
+
+def _has_any(made: Made, files: Sequence[str]) -> bool:
+    return any(fnmatchcase(file, pattern) for file in made.pictures for pattern in files)
 
 
 def _pictures(

@@ -34,7 +34,7 @@ def page_html(report: Report) -> str:
 
 def page_markdown(report: Report) -> str:
     """The same for a repository's web pages; pictures lie in `pictures/`."""
-    return _render("page.md", report)
+    return re.sub(r"\n{3,}", "\n\n", _render("page.md", report))
 
 
 def _render(template: str, report: Report, **more: Any) -> str:
