@@ -63,7 +63,7 @@ docs: $(DOCS)/bin/mkdocs ## Write the generated pages, and the site into site/.
 	$(BIN)/python -m dcgan_assets.reference
 	$(BIN)/python -m dcgan_assets.deviations
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
-	@echo "open site/index.html"
+	@echo "open site/index.html, or serve it: $(PYTHON) -m http.server --directory site"
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .
