@@ -102,6 +102,10 @@ def test_a_failed_run_is_told_of_once_and_in_one_line(
     (written,) = (small.root / ".dagster_home" / ALERT_FILE).read_text("utf-8").splitlines()
     assert written.split(" ", 1)[1] == line
     assert SECRET not in written
+    # Neither events nor captured output, run configuration nor any other record holds it.
+    files = [path for path in small.root.rglob("*") if path.is_file()]
+    assert {"runs.db", f"{failed.run_id}.db"} <= {path.name for path in files}
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
     ours = [record for record in caplog.records if "urllib3" not in record.name]
     assert not any(SECRET in record.getMessage() for record in ours)
 

@@ -114,6 +114,45 @@ def test_another_workspace_seed_is_another_candidate(toy: Toy) -> None:
     assert seed_of(toy.tick(SUNDAY)) != before
 
 
+# --- Runs that end before their time ----------------------------------------------------------
+
+
+def will_retry(toy: Toy, run_id: str) -> bool:
+    """Whether the daemon is going to launch a run again, as Dagster marks it."""
+    run = toy.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.is_finished
+    return run.tags.get("dagster/will_retry") == "true"
+
+
+def test_who_dies_is_retried_and_who_is_terminated_is_not(toy: Toy) -> None:
+    job = toy.definitions().resolve_job_def("retrain_toy")
+
+    def begin(tags: dict[str, str]) -> dg.DagsterRun:
+        return toy.instance.create_run_for_job(job, tags=tags)
+
+    died = begin(dict(job.run_tags))
+    toy.instance.report_run_failed(died)  # as where a process is gone, or its time is over
+    assert will_retry(toy, died.run_id)
+
+    terminated = begin(dict(job.run_tags))
+    toy.instance.report_run_canceling(terminated)
+    toy.instance.report_run_canceled(terminated)
+    assert not will_retry(toy, terminated.run_id)
+
+    by_hand = begin({})
+    toy.instance.report_run_failed(by_hand)
+    assert not will_retry(toy, by_hand.run_id)
+
+
+def test_a_step_that_fails_is_not_retried(toy: Toy) -> None:
+    (toy.graph.root / "data/toy/mean/_meta.json").unlink()
+    job = toy.definitions().resolve_job_def("retrain_toy")
+    done = job.execute_in_process(instance=toy.instance, raise_on_error=False)
+    assert not done.success
+    assert not will_retry(toy, done.run_id)
+
+
 # --- Nothing to do ----------------------------------------------------------------------------
 
 
