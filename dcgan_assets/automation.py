@@ -12,6 +12,8 @@ from typing import Any
 
 import dagster as dg
 
+from dcgan_assets.alerts import failure_sensor
+from dcgan_assets.inbox import find_inboxes, inbox_jobs, inbox_sensor
 from dcgan_assets.retraining import (
     TrainedGroup,
     retraining_job,
@@ -42,10 +44,15 @@ def build_automation(catalogue: Catalogue) -> Automation:
     groups = trained_groups(catalogue)
     jobs = {group.name: retraining_job(group) for group in groups}
     schedules = [retraining_schedule(catalogue, group, jobs[group.name]) for group in groups]
+    preparing, inboxes = [], []
+    for inbox in find_inboxes(catalogue, groups):
+        own = list(inbox_jobs(catalogue, inbox).values())
+        preparing += own
+        inboxes.append(inbox_sensor(catalogue, inbox, [*own, jobs[inbox.group.name]]))
     return Automation(
-        jobs=tuple(jobs.values()),
+        jobs=(*jobs.values(), *preparing),
         schedules=tuple(schedules),
-        sensors=(*_results_sensor(catalogue),),
+        sensors=(*_results_sensor(catalogue), *inboxes, failure_sensor(catalogue)),
     )
 
 

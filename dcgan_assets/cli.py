@@ -123,6 +123,29 @@ def dvc_sync(root: Path | None, check: bool) -> None:
         click.echo(f"{DVC_FILE} {'written' if changed else 'is up to date'}")
 
 
+@main.command("gc")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
+@click.pass_obj
+def collect_garbage(root: Path | None, dry_run: bool) -> None:
+    """Remove work folders, records and logs of runs that have rested long enough.
+
+    The days are under `retention` in params.yaml. What is published stays, and so does what a
+    training needs that was stopped and could go on.
+    """
+    import dagster as dg
+
+    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.clearing import clear
+    from dcgan_assets.instance import prepare_home
+
+    workspace = Workspace.find(root)
+    catalogue = open_catalogue(workspace)
+    prepare_home(workspace)
+    with dg.DagsterInstance.get() as instance:
+        for line in clear(catalogue, instance, dry_run=dry_run):
+            click.echo(line)
+
+
 # --- Making things --------------------------------------------------------------------------
 
 

@@ -238,7 +238,7 @@ def run_plan(
     job = definitions.resolve_implicit_global_asset_job_def()
     report = Report()
     stopped: set[tuple[str, str | None]] = set()
-    for batch, shard in _batches(catalogue, plan):
+    for batch, shard in batches(catalogue, plan):
         ready = []
         for step in batch:
             if _needs(catalogue, step, shard) & stopped:
@@ -263,7 +263,7 @@ def run_plan(
     return report
 
 
-def _batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | None]]:
+def batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | None]]:
     """Neighbours in the plan with the same shards, as one run each (one a shard)."""
     batches: list[tuple[list[Step], list[str | None]]] = []
     keys = list(dict.fromkeys(key for key, _ in plan.items))

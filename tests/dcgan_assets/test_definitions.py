@@ -19,7 +19,7 @@ import dcgan_assets
 import dcgan_models
 from dcgan_assets.catalogue import build_definitions, open_catalogue
 from dcgan_assets.params import PROFILES, profile_text
-from dcgan_assets.steps import Catalogue
+from dcgan_assets.steps import Catalogue, Launch, SeededLaunch
 from dcgan_assets.workspace import Workspace
 
 # Each of these costs every process of Dagster seconds and hundreds of megabytes.
@@ -222,6 +222,17 @@ def test_a_retraining_goes_from_candidate_to_publishing(definitions: dg.Definiti
     assert made["mnist"] == {
         f"mnist/{name}" for name in ("candidate", "fc_candidate", "fc_generator", *networks)
     }
+
+
+def test_run_configuration_names_no_place_and_no_code(definitions: dg.Definitions) -> None:
+    """Whoever may start a run may say whether and by which chance, and nothing else."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    for node in job.graph.node_defs:
+        fields = node.config_schema.config_type.fields  # type: ignore[attr-defined]
+        assert "force" in fields
+        assert set(fields) <= {"force", "seed"}, node.name
+    assert SeededLaunch.__annotations__ == {"seed": "int | None"}
+    assert Launch.__annotations__ == {"force": "bool"}
 
 
 def test_string_selections_work(definitions: dg.Definitions) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from workbench import Bench, Running, lengthen, wait_for
+from workbench import Bench, Running, lengthen, served, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -88,6 +88,35 @@ def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: An
     assert (bench.root / "models/mnist/candidate/generator/weights.safetensors").exists()
     said = bench.dcgan("materialize", "mnist/candidate")
     assert said.startswith("up to date")
+
+
+def test_terminate_and_kill_in_the_ui_reach_every_process(make_bench: Any) -> None:
+    bench: Bench = make_bench("team", lengthen, _two_processes)
+    bench.dcgan("materialize", "mnist/images")
+    with served(bench) as server:
+
+        def at_work(least: int) -> tuple[str, list[psutil.Process]]:
+            run_id = server.launch("mnist/candidate")
+            server.running.until(
+                lambda: bench.steps("mnist28")[-1:] >= [least], f"step {least} in the log"
+            )
+            worker = server.worker(run_id)
+            family = [worker, *worker.children(recursive=True)]
+            assert len(_trainers(server.running)) == 2
+            return run_id, family
+
+        run_id, family = at_work(50)
+        server.terminate(run_id)
+        assert server.wait_for_end(run_id) == "CANCELED"
+        _assert_gone(family)
+        saved = bench.saved_step("mnist28")
+        assert saved is not None
+        assert saved >= bench.steps("mnist28")[-1]
+
+        run_id, family = at_work(saved + 50)
+        family[0].kill()
+        assert server.wait_for_end(run_id) == "FAILURE"
+        _assert_gone(family)
 
 
 def test_what_the_processes_refuse_is_said_in_one_line(make_bench: Any) -> None:
