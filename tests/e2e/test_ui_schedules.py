@@ -37,13 +37,13 @@ def test_a_schedule_stays_on_and_ticks_after_a_restart(
     with served(bench) as server:
         assert _state(server)["status"] == "STOPPED"
         switch = _switch(page, server)
-        assert not switch.is_checked()
+        assert not switch.locator("input").is_checked()
         switch.click()
         server.running.until(lambda: _state(server)["status"] == "RUNNING", "the schedule")
     with served(bench) as server:
         before = {tick["tickId"] for tick in _state(server)["ticks"]}
-        assert _switch(page, server).is_checked()
-        page.screenshot(path=screenshots / "schedules.png")
+        assert _switch(page, server).locator("input").is_checked()
+        page.screenshot(path=screenshots / "schedule.png")
         ticks = server.running.until(
             lambda: [
                 tick
@@ -57,12 +57,10 @@ def test_a_schedule_stays_on_and_ticks_after_a_restart(
 
 
 def _switch(page: Page, server: Server) -> Locator:
-    """The schedule's switch on the page of automations."""
-    page.goto(f"{server.url}/automation")
-    row = page.get_by_text(_SCHEDULE, exact=True)
-    row.wait_for(timeout=PATIENCE_MS)
-    found = page.locator(f"xpath=//*[text()='{_SCHEDULE}']/following::input[@type='checkbox'][1]")
-    found.wait_for(state="attached", timeout=PATIENCE_MS)
+    """The switch on the schedule's own page; what is clicked is the label around the box."""
+    page.goto(f"{server.url}/locations/__repository__@dcgan/schedules/{_SCHEDULE}")
+    found = page.locator("label[class*=formatSwitch]")
+    found.wait_for(timeout=PATIENCE_MS)
     return found
 
 
