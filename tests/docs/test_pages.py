@@ -103,7 +103,7 @@ def _is_synopsis(arguments: list[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "line", ["dcgan materialise", "dcgan sample mnist --sed 3", "dcgan gc x y"]
+    "line", ["dcgan materialise", "dcgan sample mnist --sed 3", "dcgan presets --all"]
 )
 def test_the_command_test_sees_what_does_not_exist(line: str) -> None:
     with pytest.raises(click.UsageError):
