@@ -81,7 +81,9 @@ def cli_page() -> str:
 
 def _command(name: str) -> str:
     command = main.commands[name]
-    context = click.Context(command, info_name=f"dcgan {name}")
+    # Click keeps the help option of the first context, so it must be as a call would have it.
+    parent = click.Context(main, info_name="dcgan", **main.context_settings)
+    context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join(command.collect_usage_pieces(context))
     options = [
         [f"`{', '.join(option.opts)}`", _values(option, context), option.help or ""]
