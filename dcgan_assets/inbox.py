@@ -34,6 +34,13 @@ INBOX_TAG = "dcgan/inbox"
 STILL_SECONDS = 30.0
 _LOOK_SECONDS = 60
 _RUN_KEY_TAG = "dagster/run_key"
+_UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 @dataclass(frozen=True)
@@ -223,15 +230,6 @@ def _next(catalogue: Catalogue, inbox: Inbox, instance: dg.DagsterInstance, seen
     if reason:
         return Look(seen, reason)
     return Look(done, requests=(retraining_request(catalogue, group, f"inbox {seen.listing}"),))
-
-
-_UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 def _preparing_requests(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,14 @@ def test_the_sensor_keeps_its_cursor(cats: Cats, instance: dg.DagsterInstance) -
     assert Seen.read(first.cursor).listing
     with dg.build_sensor_context(instance=instance, cursor=first.cursor) as context:
         assert sensor.evaluate_tick(context).cursor == first.cursor
+    old = replace(Seen.read(first.cursor), since=0.0).write()
+    with dg.build_sensor_context(
+        instance=instance, cursor=old, repository_def=definitions.get_repository_def()
+    ) as context:
+        asked = sensor.evaluate_tick(context).run_requests
+    # As Dagster has checked and completed them.
+    assert {request.partition_key for request in asked} == SHARDS
+    assert {request.tags["dagster/partition"] for request in asked} == SHARDS
 
 
 # --- The whole way ----------------------------------------------------------------------------
