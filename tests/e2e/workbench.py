@@ -365,7 +365,7 @@ class Server:
 
         return self.running.until(look, f"the end of run {run_id}", seconds)
 
-    def wait_for_backfill(self, backfill: str, seconds: float = 300) -> tuple[str, dict[str, str]]:
+    def wait_for_backfill(self, backfill: str, seconds: float = 600) -> tuple[str, dict[str, str]]:
         """Wait until a backfill has ended; its status, and that of the last run of each shard.
 
         Runs without a shard are under the empty name.
