@@ -36,9 +36,9 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # What a process is for, by words of its command line; the first that fits.
 _ROLES = {
     "dagster._daemon": "daemon",
-    "api grpc": "code server",
-    "code-server": "code server's keeper",
     "dagster_webserver": "web server",
+    "api grpc": "code server",
+    "code-server start": "code server's keeper",
     "dagster dev": "dagster dev",
 }
 _RUNS = """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from workbench import Server
+from web_ui import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from workbench import Bench, Running, lengthen, served, wait_for
+from web_ui import served
+from workbench import Bench, Running, lengthen, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -7,7 +7,8 @@ import signal
 from typing import Any
 
 import pytest
-from workbench import Bench, Server, served
+from web_ui import Server, served
+from workbench import Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -25,7 +25,8 @@ from pages import (
     plotted,
     show_picture,
 )
-from workbench import Bench, Server, lengthen, served, wait_for
+from web_ui import Server, served
+from workbench import Bench, lengthen, wait_for
 
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.steps import Step

@@ -10,7 +10,8 @@ from typing import Any
 
 import psutil
 import pytest
-from workbench import Bench, Server, free_port, lengthen, served, wait_for
+from web_ui import Server, free_port, served
+from workbench import Bench, lengthen, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pages import PATIENCE_MS
-from workbench import Bench, Server, served
+from web_ui import Server, served
+from workbench import Bench
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
