@@ -107,7 +107,8 @@ def _register_entry(
         done.superseded.append(artefact.label)
         return
     if here is None and is_kept(catalogue, step):
-        done.not_pulled.append(artefact.label)
+        there = catalogue.store.folder(artefact).exists()
+        (done.damaged if there else done.not_pulled).append(artefact.label)
         return
     if here is None and not step.transient and key not in done.to_rebuild:
         done.to_rebuild.append(key)

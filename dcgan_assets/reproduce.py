@@ -28,7 +28,7 @@ from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_lab
 from dcgan_assets.register import is_whole, register
 from dcgan_assets.results import CIRCUMSTANCES
 from dcgan_assets.steps import WEB, Catalogue, Step, say
-from dcgan_assets.store import META_FILE, Artefact, link_file
+from dcgan_assets.store import META_FILE, Artefact, Meta, link_file
 from dcgan_models.agreement import Difference, compare_folders
 from dcgan_models.errors import UserError
 
@@ -160,10 +160,9 @@ def _check_taken(
         for key in step.outputs:
             for entry in records[key].entries if key in records else ():
                 artefact = catalogue.artefact(key, entry.shard)
-                here = catalogue.store.meta(artefact)
-                if here is None:
+                if not catalogue.store.folder(artefact).exists():
                     yield Reproduced(artefact.label, "NOT MADE", "it was not pulled")
-                elif here.fingerprint != entry.fingerprint:
+                elif not _lies_here(catalogue, artefact, entry):
                     yield Reproduced(artefact.label, "DIFFERENT", "made here since the release")
                 elif not is_whole(catalogue, artefact, entry):
                     yield Reproduced(artefact.label, "DAMAGED", "other bytes than were released")
@@ -214,8 +213,7 @@ def _compare(
 ) -> Reproduced:
     """Hold what was made again against the record, and against what was pulled."""
     made = copy.store.require([artefact])[artefact.label]
-    here = catalogue.store.meta(artefact)
-    is_released = here is not None and here.fingerprint == entry.fingerprint
+    is_released = _lies_here(catalogue, artefact, entry)
     difference = None
     if is_released:
         difference = compare_folders(
@@ -239,6 +237,13 @@ def _compare(
             artefact.label, "close", (words or "equal values in other bytes") + reason
         )
     return Reproduced(artefact.label, "DIFFERENT", words + reason)
+
+
+def _lies_here(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:
+    """Whether what is published is what was released, be it whole or damaged."""
+    folder = catalogue.store.folder(artefact)
+    here = Meta.read(folder)
+    return folder.exists() and (here is None or here.fingerprint == entry.fingerprint)
 
 
 def _words(difference: Difference) -> str:

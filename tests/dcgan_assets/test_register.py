@@ -221,14 +221,16 @@ def test_what_was_not_pulled_is_not_registered(clone: SmallGraph) -> None:
     assert set(stale(clone)) == {"toy/summary", "toy/samples"}
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "result.json"])
+@pytest.mark.parametrize(
+    ("name", "bad"), [("metrics.json", b"1"), ("result.json", b"1"), ("result.json", b"{ ")]
+)
 def test_what_was_damaged_on_the_way_is_named_and_the_rest_registered(
-    clone: SmallGraph, name: str
+    clone: SmallGraph, name: str, bad: bytes
 ) -> None:
     path = clone.root / "results" / "toy" / "samples" / name
     path.chmod(0o644)
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"{", b"1", 1))  # of the same size: DVC takes it
+    path.write_bytes(content.replace(b"{", bad, 1))  # DVC takes it
     lines = register_released(clone.catalogue())
     assert next(lines) == "registered: 10 new, 0 known already"
     with pytest.raises(UserError, match=r"not registered: toy/samples; remove .* `dvc pull` again"):

@@ -87,9 +87,10 @@ def test_a_key_alone_takes_what_it_is_made_from(clone: SmallGraph) -> None:
     }
 
 
-def test_one_number_damaged_on_its_way_is_named(clone: SmallGraph) -> None:
+@pytest.mark.parametrize("value", [0.25, pytest.param(0.1234567890123456, marks=pytest.mark.slow)])
+def test_one_number_damaged_on_its_way_is_named(clone: SmallGraph, value: float) -> None:
     def damage(content: Any) -> Any:
-        content["rows"][2]["value"] += 0.5
+        content["rows"][2]["value"] = value
         return content
 
     overwrite(clone.root / "results" / "toy" / "samples" / "result.json", damage)
