@@ -43,6 +43,7 @@ def watch(gated: SmallGraph) -> Iterator[Watch]:
         yield Watch(gated, instance)
 
 
+@pytest.mark.slow
 def test_figures_follow_a_new_champion_and_not_a_kept_one(watch: Watch) -> None:
     assert watch.tick() == set()
     watch.graph.change(candidate={"healthy": False})

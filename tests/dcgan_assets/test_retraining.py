@@ -145,6 +145,7 @@ def test_who_dies_is_retried_and_who_is_terminated_is_not(toy: Toy) -> None:
     assert not will_retry(toy, by_hand.run_id)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_not_retried(toy: Toy) -> None:
     (toy.graph.root / "data/toy/mean/_meta.json").unlink()
     job = toy.definitions().resolve_job_def("retrain_toy")
@@ -177,6 +178,7 @@ def test_when_changed_waits_for_other_pictures(toy: Toy) -> None:
     assert toy.tick(SUNDAY + WEEK) == same
 
 
+@pytest.mark.slow
 def test_when_changed_believes_the_record_of_an_absent_candidate(toy: Toy) -> None:
     """As in a clone: DVC brings what was published, and no candidate."""
     toy.graph.change(retraining={"retrain": "when_changed"})
@@ -187,6 +189,7 @@ def test_when_changed_believes_the_record_of_an_absent_candidate(toy: Toy) -> No
     assert isinstance(toy.tick(SUNDAY), dg.RunRequest)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_was_refused_counts_as_finished(toy: Toy) -> None:
     toy.graph.change(retraining={"retrain": "when_changed"}, candidate={"healthy": False})
     toy.graph.write_source("00", 5.0)
@@ -198,7 +201,7 @@ def test_a_candidate_that_was_refused_counts_as_finished(toy: Toy) -> None:
     assert isinstance(toy.tick(SUNDAY + WEEK), str)
 
 
-@pytest.mark.parametrize("of_a_retry", [False, True])
+@pytest.mark.parametrize("of_a_retry", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ticks_do_not_pile_up(toy: Toy, of_a_retry: bool) -> None:
     """One may wait behind the one that trains; a retry that waits belongs to an earlier tick."""
     job = toy.definitions().resolve_job_def("retrain_toy")
