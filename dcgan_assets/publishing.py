@@ -54,14 +54,21 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
 
 
 def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
-    """Whether a step has a stage, and all its outputs are what it would make now."""
-    if not has_stage(step):
+    """Whether a step has a stage, all that DVC knows it to read, and made what it would now."""
+    if not has_stage(step) or _lacks_something(catalogue, step):
         return False
     try:
         orders = [place_order(catalogue, step, shard) for shard in catalogue.shards(step)]
     except UserError:
         return False
     return all(standing(catalogue, order) for order in orders)
+
+
+def _lacks_something(catalogue: Catalogue, step: Step) -> bool:
+    """Whether something is absent that the step itself does not miss: DVC would."""
+    read = catalogue.read_by(step, None)
+    keys = [key for key in step.if_there if has_stage(catalogue.by_key[key])]
+    return any(catalogue.store.meta(artefact) is None for key in keys for artefact in read[key])
 
 
 def publish_made(catalogue: Catalogue, keys: Collection[str]) -> bool:

@@ -82,6 +82,14 @@ def test_what_was_made_of_other_parameters_is_not_booked_under_these(kept: Small
     assert not (kept.root / "dvc.lock").exists()
 
 
+def test_what_dvc_would_miss_is_not_booked(small: SmallGraph) -> None:
+    page = small.only("images", "mean", "constant", "page").under_dvc()
+    assert page.run("toy/page").code == 0
+    assert not (page.root / "dvc.lock").exists()
+    assert "dvc: 4 committed" in page.run().lines
+    assert changed(page) == {}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
