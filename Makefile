@@ -44,8 +44,8 @@ ui: $(STAMP) ## Open the Dagster web UI.
 test: $(STAMP) ## Run the fast tests, in two processes.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(STAMP) ## Run the slow tests: UI, kills, DVC; they reuse what `make demo` made.
-	$(BIN)/python -m pytest -m slow
+test-slow: $(STAMP) ## Run the slow tests, in two processes: UI, kills, DVC; they reuse what `make demo` made.
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 check: $(STAMP) ## Lint, format, types, and dvc.yaml against the graph.
 	$(BIN)/ruff check .
