@@ -51,6 +51,8 @@ from dcgan_models.dedup.baselines import PrincipalHash
 from dcgan_models.dedup.planted import EDITS
 from dcgan_models.files import read_json
 
+pytestmark = pytest.mark.slow
+
 Pixels = npt.NDArray[np.uint8]
 Edit = Callable[[dict[str, Any]], object]
 PICTURES, COPIES, HELD = 260, 52, 40
@@ -643,7 +645,6 @@ def write_verdicts(root: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_a_reviewers_verdicts_give_the_rate_of_false_positives(copy: Path) -> None:
     pairs = read_pairs(copy)
     words = ["different"] * 2 + ["same"] * 14 + [" Same "] + [""] * 3
@@ -709,7 +710,6 @@ def test_a_lost_shard_is_the_only_one_that_is_made(copy: Path) -> None:
     assert changed <= {"_meta.json"}
 
 
-@pytest.mark.slow
 def test_samples_that_vary_too_little_are_not_published(copy: Path) -> None:
     champion = meta(copy, "lsun/generator")
     write_params(copy, lambda lsun: lsun["candidate"].update(health={"diversity": 1.0}))
@@ -724,7 +724,6 @@ def test_samples_that_vary_too_little_are_not_published(copy: Path) -> None:
     assert "sample_diversity" in read_metadata(standing, "reason")
 
 
-@pytest.mark.slow
 def test_a_training_set_that_is_behind_its_pictures_is_not_trained_on(copy: Path) -> None:
     write_params(copy, lambda lsun: lsun["images"].update(seed=43))
     assert materialize_well(copy, "lsun/images") == IMAGES
@@ -760,7 +759,6 @@ def test_codes_that_collapsed_are_not_published_and_nothing_is_removed(
     assert not (copy / "data/lsun/manifest").exists()
 
 
-@pytest.mark.slow
 def test_codes_of_shards_that_did_not_change_are_kept(
     fast_disk: Path, dagster_home: Path, source: dict[str, Item]
 ) -> None:
