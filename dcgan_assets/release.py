@@ -89,8 +89,8 @@ def _require_current(catalogue: Catalogue, steps: Sequence[Step]) -> None:
 def _require_small(catalogue: Catalogue, steps: list[Step]) -> None:
     sizes = {}
     for key in (key for step in steps for key in step.outputs):
-        meta = catalogue.store.meta(catalogue.artefact(key))
-        sizes[key] = sum(facts["size"] for facts in meta.files.values()) if meta else 0
+        folder = catalogue.store.folder(catalogue.artefact(key))
+        sizes[key] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if sum(sizes.values()) > MOST_BYTES:
         largest = sorted(sizes, key=lambda key: sizes[key], reverse=True)[:3]
         named = ", ".join(f"{key} {sizes[key] / 1e6:.0f} MB" for key in largest)

@@ -127,7 +127,8 @@ class Epoch:
 class Autoencoder(nn.Module):
     """3072-128-3072: a ReLU code between two linear maps.
 
-    The encoder has no bias, so that a picture's code does not depend on its contrast at all.
+    The encoder has no bias, so that a picture's code does not depend on its contrast at all. The
+    way back, half of all weights, is there while it is trained and not kept: codes do not need it.
 
     Attributes:
         config: How it was built.
@@ -138,7 +139,6 @@ class Autoencoder(nn.Module):
         config.check()
         self.config = config
         self.encoder = nn.Linear(INPUTS, config.code, bias=False)
-        self.decoder = nn.Linear(config.code, INPUTS)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Scale pictures for the network: uint8 (n, 32, 32, 3) to float32 (n, 3072)."""
@@ -277,9 +277,11 @@ def train_autoencoder(
     config.check()
     if not len(pixels):
         raise UserError("autoencoder: there are no pictures to train on")
-    model = _initial(config).to(device)
+    model, decoder = _initial(config)
+    model, decoder = model.to(device), decoder.to(device)
     # Built after the move: Adam keeps its state beside the parameters.
-    optimiser = torch.optim.Adam(model.parameters(), config.learning_rate)
+    weights = [*model.parameters(), *decoder.parameters()]
+    optimiser = torch.optim.Adam(weights, config.learning_rate)
     noise = torch.Generator(device).manual_seed(config.seed)
     batches = -(-len(pixels) // config.batch)
     planned = min(config.epochs * batches, config.max_updates or config.epochs * batches)
@@ -289,7 +291,8 @@ def train_autoencoder(
             break
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * (1 - update / planned)
-        loss = _loss(model, torch.from_numpy(take(pixels, rows)).to(device), noise)
+        shown = torch.from_numpy(take(pixels, rows)).to(device)
+        loss = _loss(model, decoder, shown, noise)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -303,11 +306,11 @@ def train_autoencoder(
     return model.eval()
 
 
-def _initial(config: AutoencoderConfig) -> Autoencoder:
-    """Weights as torch draws them, from the config's seed, whatever was drawn before."""
+def _initial(config: AutoencoderConfig) -> tuple[Autoencoder, nn.Linear]:
+    """There and back; weights as torch draws them, from the seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Autoencoder(config)
+        return Autoencoder(config), nn.Linear(config.code, INPUTS)
 
 
 def _minibatches(
@@ -325,7 +328,7 @@ def _minibatches(
             done += 1
 
 
-def _loss(model: Autoencoder, pixels: Tensor, noise: torch.Generator) -> Tensor:
+def _loss(model: Autoencoder, decoder: nn.Linear, pixels: Tensor, noise: torch.Generator) -> Tensor:
     """Mean squared error of pictures restored from disturbed ones."""
     config = model.config
     clean = model.normalise(pixels)
@@ -333,7 +336,7 @@ def _loss(model: Autoencoder, pixels: Tensor, noise: torch.Generator) -> Tensor:
     x = _drop(x + config.input_noise * _normal(x, noise), config.input_dropout, noise)
     code = model.encoder(x)
     code = F.relu(code + config.code_noise * _normal(code, noise))
-    return F.mse_loss(model.decoder(_drop(code, config.code_dropout, noise)), clean)
+    return F.mse_loss(decoder(_drop(code, config.code_dropout, noise)), clean)
 
 
 def _normal(like: Tensor, noise: torch.Generator) -> Tensor:
@@ -361,7 +364,7 @@ def _move(flat: Tensor, config: AutoencoderConfig, noise: torch.Generator) -> Te
 
 
 def save_autoencoder(model: Autoencoder, path: Path) -> None:
-    """Write the weights as one safetensors file, the config in its header, atomically."""
+    """Write the encoder as one safetensors file, the config in its header, atomically."""
     tensors = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     with open_atomic(path) as stream:
         stream.write(save(tensors, metadata={"autoencoder": json.dumps(asdict(model.config))}))

@@ -260,9 +260,10 @@ def test_the_disturbance_is_what_the_config_says() -> None:
     epochs: list[Epoch] = []
     torch.manual_seed(calm.seed)
     first = Autoencoder(calm)
+    back = torch.nn.Linear(calm.code, 32 * 32 * 3)
     clean = first.normalise(torch.from_numpy(pixels))
     with torch.inference_mode():
-        restored = first.decoder(torch.relu(first.encoder(clean)))
+        restored = back(torch.relu(first.encoder(clean)))
         expected = float((restored - clean).square().mean())
     train_autoencoder(pixels, calm, on_epoch=epochs.append)
     assert epochs[0].loss == pytest.approx(expected, rel=1e-4)
@@ -314,11 +315,11 @@ DAMAGES = [
     (rewritten(config=lambda c: c.update(code="128")), "not an autoencoder"),
     (
         rewritten(config=lambda c: c.update(code=64)),
-        "decoder.weight has shape (3072, 128), expected (3072, 64)",
+        "encoder.weight has shape (128, 3072), expected (64, 3072)",
     ),
-    (rewritten(lambda t: t.pop("decoder.bias")), "tensor decoder.bias is missing"),
+    (rewritten(lambda t: t.pop("encoder.weight")), "tensor encoder.weight is missing"),
     (rewritten(lambda t: t.update(x=torch.ones(2))), "tensor x is unknown"),
-    (rewritten(lambda t: t["decoder.bias"].fill_(torch.nan)), "decoder.bias holds values"),
+    (rewritten(lambda t: t["encoder.weight"].fill_(torch.nan)), "encoder.weight holds values"),
 ]
 
 
