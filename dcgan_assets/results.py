@@ -88,10 +88,14 @@ class Result(BaseModel):
     def headline(self) -> dict[str, float | int | str]:
         """One number for `dvc metrics`: the last one that the paper has, too, else the first.
 
+        Nothing, where nothing was measured.
+
         DVC makes a column of every name in any file: with all numbers in it its table would be
         thousands of characters wide. All of them are in `dvc plots`, and in `dcgan log`.
         """
         ours = [row for row in self.rows if row.value is not None]
+        if not ours:
+            return {}
         both = [row for row in ours if row.paper is not None]
         row = (both or ours)[-1 if both else 0]
         found = {"what": row.name, "ours": row.value, "paper": row.paper, "unit": row.unit}

@@ -58,6 +58,8 @@ def test_the_headline_is_a_number_that_the_paper_has_too(tmp_path: Path) -> None
     assert read_json(tmp_path / METRICS_FILE) == expected
     result(rows=[Row(name="steps", value=0.0), Row(name="more", value=9.0)]).write(tmp_path)
     assert read_json(tmp_path / METRICS_FILE) == {"what": "steps", "ours": 0.0}
+    result(rows=[]).write(tmp_path)  # too few pictures to measure anything
+    assert read_json(tmp_path / METRICS_FILE) == {}
 
 
 @pytest.mark.parametrize("change", [{"rowz": []}, {"schema_version": 2}, {"rows": [{"valu": 1}]}])

