@@ -53,7 +53,7 @@ def collect(
         if not _read_all(ledger, content, read, work, should_stop):
             return None
         ledger.settle()
-        return pack(ledger, content, folder, extra)
+        return pack(ledger, content, folder, extra, dated=False)
 
 
 def _read_all(

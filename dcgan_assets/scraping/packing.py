@@ -61,7 +61,12 @@ MANIFEST_SCHEMA = pa.schema(
 LOG_SCHEMA = pa.schema(
     [
         column("key", pa.string(), "Of the wanted picture."),
-        column("fetched_at", pa.timestamp("ms", "UTC"), "When it was settled, to the second."),
+        column(
+            "fetched_at",
+            pa.timestamp("ms", "UTC"),
+            "When it was settled, to the second; null for what was read on this machine.",
+            nullable=True,
+        ),
         column("tries", pa.int64(), "Requests that it took, redirects apart."),
     ],
     metadata={"description": "One row for every picture that was asked for."},
@@ -84,11 +89,15 @@ class Packed:
     bytes: int
 
 
-def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Packed:
+def pack(
+    ledger: Ledger, content: Content, folder: Path, extra: pa.Schema, *, dated: bool = True
+) -> Packed:
     """Write the three files of a settled ledger; the manifest comes last.
 
     Args:
         extra: Types of the columns that `Wanted.extra` carries; null where a row has none.
+        dated: Whether the log says when. Of pictures that were here already it does not: the same
+            ones would be another shard every time.
 
     Raises:
         OSError: The folder cannot be written.
@@ -111,7 +120,8 @@ def pack(ledger: Ledger, content: Content, folder: Path, extra: pa.Schema) -> Pa
             tally.add(row)
             manifest.add([_manifest_row(row, offset, extra.names)])
             if row.fetched_at is not None:
-                log.add([(row.wanted.key, row.fetched_at * 1000, row.tries)])
+                at = row.fetched_at * 1000 if dated else None
+                log.add([(row.wanted.key, at, row.tries)])
         tar.end()
     return Packed(tally.kept, sum(tally.reasons.values()), tally.reasons, tally.bytes)
 

@@ -63,6 +63,8 @@ def test_collected_as_from_the_web(tmp_path: Path) -> None:
     assert dict(iterate_pictures(out)) == {
         key: CONTENT[key] for key in ("a.jpg", "b/../b.png", "Ω.jpg")
     }
+    log = pq.read_table(out / "log.parquet")
+    assert log["fetched_at"].null_count == len(log) > 0, "else it is another shard every time"
     first = (out / "manifest.parquet").read_bytes()
     again()
     assert (out / "manifest.parquet").read_bytes() == first
