@@ -183,7 +183,7 @@ def test_the_papers_numbers_stand_beside_ours(root: Path) -> None:
     for group in ("cifar10", "svhn"):
         assert figure(root / f"results/{group}/svm_scores/figure.png").shape[1] > 800
         left = {path.name for path in (root / f"results/{group}/svm_scores").iterdir()}
-        assert left == {"result.json", "figure.png", "_meta.json"}
+        assert left == {"result.json", "metrics.json", "figure.png", "_meta.json"}
 
 
 def test_the_supervised_network_is_the_best_trial(root: Path) -> None:
