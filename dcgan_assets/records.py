@@ -172,6 +172,7 @@ def as_released(root: Path, meta: Meta) -> Meta:
         duration_s=entry.duration_s,
         hardware=entry.hardware,
         run=entry.run,
+        inputs=entry.inputs,  # of the same versions; how these came about may differ
         metadata={**meta.metadata, **told},
     )
 
