@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import signal
@@ -20,8 +21,20 @@ _LAST_WORDS_SECONDS = 30.0
 
 
 def has_dvc(root: Path) -> bool:
-    """Whether a folder is under DVC."""
-    return (root / ".dvc").is_dir()
+    """Whether a folder is under DVC, which refuses to work without git unless it was told to.
+
+    As in a checkout that was downloaded as an archive.
+    """
+    if not (root / ".dvc").is_dir():
+        return False
+    if any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return True
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read(root / ".dvc" / "config", encoding="utf-8")
+        return settings.getboolean("core", "no_scm", fallback=False)
+    except (configparser.Error, ValueError):
+        return True  # DVC says better what is wrong with its file
 
 
 def under_repro() -> bool:

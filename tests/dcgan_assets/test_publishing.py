@@ -72,6 +72,15 @@ def test_a_folder_without_dvc_is_left_alone(small: SmallGraph) -> None:
     assert (ran.code, ran.starting("dvc")) == (0, [])
 
 
+def test_without_git_it_keeps_away_unless_dvc_was_told_to_work_without(kept: SmallGraph) -> None:
+    (kept.root / ".git").rename(kept.root / "git")  # as in an archive of a checkout
+    kept.only("constant")
+    assert kept.run().code == 0
+    assert publish(kept.catalogue()) == []
+    kept.dvc("config", "core.no_scm", "true")
+    assert publish(kept.catalogue()) == ["toy-constant"]
+
+
 def test_what_was_made_of_other_parameters_is_not_booked_under_these(kept: SmallGraph) -> None:
     kept.only("constant").change(machine={"dvc": "off"})
     kept.run()
