@@ -315,7 +315,8 @@ def test_a_busy_server_is_asked_again_when_it_says_so(
     with Server({"/a": answer}).running() as server:
         rows = Bench(tmp_path, clock=clock).run([wanted(server.url("/a"), "a")], server)
     assert rows["a"]["status"] == "kept"
-    assert 0.98 * least <= clock.skipped <= least + 4
+    assert clock.passed >= 0.98 * least
+    assert clock.skipped <= least + 4
 
 
 def test_a_storm_of_refusals_ends(tmp_path: Path) -> None:
@@ -349,7 +350,8 @@ def test_a_server_gone_for_a_minute_loses_nothing(tmp_path: Path) -> None:
     reasons = {row["reason"] for key, row in rows.items() if key.startswith("away")}
     assert reasons <= {None, "duplicate content"}
     assert len(away.asked) < 100 + 40
-    assert 50 < clock.skipped < 200
+    assert clock.passed > 50
+    assert clock.skipped < 200
 
 
 def test_a_server_gone_for_good_is_given_up_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -384,7 +386,8 @@ def test_robots_forbid_allow_and_slow_down(tmp_path: Path) -> None:
     assert server.asked_for("/robots.txt") == 1
     assert "/no" not in server.asked
     assert server.most_at_once == 1
-    assert 9 <= clock.skipped <= 25
+    assert clock.passed >= 9
+    assert clock.skipped <= 25
 
 
 async def hang(request: Request) -> None:
