@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ import pytest
 from fixture_types import Refused, WritePictures
 
 from dcgan_models.errors import UserError
+
+# A script's background job ignores Ctrl-C, and so would every process started by a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
