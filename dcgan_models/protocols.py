@@ -192,7 +192,8 @@ def measure_all_labels(
         labels: (n,).
         costs: The grid of C.
         device: As for `L2SVM`.
-        on_fit: Called after each of the fits, with its C: one more than there are costs.
+        on_fit: Called after the fit of each class, with its C: classes (1 for two) times one more
+            than there are costs.
 
     Raises:
         SVMInputError: As `fit_path` raises it.

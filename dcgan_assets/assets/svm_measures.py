@@ -50,7 +50,7 @@ class Measures:
         from dcgan_models.protocols import measure_all_labels
 
         costs, device = self.section.costs, self.work.params.machine.device
-        fits = (len(costs) + 1) * len(self.features[name])
+        fits = (len(costs) + 1) * len(np.unique(self.labels)) * len(self.features[name])
         with self.work.progress(fits, f"fits, {name}, all labels") as bar:
 
             def fitted(cost: float) -> None:
