@@ -142,7 +142,7 @@ def make_plan(
     return Plan(items, current)
 
 
-ABSENT = "not there yet"
+_ABSENT = "not there yet"
 _ANEW = "its inputs are made anew"
 _PERHAPS = "its inputs are made anew; not needed where they come out the same"
 UNRECORDED = "Dagster has no record of it"
@@ -168,7 +168,7 @@ def _reason(
     metas = standing(catalogue, order)
     if metas is None:
         there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
-        return "code, parameters, seed or inputs changed" if there else ABSENT
+        return "code, parameters, seed or inputs changed" if there else _ABSENT
     for meta in metas:
         if recorded_version(instance, meta.key, shard) != meta.data_version:
             return UNRECORDED

@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 
 RECORDS = "records"
 THUMBNAIL_BYTES = 20_000
+# What an artefact's own record, `_meta.json`, says in the same words.
+_SAME = (
+    "shard",
+    "data_version",
+    "code_version",
+    "fingerprint",
+    "inputs",
+    "seed",
+    "params_seed",
+    "created",
+    "duration_s",
+    "hardware",
+    "run",
+    "checks",
+)
 
 
 class Entry(BaseModel):
@@ -64,20 +79,18 @@ class Entry(BaseModel):
     @classmethod
     def of(cls, meta: Meta, licence: Licence) -> Entry:
         """What a record says of a published artefact."""
-        same = ("shard", "data_version", "code_version", "fingerprint", "inputs", "seed")
         budget = THUMBNAIL_BYTES if licence == "open" else 0
         return cls(
-            **{name: getattr(meta, name) for name in same},
-            params_seed=meta.params_seed,
-            created=meta.created,
-            duration_s=meta.duration_s,
-            hardware=meta.hardware,
+            **{name: getattr(meta, name) for name in _SAME},
             files=len(meta.files),
             bytes=sum(facts["size"] for facts in meta.files.values()),
-            run=meta.run,
-            checks=meta.checks,
             metadata=thumbnails(meta.metadata, budget),
         )
+
+    def meta(self, key: str) -> Meta:
+        """The artefact's own record as far as this one tells: without the list of its files."""
+        same = {name: getattr(self, name) for name in _SAME}
+        return Meta(key=key, metadata=self.metadata, **same)
 
 
 class Record(BaseModel):
