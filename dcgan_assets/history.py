@@ -18,6 +18,7 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
 from dcgan_assets.instance import prepare_home
+from dcgan_assets.names import unknown
 from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import META_FILE, Meta
@@ -144,7 +145,7 @@ def require_pinned(catalogue: Catalogue, key: str) -> Step:
     """
     step = catalogue.by_key.get(key)
     if step is None:
-        raise UserError(f"unknown asset {key!r}; allowed: {', '.join(catalogue.by_key)}")
+        raise unknown("asset", key, catalogue.by_key, "`dcgan ui` shows all")
     if step.transient or step.optional:
         raise UserError(f"{key}: not in dvc.yaml; what is made of it is, where something is")
     return step

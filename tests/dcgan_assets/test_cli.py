@@ -115,8 +115,16 @@ def test_params_with_a_mistake(command: tuple[str, ...], root: Path) -> None:
 
 def test_an_unknown_asset(root: Path) -> None:
     line = refusal("--root", root, "materialize", "mnist/imgaes")
-    assert "unknown asset or group 'mnist/imgaes'" in line
-    assert "mnist/images" in line
+    start = "error: unknown asset or group 'mnist/imgaes' (did you mean mnist/images or "
+    assert line.startswith(start)
+    assert line.endswith(
+        "?); groups: albums, cifar10, faces, imagenet, lsun, mnist, report, "
+        "svhn; `dcgan ui` shows all assets"
+    )
+    line = refusal("--root", root, "log", "mnist/nearest")
+    assert line.startswith("error: unknown asset 'mnist/nearest' (did you mean ")
+    line = refusal("--root", root, "rollback", "nosuch")
+    assert line == "error: unknown asset 'nosuch'; `dcgan ui` shows all"
 
 
 def test_an_unknown_partition(root: Path) -> None:
