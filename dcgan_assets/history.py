@@ -17,7 +17,7 @@ import dagster as dg
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.names import unknown
 from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
@@ -190,8 +190,7 @@ def _scores(cache: DvcCache, pinned: str, meta: Meta | None) -> str:
 
 def _runs(catalogue: Catalogue, key: str) -> dict[str, str]:
     """Which run made a version: the first one, as later ones found it made already."""
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         records = instance.fetch_materializations(
             dg.AssetKey.from_user_string(key), limit=_RUNS
         ).records

@@ -15,7 +15,7 @@ import dagster as dg
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import is_kept
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import in_order, shows_checks
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
 from dcgan_assets.steps import FINGERPRINT, Catalogue, Step
@@ -58,8 +58,7 @@ def register_released(catalogue: Catalogue) -> Iterator[str]:
     records = read_records(catalogue)
     if not records:
         raise UserError(f"{catalogue.workspace.root / RECORDS}: no records; nothing was released")
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         done = register(catalogue, instance, records)
     yield f"registered: {len(done.new)} new, {len(done.known)} known already"
     if done.superseded:

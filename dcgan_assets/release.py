@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
-
 from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, under_repro
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import choose_steps, make_plan, with_ancestors
 from dcgan_assets.publishing import publish
 from dcgan_assets.records import write_records
@@ -75,8 +73,7 @@ def _is_given_away(catalogue: Catalogue, step: Step) -> bool:
 
 
 def _require_current(catalogue: Catalogue, steps: Sequence[Step]) -> None:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         plan = make_plan(catalogue, instance, steps)
     if plan.items:
         (key, shard), reason = next(iter(plan.items.items()))

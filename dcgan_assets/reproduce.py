@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import dagster as dg
 from filelock import FileLock, Timeout
 
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, run_dvc
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import Report, choose_steps, in_order, make_plan, run_plan
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
 from dcgan_assets.register import is_whole, register
@@ -131,8 +130,7 @@ def _pull(catalogue: Catalogue, steps: Sequence[Step]) -> None:
 
 
 def _register(catalogue: Catalogue, records: dict[str, Record]) -> str:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         done = register(catalogue, instance, records)
     return f"registered: {len(done.new)} new, {len(done.known)} known already"
 
@@ -179,8 +177,7 @@ def _link(catalogue: Catalogue, copy: Catalogue, labels: Sequence[str]) -> None:
 
 
 def _make_again(copy: Catalogue, steps: Sequence[Step]) -> Report:
-    prepare_home(copy.workspace, copy.store.root)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(copy.workspace, copy.store.root) as instance:
         plan = make_plan(copy, instance, steps)
         report = run_plan(copy, build_definitions(copy), instance, plan, say)
     if report.interrupted:

@@ -29,7 +29,7 @@ from dcgan_assets.history import (
     require_pinned,
     version_name,
 )
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.publishing import publish
 from dcgan_assets.records import Entry
 from dcgan_assets.register import rebuild_hint, report
@@ -56,8 +56,9 @@ def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[
     _require_safe(catalogue, step, cache, versions)
     chosen = _choose(cache, key, versions, to)
     _require_here(step, cache, chosen)
-    metas = _swap_in(catalogue, step, cache, chosen)
-    _tell_dagster(catalogue, step, metas)
+    with open_instance(catalogue.workspace) as instance:
+        metas = _swap_in(catalogue, step, cache, chosen)
+        _tell_dagster(catalogue, instance, step, metas)
     names = ", ".join(step.outputs)
     yield f"{names}: back to {metas[key].data_version[:8]}, made {metas[key].created}"
     yield _book(catalogue, step, chosen)
@@ -175,14 +176,14 @@ def _is_decided(catalogue: Catalogue, step: Step) -> bool:
     return any(catalogue.by_key[key].transient for key in step.inputs)
 
 
-def _tell_dagster(catalogue: Catalogue, step: Step, metas: Mapping[str, Meta]) -> None:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
-        for key, meta in metas.items():
-            entry = Entry.of(meta, catalogue.licence(step))
-            said = shown.decode(meta.metadata).get(ROLLED_BACK)
-            note = {ROLLED_BACK: str(said.value) if said else "by hand"}
-            report(instance, step, catalogue.artefact(key), entry, "rolled back", note)
+def _tell_dagster(
+    catalogue: Catalogue, instance: dg.DagsterInstance, step: Step, metas: Mapping[str, Meta]
+) -> None:
+    for key, meta in metas.items():
+        entry = Entry.of(meta, catalogue.licence(step))
+        said = shown.decode(meta.metadata).get(ROLLED_BACK)
+        note = {ROLLED_BACK: str(said.value) if said else "by hand"}
+        report(instance, step, catalogue.artefact(key), entry, "rolled back", note)
 
 
 def _book(catalogue: Catalogue, step: Step, chosen: Pinned) -> str:

@@ -11,11 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
-
 from dcgan_assets.dvc_bridge import is_kept, stage_name
 from dcgan_assets.dvc_commands import has_dvc, read_dvc
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import UNRECORDED, Plan, choose_steps, make_plan
 from dcgan_assets.records import Record, read_records
 from dcgan_assets.steps import Catalogue, Step
@@ -134,8 +132,7 @@ def survey(
     steps = choose_steps(catalogue, ())
     seen = Catalogue(catalogue.workspace, catalogue.steps)
     seen.store = store = _ReleasedStore(catalogue, records)
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         plan = make_plan(seen, instance, steps)
     for step in steps:
         reasons = {reason for (key, _), reason in plan.items.items() if key == step.key}

@@ -10,8 +10,9 @@ from small_graph import SmallGraph
 
 from dcgan_assets.publishing import publish
 from dcgan_assets.records import RECORDS, read_records
-from dcgan_assets.register import register
+from dcgan_assets.register import register, register_released
 from dcgan_assets.status import State, status_lines, survey
+from dcgan_models.errors import UserError
 
 NAMES = ("images", "boxes", "mean", "summary", "constant")
 SAMPLES = [{"changed outs": {"results/toy/summary": "modified"}}]
@@ -66,6 +67,15 @@ def test_what_dagster_does_not_know(made: SmallGraph, dagster_home: Path) -> Non
     shutil.copytree(dagster_home, made.root / ".dagster_home")
     assert all(state.unregistered for state in states(made).values())
     assert len(states(made)) == 5
+
+
+def test_records_of_dagster_that_are_broken_are_one_line(made: SmallGraph) -> None:
+    database = made.root / ".dagster_home" / "history" / "runs.db"
+    database.write_bytes(b"no database" * 1000)
+    for look in (status_lines, lambda catalogue: list(register_released(catalogue))):
+        with pytest.raises(UserError, match="Dagster's records cannot be read") as caught:
+            look(made.catalogue())
+        assert "\n" not in str(caught.value)
 
 
 # --- A clone, in which there are no pictures --------------------------------------------------
