@@ -24,7 +24,7 @@ from dcgan_assets.dvc_commands import has_dvc, run_dvc
 from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import Report, choose_steps, in_order, make_plan, run_plan
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
-from dcgan_assets.register import is_whole, register
+from dcgan_assets.register import is_whole, register_here
 from dcgan_assets.results import CIRCUMSTANCES
 from dcgan_assets.steps import WEB, Catalogue, Step, say
 from dcgan_assets.store import META_FILE, Artefact, Meta, link_file
@@ -71,7 +71,7 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         raise UserError(f"{about}no records in {catalogue.workspace.root / RECORDS}; not released")
     place = catalogue.workspace.root / _PLACE
     _pull(catalogue, [step for step in wanted if step.key in records])
-    yield _register(catalogue, records)
+    yield register_here(catalogue, records).summary
     with _held_alone(place):
         taken = [step for step in wanted if _is_taken(catalogue, step)]
         again = [step for step in wanted if step not in taken]
@@ -127,12 +127,6 @@ def _pull(catalogue: Catalogue, steps: Sequence[Step]) -> None:
     if places:
         say(f"dvc pull: {len(places)} assets")
         run_dvc(catalogue.workspace.root, "pull", *places)
-
-
-def _register(catalogue: Catalogue, records: dict[str, Record]) -> str:
-    with open_instance(catalogue.workspace) as instance:
-        done = register(catalogue, instance, records)
-    return f"registered: {len(done.new)} new, {len(done.known)} known already"
 
 
 @contextmanager
