@@ -146,7 +146,7 @@ def require_pinned(catalogue: Catalogue, key: str) -> Step:
     step = catalogue.by_key.get(key)
     if step is None:
         raise unknown("asset", key, catalogue.by_key, "`dcgan ui` shows all")
-    if step.transient or step.optional:
+    if not step.has_stage:
         raise UserError(f"{key}: not in dvc.yaml; what is made of it is, where something is")
     return step
 
