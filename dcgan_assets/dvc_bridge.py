@@ -24,6 +24,7 @@ from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
 
 DVC_FILE = "dvc.yaml"
+LOCK_FILE = "dvc.lock"
 BULK = "bulk"
 _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps instead.\n"
 

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.dvc_bridge import is_kept, stage_name
+from dcgan_assets.dvc_bridge import LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
 from dcgan_assets.instance import open_instance
 from dcgan_assets.names import unknown
@@ -25,7 +25,6 @@ from dcgan_assets.store import META_FILE, Meta
 from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
-LOCK_FILE = "dvc.lock"
 # Metadata of a version that was brought back.
 ROLLED_BACK = "rolled_back"
 _HEADER = ("version", "commit", "pinned", "made", "run", "seed", "kept", "scores")

@@ -17,11 +17,10 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.dvc_bridge import BULK, is_kept, stage_name
+from dcgan_assets.dvc_bridge import BULK, LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
 from dcgan_assets.dvc_commands import has_dvc, under_repro
 from dcgan_assets.history import (
-    LOCK_FILE,
     ROLLED_BACK,
     Pinned,
     pinned_versions,
