@@ -15,6 +15,7 @@ import dagster as dg
 from dcgan_assets.dvc_bridge import behind, stage_name
 from dcgan_assets.dvc_commands import has_dvc, run_dvc, under_repro
 from dcgan_assets.steps import Catalogue, Step, place_order, say, standing
+from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 # A run that carries it belongs to a command that commits at its own end.
@@ -51,6 +52,21 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
     if mode == "push":
         run_dvc(root, "push")
     return stages
+
+
+def require_books(workspace: Workspace, what: str) -> None:
+    """Refuse what writes into DVC's books where these are not to be written.
+
+    Args:
+        what: Is made, for the line.
+
+    Raises:
+        UserError: There is no DVC, it is itself at work, or it is switched off.
+    """
+    if under_repro() or not has_dvc(workspace.root):
+        raise UserError(f"{workspace.root}: {what} is made in a workspace under DVC, by hand")
+    if workspace.params.machine.dvc == "off":
+        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
 
 
 def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:

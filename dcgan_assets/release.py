@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan_assets.dvc_bridge import is_kept
-from dcgan_assets.dvc_commands import has_dvc, under_repro
 from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import choose_steps, make_plan, with_ancestors
-from dcgan_assets.publishing import publish
+from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import write_records
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
@@ -54,10 +53,7 @@ def make_release(catalogue: Catalogue, names: Sequence[str] = ()) -> Release:
             and records are then as they were.
     """
     root = catalogue.workspace.root
-    if under_repro() or not has_dvc(root):
-        raise UserError(f"{root}: a release is made in a workspace under DVC, by hand")
-    if catalogue.workspace.params.machine.dvc == "off":
-        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+    require_books(catalogue.workspace, "a release")
     released = with_ancestors(catalogue, choose_steps(catalogue, names))
     _require_current(catalogue, released)
     steps = [step for step in released if _is_given_away(catalogue, step)]

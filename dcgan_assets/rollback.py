@@ -19,7 +19,6 @@ import dagster as dg
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import BULK, LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
-from dcgan_assets.dvc_commands import has_dvc, under_repro
 from dcgan_assets.history import (
     ROLLED_BACK,
     Pinned,
@@ -29,7 +28,7 @@ from dcgan_assets.history import (
     version_name,
 )
 from dcgan_assets.instance import open_instance
-from dcgan_assets.publishing import publish
+from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import Entry
 from dcgan_assets.register import rebuild_hint, report
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
@@ -67,13 +66,10 @@ def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[
 
 
 def _require_allowed(catalogue: Catalogue, key: str) -> Step:
-    step, root = require_pinned(catalogue, key), catalogue.workspace.root
+    step = require_pinned(catalogue, key)
     if not is_kept(catalogue, step):
         raise UserError(f"{key}: not kept by DVC; rebuild with {rebuild_hint(key)}")
-    if under_repro() or not has_dvc(root):
-        raise UserError(f"{root}: a rollback is made in a workspace under DVC, by hand")
-    if catalogue.workspace.params.machine.dvc == "off":
-        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+    require_books(catalogue.workspace, "a rollback")
     return step
 
 
