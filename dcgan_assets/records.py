@@ -9,8 +9,6 @@ beside the objects that go with them; `dcgan register` tells Dagster what they s
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dcgan_assets.metadata import thumbnails
-from dcgan_assets.store import Input, Licence, Meta
+from dcgan_assets.store import Input, Licence, Meta, staged, swap_in
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, read_json, swap_folder, write_json
+from dcgan_models.files import read_json, write_json
 
 if TYPE_CHECKING:
     from dcgan_assets.steps import Catalogue, Step
@@ -213,16 +211,12 @@ def write_records(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
             if record is not None:
                 new[key] = record
     try:
-        for left in folder.parent.glob(f".{RECORDS}.*"):  # of a process that was killed
-            shutil.rmtree(left)
-        staging = folder.with_name(f".{RECORDS}.{uuid.uuid4().hex[:8]}.part")
-        for key, record in new.items():
-            path = staging / f"{key}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, record.model_dump(mode="json"))
-        staging.mkdir(exist_ok=True)
-        flush_tree(staging)
-        swap_folder(staging, folder)
+        with staged(folder) as staging:
+            for key, record in new.items():
+                path = staging / f"{key}.json"
+                path.parent.mkdir(exist_ok=True)
+                write_json(path, record.model_dump(mode="json"))
+            swap_in(staging, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     return list(new)

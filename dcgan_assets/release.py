@@ -7,8 +7,6 @@ either of them, so that git holds one version of each a release.
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,8 @@ from dcgan_assets.materialize import choose_steps, make_plan, with_ancestors
 from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import write_records
 from dcgan_assets.steps import Catalogue, Step
+from dcgan_assets.store import staged, swap_in
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, swap_folder
 
 REMOTE = "dvc-remote"
 MOST_BYTES = 60_000_000
@@ -98,16 +96,13 @@ def _fill_remote(root: Path, places: list[Path]) -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    for left in root.glob(f".{REMOTE}.*"):  # of a process that was killed
-        shutil.rmtree(left)
-    staging = root / f".{REMOTE}.{uuid.uuid4().hex[:8]}.part"
-    staging.mkdir()
-    settings = {"remote": {"release": {"url": str(staging)}}}
+    targets = [str(root / place) for place in places]
     try:
-        with Repo(str(root), config=settings) as repo:
-            repo.push(targets=[str(root / place) for place in places], remote="release")
-        flush_tree(staging)
-        swap_folder(staging, root / REMOTE)
+        with staged(root / REMOTE) as staging:
+            settings = {"remote": {"release": {"url": str(staging)}}}
+            with Repo(str(root), config=settings) as repo:
+                repo.push(targets=targets, remote="release")
+            swap_in(staging, root / REMOTE)
     except DvcException as error:
         raise UserError(f"the release cannot be pushed: {error}") from None
     except OSError as error:

@@ -434,9 +434,7 @@ make_release(SmallGraph(Path(sys.argv[1])).only(*MADE_AT_ONCE).catalogue())
 
 
 @slow
-@pytest.mark.parametrize(
-    ("module", "name"), [("release", "swap_folder"), ("release", "write_records")]
-)
+@pytest.mark.parametrize(("module", "name"), [("release", "swap_in"), ("release", "write_records")])
 def test_a_release_killed_half_way(booked: SmallGraph, module: str, name: str) -> None:
     """Before the remote is swapped, and between remote and records."""
     booked.change(samples={"count": 2})
