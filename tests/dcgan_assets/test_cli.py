@@ -207,7 +207,7 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dcgan_assets.cli.Workspace.find", interrupted)
+    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", interrupted)
     done = dcgan("dvc-sync")
     assert (done.exit_code, done.stderr) == (130, "interrupted\n")
 
@@ -216,7 +216,7 @@ def test_a_bug_of_ours_is_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("dcgan_assets.cli.Workspace.find", broken)
+    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", broken)
     assert isinstance(dcgan("dvc-sync").exception, ZeroDivisionError)
 
 
