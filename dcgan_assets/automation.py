@@ -64,7 +64,7 @@ def is_cheap(step: Step) -> bool:
 
     Nothing that needs its turn on the GPU, asks the web, or is measured of a candidate.
     """
-    return step.kind == "results" and not (step.pool or step.transient or step.optional)
+    return step.kind == "results" and step.has_stage and not step.pool
 
 
 def _results_sensor(catalogue: Catalogue) -> tuple[Any, ...]:

@@ -1,4 +1,7 @@
-"""`dcgan doctor`: is this machine ready, and if not, what to do about it."""
+"""`dcgan doctor`: is this machine ready, and if not, what to do about it.
+
+What only a group lacks of which nothing was ever made is no fault: nobody has to make all groups.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from dcgan_assets.face_params import FaceDetector
 from dcgan_assets.integrity import Finding, State, examine_books
 from dcgan_assets.scraped_group_params import Search
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
+from dcgan_assets.steps import Catalogue
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -30,12 +35,17 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     looks: list[Callable[[], Finding]] = [_python, _antlr, _torch, _device, _dvc]
     for look in looks:
         yield look()
-    if workspace is not None:
-        yield _disk(workspace.root)
-        yield _params(workspace)
-        yield from _data(workspace)
-        yield from _search(workspace)
-        yield from _books(workspace)
+    if workspace is None:
+        return
+    yield _disk(workspace.root)
+    try:
+        catalogue = open_catalogue(workspace)
+    except UserError as error:
+        yield Finding("FAIL", "params.yaml", str(error))
+        return
+    yield Finding("ok", "params.yaml", f"profile {workspace.params.profile}")
+    yield from _groups(catalogue)
+    yield from examine_books(catalogue)
 
 
 def _python() -> Finding:
@@ -104,44 +114,56 @@ def _disk(root: Path) -> Finding:
     return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
 
 
-def _params(workspace: Workspace) -> Finding:
-    try:
-        return Finding("ok", "params.yaml", f"profile {workspace.params.profile}")
-    except UserError as error:
-        return Finding("FAIL", "params.yaml", str(error))
+def _groups(catalogue: Catalogue) -> Iterator[Finding]:
+    """What groups are made from, and which were never made here."""
+    never = _never_made(catalogue)
+    for group, finding in (*_data(catalogue.workspace), *_search(catalogue.workspace)):
+        if finding.state == "FAIL" and group in never:
+            yield replace(finding, state="note")
+        else:
+            yield finding
+    if never:
+        yield Finding("note", "never made", f"nothing of {', '.join(never)}")
 
 
-def _data(workspace: Workspace) -> Iterator[Finding]:
-    """Where each group's pictures come from, as params.yaml says."""
-    try:
-        params = workspace.params
-    except UserError:
-        return
+def _never_made(catalogue: Catalogue) -> list[str]:
+    """The groups of which nothing is published."""
+    made = {
+        step.group
+        for step in catalogue.steps
+        for shard in catalogue.shards(step)
+        if catalogue.store.folder(catalogue.artefact(step.key, shard)).exists()
+    }
+    return [group for group in dict.fromkeys(s.group for s in catalogue.steps) if group not in made]
+
+
+def _data(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
+    """Where each group's pictures come from, as params.yaml says, by group."""
+    params = workspace.params
     own = {name: section for name, section in params if hasattr(section, "images")}
     groups: dict[str, Any] = own | params.groups
     for name, group in groups.items():
         section = group.images
         if section.path is not None:
             place = workspace.root / section.path
-            state: State = "ok" if place.exists() else "FAIL"
-            yield Finding(state, name, f"pictures from {place}")
+            if place.exists():
+                yield name, Finding("ok", name, f"pictures from {place}")
+            else:
+                yield name, Finding("FAIL", name, f"pictures from {place}, which is not there")
         else:
-            yield Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+            yield name, Finding("ok", name, f"source: {section.source}{_to_download(section)}")
 
 
-def _search(workspace: Workspace) -> Iterator[Finding]:
-    """Whether what is looked for by name can be: names, contact, removal list, detectors."""
-    try:
-        params = workspace.params
-    except UserError:
-        return
+def _search(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
+    """Whether what is looked for by name can be, by group: names, contact, removals, detectors."""
+    params = workspace.params
     searches: dict[str, Search | None] = {"faces": params.faces, "albums": params.albums.search}
     for name, search in searches.items():
         if search is not None:
-            yield _search_finding(name, search, workspace)
+            yield name, _search_finding(name, search, workspace)
     for detector in (params.faces.face_boxes.detector, params.faces.face_boxes.second):
         if detector is not None:
-            yield _detector(detector, workspace.root)
+            yield "faces", _detector(detector, workspace.root)
 
 
 def _search_finding(name: str, search: Search, workspace: Workspace) -> Finding:
@@ -170,14 +192,6 @@ def _detector(section: FaceDetector, root: Path) -> Finding:
     except UserError as error:
         return Finding("FAIL", section.name, str(error))
     return Finding("ok", section.name, f"finds faces: {detector.version}")
-
-
-def _books(workspace: Workspace) -> Iterator[Finding]:
-    try:
-        catalogue = open_catalogue(workspace)
-    except UserError:  # params.yaml, which has its own line
-        return
-    yield from examine_books(catalogue)
 
 
 def _to_download(section: Any) -> str:

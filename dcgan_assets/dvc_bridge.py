@@ -24,13 +24,14 @@ from dcgan_assets.steps import Catalogue, Step
 from dcgan_models.errors import UserError
 
 DVC_FILE = "dvc.yaml"
+LOCK_FILE = "dvc.lock"
 BULK = "bulk"
 _HEADER = "# Written by `dcgan dvc-sync` from the asset graph; edit the steps instead.\n"
 
 
 def dvc_yaml(catalogue: Catalogue) -> str:
     """The text of dvc.yaml for a workspace's steps."""
-    kept = [step for step in catalogue.steps if has_stage(step)]
+    kept = [step for step in catalogue.steps if step.has_stage]
     shown = [f"{step.kind}/{step.key}/{name}" for step in kept for name in step.shows]
     results = [path for path in shown if path.endswith(RESULT_FILE)]
     content: dict[str, Any] = {
@@ -61,7 +62,7 @@ def _stage(catalogue: Catalogue, step: Step) -> dict[str, Any]:
     made = {key for member in steps for key in member.outputs}
     read = {key for member in steps for key in member.inputs} - made
     # DVC knows no input that may be absent; what it makes itself comes first.
-    read |= {key for member in steps for key in member.if_there if has_stage(catalogue.by_key[key])}
+    read |= {key for member in steps for key in member.if_there if catalogue.by_key[key].has_stage}
     keys = [key for member in steps for key in member.outputs]
     params = sorted({member.section for member in steps})
     if any(member.seeded for member in steps):
@@ -92,14 +93,9 @@ def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
     return {path: settings} if settings else path
 
 
-def has_stage(step: Step) -> bool:
-    """Whether a step has a stage of its own: what is transient is part of another's."""
-    return not (step.transient or step.optional)
-
-
 def is_kept(catalogue: Catalogue, step: Step) -> bool:
     """Whether DVC stores what a step makes, so that `dvc pull` brings it to a clone."""
-    if not has_stage(step) or catalogue.licence(step) == "restricted":
+    if not step.has_stage or catalogue.licence(step) == "restricted":
         return False
     return step.kind != "data" or has_bulk_remote(catalogue)
 

@@ -90,17 +90,17 @@ class DvcCache:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._place(digest), target)
-            with target.open("rb") as stream:
-                found = hashlib.file_digest(stream, _md5).hexdigest()
-            if found != digest:
+            if md5_file(target) != digest:
                 raise _damaged(self._place(digest))
 
     def _place(self, digest: str) -> Path:
         return Path(self._objects.oid_to_path(digest))
 
 
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
+def md5_file(path: Path) -> str:
+    """Hex MD5 of a file's bytes, by which DVC names an object."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _damaged(path: Path) -> UserError:

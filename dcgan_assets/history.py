@@ -15,16 +15,16 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.dvc_bridge import is_kept, stage_name
+from dcgan_assets.dvc_bridge import LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
+from dcgan_assets.names import unknown
 from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import META_FILE, Meta
 from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
-LOCK_FILE = "dvc.lock"
 # Metadata of a version that was brought back.
 ROLLED_BACK = "rolled_back"
 _HEADER = ("version", "commit", "pinned", "made", "run", "seed", "kept", "scores")
@@ -144,8 +144,8 @@ def require_pinned(catalogue: Catalogue, key: str) -> Step:
     """
     step = catalogue.by_key.get(key)
     if step is None:
-        raise UserError(f"unknown asset {key!r}; allowed: {', '.join(catalogue.by_key)}")
-    if step.transient or step.optional:
+        raise unknown("asset", key, catalogue.by_key, "`dcgan ui` shows all")
+    if not step.has_stage:
         raise UserError(f"{key}: not in dvc.yaml; what is made of it is, where something is")
     return step
 
@@ -189,8 +189,7 @@ def _scores(cache: DvcCache, pinned: str, meta: Meta | None) -> str:
 
 def _runs(catalogue: Catalogue, key: str) -> dict[str, str]:
     """Which run made a version: the first one, as later ones found it made already."""
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         records = instance.fetch_materializations(
             dg.AssetKey.from_user_string(key), limit=_RUNS
         ).records

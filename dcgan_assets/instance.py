@@ -53,14 +53,17 @@ def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
 
 
 @contextmanager
-def open_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
+def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a workspace, which can be read and written.
+
+    Args:
+        place: As for `prepare_home`.
 
     Raises:
         UserError: The home or its disk cannot be written; its records are broken, or of another
             version of Dagster. Nothing was changed then.
     """
-    home = prepare_home(workspace)
+    home = prepare_home(workspace, place)
     with ExitStack() as stack:
         try:
             with tempfile.TemporaryFile(dir=home) as probe:

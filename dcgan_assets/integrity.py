@@ -6,7 +6,6 @@ nothing that was not lost before.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Literal
 
 import yaml
 
-from dcgan_assets.dvc_bridge import is_current
+from dcgan_assets.dvc_bridge import LOCK_FILE, is_current
+from dcgan_assets.dvc_cache import md5_file
 from dcgan_assets.records import RECORDS, read_records
 from dcgan_assets.release import REMOTE
 from dcgan_assets.steps import Catalogue
@@ -22,7 +22,6 @@ from dcgan_assets.store import Artefact, Meta
 from dcgan_models.errors import UserError
 
 State = Literal["ok", "note", "FAIL"]
-LOCK_FILE = "dvc.lock"
 _TOPS = ("data", "models", "results")
 _OBJECTS = Path("files") / "md5"
 _NAMED = 3  # of many damaged files
@@ -84,9 +83,7 @@ def _objects(root: Path, folder: Path, what: str, cure: str) -> Iterator[Finding
 
 
 def _is_named_by_content(path: Path) -> bool:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
-    return digest.hexdigest() == path.parent.name + path.name.removesuffix(".dir")
+    return md5_file(path) == path.parent.name + path.name.removesuffix(".dir")
 
 
 def _published(catalogue: Catalogue) -> Finding:

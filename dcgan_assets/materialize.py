@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
+from dcgan_assets.names import unknown
 from dcgan_assets.publishing import LATER_TAG
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
 from dcgan_models.errors import UserError
@@ -63,7 +64,7 @@ def choose_steps(catalogue: Catalogue, names: Sequence[str]) -> list[Step]:
     Optional steps are chosen by their key alone.
 
     Raises:
-        UserError: A name is neither; the line says what there is.
+        UserError: A name is neither; the line names the nearest ones.
     """
     groups = sorted({step.group for step in catalogue.steps})
     chosen: list[Step] = []
@@ -71,10 +72,8 @@ def choose_steps(catalogue: Catalogue, names: Sequence[str]) -> list[Step]:
         members = [s for s in catalogue.steps if name == s.group and not s.optional]
         found = members or [s for s in catalogue.steps if name in s.outputs]
         if not found:
-            raise UserError(
-                f"unknown asset or group {name!r}; groups: {', '.join(groups)}; "
-                f"assets: {', '.join(catalogue.by_key)}"
-            )
+            where = f"groups: {', '.join(groups)}; `dcgan ui` shows all assets"
+            raise unknown("asset or group", name, [*groups, *catalogue.by_key], where)
         chosen += found
     return in_order(catalogue, chosen or [s for s in catalogue.steps if not s.optional])
 
@@ -142,7 +141,7 @@ def make_plan(
     return Plan(items, current)
 
 
-ABSENT = "not there yet"
+_ABSENT = "not there yet"
 _ANEW = "its inputs are made anew"
 _PERHAPS = "its inputs are made anew; not needed where they come out the same"
 UNRECORDED = "Dagster has no record of it"
@@ -168,7 +167,7 @@ def _reason(
     metas = standing(catalogue, order)
     if metas is None:
         there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
-        return "code, parameters, seed or inputs changed" if there else ABSENT
+        return "code, parameters, seed or inputs changed" if there else _ABSENT
     for meta in metas:
         if recorded_version(instance, meta.key, shard) != meta.data_version:
             return UNRECORDED

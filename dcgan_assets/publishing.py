@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dcgan_assets.dvc_bridge import behind, has_stage, stage_name
+from dcgan_assets.dvc_bridge import behind, stage_name
 from dcgan_assets.dvc_commands import has_dvc, run_dvc, under_repro
 from dcgan_assets.steps import Catalogue, Step, place_order, say, standing
+from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 # A run that carries it belongs to a command that commits at its own end.
@@ -53,9 +54,24 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
     return stages
 
 
+def require_books(workspace: Workspace, what: str) -> None:
+    """Refuse what writes into DVC's books where these are not to be written.
+
+    Args:
+        what: Is made, for the line.
+
+    Raises:
+        UserError: There is no DVC, it is itself at work, or it is switched off.
+    """
+    if under_repro() or not has_dvc(workspace.root):
+        raise UserError(f"{workspace.root}: {what} is made in a workspace under DVC, by hand")
+    if workspace.params.machine.dvc == "off":
+        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+
+
 def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
     """Whether a step has a stage, all that DVC knows it to read, and made what it would now."""
-    if not has_stage(step) or _lacks_something(catalogue, step):
+    if not step.has_stage or _lacks_something(catalogue, step):
         return False
     try:
         orders = [place_order(catalogue, step, shard) for shard in catalogue.shards(step)]
@@ -67,7 +83,7 @@ def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
 def _lacks_something(catalogue: Catalogue, step: Step) -> bool:
     """Whether something is absent that the step itself does not miss: DVC would."""
     read = catalogue.read_by(step, None)
-    keys = [key for key in step.if_there if has_stage(catalogue.by_key[key])]
+    keys = [key for key in step.if_there if catalogue.by_key[key].has_stage]
     return any(catalogue.store.meta(artefact) is None for key in keys for artefact in read[key])
 
 

@@ -9,8 +9,6 @@ beside the objects that go with them; `dcgan register` tells Dagster what they s
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +17,30 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dcgan_assets.metadata import thumbnails
-from dcgan_assets.store import Input, Licence, Meta
+from dcgan_assets.store import Input, Licence, Meta, staged, swap_in
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, read_json, swap_folder, write_json
+from dcgan_models.files import read_json, write_json
 
 if TYPE_CHECKING:
     from dcgan_assets.steps import Catalogue, Step
 
 RECORDS = "records"
 THUMBNAIL_BYTES = 20_000
+# What an artefact's own record, `_meta.json`, says in the same words.
+_SAME = (
+    "shard",
+    "data_version",
+    "code_version",
+    "fingerprint",
+    "inputs",
+    "seed",
+    "params_seed",
+    "created",
+    "duration_s",
+    "hardware",
+    "run",
+    "checks",
+)
 
 
 class Entry(BaseModel):
@@ -64,20 +77,18 @@ class Entry(BaseModel):
     @classmethod
     def of(cls, meta: Meta, licence: Licence) -> Entry:
         """What a record says of a published artefact."""
-        same = ("shard", "data_version", "code_version", "fingerprint", "inputs", "seed")
         budget = THUMBNAIL_BYTES if licence == "open" else 0
         return cls(
-            **{name: getattr(meta, name) for name in same},
-            params_seed=meta.params_seed,
-            created=meta.created,
-            duration_s=meta.duration_s,
-            hardware=meta.hardware,
+            **{name: getattr(meta, name) for name in _SAME},
             files=len(meta.files),
             bytes=sum(facts["size"] for facts in meta.files.values()),
-            run=meta.run,
-            checks=meta.checks,
             metadata=thumbnails(meta.metadata, budget),
         )
+
+    def meta(self, key: str) -> Meta:
+        """The artefact's own record as far as this one tells: without the list of its files."""
+        same = {name: getattr(self, name) for name in _SAME}
+        return Meta(key=key, metadata=self.metadata, **same)
 
 
 class Record(BaseModel):
@@ -200,16 +211,12 @@ def write_records(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
             if record is not None:
                 new[key] = record
     try:
-        for left in folder.parent.glob(f".{RECORDS}.*"):  # of a process that was killed
-            shutil.rmtree(left)
-        staging = folder.with_name(f".{RECORDS}.{uuid.uuid4().hex[:8]}.part")
-        for key, record in new.items():
-            path = staging / f"{key}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, record.model_dump(mode="json"))
-        staging.mkdir(exist_ok=True)
-        flush_tree(staging)
-        swap_folder(staging, folder)
+        with staged(folder) as staging:
+            for key, record in new.items():
+                path = staging / f"{key}.json"
+                path.parent.mkdir(exist_ok=True)
+                write_json(path, record.model_dump(mode="json"))
+            swap_in(staging, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     return list(new)

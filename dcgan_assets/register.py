@@ -15,7 +15,7 @@ import dagster as dg
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import is_kept
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import in_order, shows_checks
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
 from dcgan_assets.steps import FINGERPRINT, Catalogue, Step
@@ -47,6 +47,11 @@ class Registered:
     to_rebuild: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
+    @property
+    def summary(self) -> str:
+        """How much Dagster was told."""
+        return f"registered: {len(self.new)} new, {len(self.known)} known already"
+
 
 def register_released(catalogue: Catalogue) -> Iterator[str]:
     """Register a workspace's records; what there is to say about it, a line each.
@@ -58,10 +63,8 @@ def register_released(catalogue: Catalogue) -> Iterator[str]:
     records = read_records(catalogue)
     if not records:
         raise UserError(f"{catalogue.workspace.root / RECORDS}: no records; nothing was released")
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
-        done = register(catalogue, instance, records)
-    yield f"registered: {len(done.new)} new, {len(done.known)} known already"
+    done = register_here(catalogue, records)
+    yield done.summary
     if done.superseded:
         yield f"made here since the release, left as they are: {', '.join(done.superseded)}"
     if done.not_pulled:
@@ -73,6 +76,12 @@ def register_released(catalogue: Catalogue) -> Iterator[str]:
             f"damaged on the way here, not registered: {', '.join(done.damaged)}; remove these "
             "folders and .dvc/cache, and `dvc pull` again from a remote that is whole"
         )
+
+
+def register_here(catalogue: Catalogue, records: dict[str, Record]) -> Registered:
+    """`register` in the workspace's own Dagster home."""
+    with open_instance(catalogue.workspace) as instance:
+        return register(catalogue, instance, records)
 
 
 def register(

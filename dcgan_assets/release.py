@@ -7,23 +7,18 @@ either of them, so that git holds one version of each a release.
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
-
 from dcgan_assets.dvc_bridge import is_kept
-from dcgan_assets.dvc_commands import has_dvc, under_repro
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import choose_steps, make_plan, with_ancestors
-from dcgan_assets.publishing import publish
+from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import write_records
 from dcgan_assets.steps import Catalogue, Step
+from dcgan_assets.store import staged, swap_in
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, swap_folder
 
 REMOTE = "dvc-remote"
 MOST_BYTES = 60_000_000
@@ -56,10 +51,7 @@ def make_release(catalogue: Catalogue, names: Sequence[str] = ()) -> Release:
             and records are then as they were.
     """
     root = catalogue.workspace.root
-    if under_repro() or not has_dvc(root):
-        raise UserError(f"{root}: a release is made in a workspace under DVC, by hand")
-    if catalogue.workspace.params.machine.dvc == "off":
-        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+    require_books(catalogue.workspace, "a release")
     released = with_ancestors(catalogue, choose_steps(catalogue, names))
     _require_current(catalogue, released)
     steps = [step for step in released if _is_given_away(catalogue, step)]
@@ -75,8 +67,7 @@ def _is_given_away(catalogue: Catalogue, step: Step) -> bool:
 
 
 def _require_current(catalogue: Catalogue, steps: Sequence[Step]) -> None:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(catalogue.workspace) as instance:
         plan = make_plan(catalogue, instance, steps)
     if plan.items:
         (key, shard), reason = next(iter(plan.items.items()))
@@ -105,16 +96,13 @@ def _fill_remote(root: Path, places: list[Path]) -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    for left in root.glob(f".{REMOTE}.*"):  # of a process that was killed
-        shutil.rmtree(left)
-    staging = root / f".{REMOTE}.{uuid.uuid4().hex[:8]}.part"
-    staging.mkdir()
-    settings = {"remote": {"release": {"url": str(staging)}}}
+    targets = [str(root / place) for place in places]
     try:
-        with Repo(str(root), config=settings) as repo:
-            repo.push(targets=[str(root / place) for place in places], remote="release")
-        flush_tree(staging)
-        swap_folder(staging, root / REMOTE)
+        with staged(root / REMOTE) as staging:
+            settings = {"remote": {"release": {"url": str(staging)}}}
+            with Repo(str(root), config=settings) as repo:
+                repo.push(targets=targets, remote="release")
+            swap_in(staging, root / REMOTE)
     except DvcException as error:
         raise UserError(f"the release cannot be pushed: {error}") from None
     except OSError as error:

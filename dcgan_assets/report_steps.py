@@ -24,7 +24,7 @@ def report_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
     Args:
         steps: All others.
     """
-    kept = [step for step in steps if not (step.transient or step.optional)]
+    kept = [step for step in steps if step.has_stage]
     told = tuple(key for step in kept for key in _told(step))
     results = tuple(key for step in kept if step.kind == "results" for key in step.outputs)
     return (

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import dagster as dg
 from filelock import FileLock, Timeout
 
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, run_dvc
-from dcgan_assets.instance import prepare_home
+from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import Report, choose_steps, in_order, make_plan, run_plan
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
-from dcgan_assets.register import is_whole, register
+from dcgan_assets.register import is_whole, register_here
 from dcgan_assets.results import CIRCUMSTANCES
 from dcgan_assets.steps import WEB, Catalogue, Step, say
 from dcgan_assets.store import META_FILE, Artefact, Meta, link_file
@@ -72,7 +71,7 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         raise UserError(f"{about}no records in {catalogue.workspace.root / RECORDS}; not released")
     place = catalogue.workspace.root / _PLACE
     _pull(catalogue, [step for step in wanted if step.key in records])
-    yield _register(catalogue, records)
+    yield register_here(catalogue, records).summary
     with _held_alone(place):
         taken = [step for step in wanted if _is_taken(catalogue, step)]
         again = [step for step in wanted if step not in taken]
@@ -130,13 +129,6 @@ def _pull(catalogue: Catalogue, steps: Sequence[Step]) -> None:
         run_dvc(catalogue.workspace.root, "pull", *places)
 
 
-def _register(catalogue: Catalogue, records: dict[str, Record]) -> str:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
-        done = register(catalogue, instance, records)
-    return f"registered: {len(done.new)} new, {len(done.known)} known already"
-
-
 @contextmanager
 def _held_alone(place: Path) -> Iterator[None]:
     """Empty the place for what is made again, and keep other calls from it."""
@@ -179,8 +171,7 @@ def _link(catalogue: Catalogue, copy: Catalogue, labels: Sequence[str]) -> None:
 
 
 def _make_again(copy: Catalogue, steps: Sequence[Step]) -> Report:
-    prepare_home(copy.workspace, copy.store.root)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(copy.workspace, copy.store.root) as instance:
         plan = make_plan(copy, instance, steps)
         report = run_plan(copy, build_definitions(copy), instance, plan, say)
     if report.interrupted:

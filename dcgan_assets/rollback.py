@@ -17,11 +17,9 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.dvc_bridge import BULK, is_kept, stage_name
+from dcgan_assets.dvc_bridge import BULK, LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
-from dcgan_assets.dvc_commands import has_dvc, under_repro
 from dcgan_assets.history import (
-    LOCK_FILE,
     ROLLED_BACK,
     Pinned,
     pinned_versions,
@@ -29,8 +27,8 @@ from dcgan_assets.history import (
     require_pinned,
     version_name,
 )
-from dcgan_assets.instance import prepare_home
-from dcgan_assets.publishing import publish
+from dcgan_assets.instance import open_instance
+from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import Entry
 from dcgan_assets.register import rebuild_hint, report
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
@@ -56,8 +54,9 @@ def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[
     _require_safe(catalogue, step, cache, versions)
     chosen = _choose(cache, key, versions, to)
     _require_here(step, cache, chosen)
-    metas = _swap_in(catalogue, step, cache, chosen)
-    _tell_dagster(catalogue, step, metas)
+    with open_instance(catalogue.workspace) as instance:
+        metas = _swap_in(catalogue, step, cache, chosen)
+        _tell_dagster(catalogue, instance, step, metas)
     names = ", ".join(step.outputs)
     yield f"{names}: back to {metas[key].data_version[:8]}, made {metas[key].created}"
     yield _book(catalogue, step, chosen)
@@ -67,13 +66,10 @@ def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[
 
 
 def _require_allowed(catalogue: Catalogue, key: str) -> Step:
-    step, root = require_pinned(catalogue, key), catalogue.workspace.root
+    step = require_pinned(catalogue, key)
     if not is_kept(catalogue, step):
         raise UserError(f"{key}: not kept by DVC; rebuild with {rebuild_hint(key)}")
-    if under_repro() or not has_dvc(root):
-        raise UserError(f"{root}: a rollback is made in a workspace under DVC, by hand")
-    if catalogue.workspace.params.machine.dvc == "off":
-        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+    require_books(catalogue.workspace, "a rollback")
     return step
 
 
@@ -175,14 +171,14 @@ def _is_decided(catalogue: Catalogue, step: Step) -> bool:
     return any(catalogue.by_key[key].transient for key in step.inputs)
 
 
-def _tell_dagster(catalogue: Catalogue, step: Step, metas: Mapping[str, Meta]) -> None:
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
-        for key, meta in metas.items():
-            entry = Entry.of(meta, catalogue.licence(step))
-            said = shown.decode(meta.metadata).get(ROLLED_BACK)
-            note = {ROLLED_BACK: str(said.value) if said else "by hand"}
-            report(instance, step, catalogue.artefact(key), entry, "rolled back", note)
+def _tell_dagster(
+    catalogue: Catalogue, instance: dg.DagsterInstance, step: Step, metas: Mapping[str, Meta]
+) -> None:
+    for key, meta in metas.items():
+        entry = Entry.of(meta, catalogue.licence(step))
+        said = shown.decode(meta.metadata).get(ROLLED_BACK)
+        note = {ROLLED_BACK: str(said.value) if said else "by hand"}
+        report(instance, step, catalogue.artefact(key), entry, "rolled back", note)
 
 
 def _book(catalogue: Catalogue, step: Step, chosen: Pinned) -> str:

@@ -1,20 +1,23 @@
-"""`dcgan status`: one table of what is stale, not booked in DVC, not pushed, unknown to Dagster."""
+"""`dcgan status`: one table of what is stale, not booked in DVC, not pushed, unknown to Dagster.
+
+In a clone the pictures are not there, because no remote keeps them. What was made of them is not
+stale for that: where the record of the release says that a picture asset would come out as it
+was, the record stands for it, as it does in the web UI.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
-
 from dcgan_assets.dvc_bridge import is_kept, stage_name
 from dcgan_assets.dvc_commands import has_dvc, read_dvc
-from dcgan_assets.instance import prepare_home
-from dcgan_assets.materialize import ABSENT, UNRECORDED, Plan, choose_steps, make_plan
-from dcgan_assets.records import RECORDS
-from dcgan_assets.register import rebuild_hint
+from dcgan_assets.instance import open_instance
+from dcgan_assets.materialize import UNRECORDED, Plan, choose_steps, make_plan
+from dcgan_assets.records import Record, read_records
 from dcgan_assets.steps import Catalogue, Step
+from dcgan_assets.store import Artefact, Meta, Store
 from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
@@ -29,7 +32,9 @@ class State:
         stale: Why it would be made again.
         uncommitted: It is not what dvc.lock says.
         unpushed: dvc.lock says something that the remote lacks.
-        unregistered: Dagster does not know what is on disk.
+        unregistered: Dagster does not know what is on disk, or was released.
+        away: It is not here and not kept by DVC; what was released stands for it. That is in
+            order.
     """
 
     key: str
@@ -37,6 +42,12 @@ class State:
     uncommitted: bool = False
     unpushed: bool = False
     unregistered: bool = False
+    away: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Whether there is nothing to do."""
+        return not any(self.cells[1:])
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -62,24 +73,67 @@ class _Books:
 def status_lines(catalogue: Catalogue) -> list[str]:
     """The table, of what is not in order alone, and a line on the rest."""
     books = _read_books(catalogue)
-    states = list(survey(catalogue, books.changed, books.unpushed))
-    odd = [state for state in states if state != State(state.key)]
+    notes = [f"note: {books.complaint}"] if books.complaint else []
+    try:
+        records = read_records(catalogue)
+    except UserError as error:
+        records = {}
+        notes.append(f"note: what was released is not known: {error}")
+    states = list(survey(catalogue, records, books.changed, books.unpushed))
+    odd = [state for state in states if not state.in_order]
     lines = aligned([_HEADER, *(state.cells for state in odd)]) if odd else []
     lines.append(f"{len(states) - len(odd)} of {len(states)} assets in order")
-    return [*lines, f"note: {books.complaint}"] if books.complaint else lines
+    away = [state.key for state in states if state.away]
+    if away:
+        lines.append(
+            f"{len(away)} not here, as DVC does not keep them; rebuild with "
+            f"`dcgan materialize KEY`: {', '.join(away)}"
+        )
+    return [*lines, *notes]
 
 
-def survey(catalogue: Catalogue, changed: dict[str, Any], unpushed: set[str]) -> Iterator[State]:
+class _ReleasedStore(Store):
+    """The artefacts of a workspace; of those that no remote keeps, and are absent, the records."""
+
+    def __init__(self, catalogue: Catalogue, records: Mapping[str, Record]) -> None:
+        super().__init__(catalogue.store.root)
+        self._records = {
+            key: record
+            for key, record in records.items()
+            if not (catalogue.by_key[key].transient or is_kept(catalogue, catalogue.by_key[key]))
+        }
+
+    def meta(self, artefact: Artefact) -> Meta | None:
+        """What is published, or was released where there is nothing."""
+        return self.stand_in(artefact) or super().meta(artefact)
+
+    def stand_in(self, artefact: Artefact) -> Meta | None:
+        """What the records say of something that is not here."""
+        record = self._records.get(artefact.key)
+        entry = record.entry(artefact.shard) if record is not None else None
+        if entry is None or self.folder(artefact).exists():
+            return None
+        return entry.meta(artefact.key)
+
+
+def survey(
+    catalogue: Catalogue,
+    records: Mapping[str, Record],
+    changed: Mapping[str, Any],
+    unpushed: Collection[str],
+) -> Iterator[State]:
     """Where every asset stands, optional ones left out.
 
     Args:
+        records: What was released.
         changed: From `dvc status --json`.
         unpushed: Outputs that the remote lacks.
     """
     steps = choose_steps(catalogue, ())
-    prepare_home(catalogue.workspace)
-    with dg.DagsterInstance.get() as instance:
-        plan = make_plan(catalogue, instance, steps)
+    seen = Catalogue(catalogue.workspace, catalogue.steps)
+    seen.store = store = _ReleasedStore(catalogue, records)
+    with open_instance(catalogue.workspace) as instance:
+        plan = make_plan(seen, instance, steps)
     for step in steps:
         reasons = {reason for (key, _), reason in plan.items.items() if key == step.key}
         stale = _why(catalogue, step, plan) if reasons - {UNRECORDED} else ""
@@ -91,6 +145,8 @@ def survey(catalogue: Catalogue, changed: dict[str, Any], unpushed: set[str]) ->
                 uncommitted=_is_uncommitted(changed.get(stage_name(step), []), place, stale),
                 unpushed=place in unpushed,
                 unregistered=UNRECORDED in reasons,
+                away=not stale
+                and any(store.stand_in(catalogue.artefact(key, s)) for s in catalogue.shards(step)),
             )
 
 
@@ -99,9 +155,6 @@ def _why(catalogue: Catalogue, step: Step, plan: Plan) -> str:
     shards = catalogue.shards(step)
     found = [plan.items[step.key, s] for s in shards if (step.key, s) in plan.items]
     reason = next(reason for reason in found if reason != UNRECORDED)
-    released = (catalogue.workspace.root / RECORDS / f"{step.key}.json").exists()
-    if reason == ABSENT and released and not is_kept(catalogue, step):
-        reason = f"not kept by DVC; rebuild with {rebuild_hint(step.key)}"
     return reason if len(shards) == 1 else f"{len(found)} of {len(shards)} shards: {reason}"
 
 
@@ -111,7 +164,14 @@ def _is_uncommitted(changes: list[Any], place: str, stale: str) -> bool:
     if place in outs:
         return bool(outs[place] != "deleted")
     # Of something stale the inputs have changed, of course.
-    return bool(changes) and not outs and not stale
+    return not (all(map(_is_absence, changes)) or outs or stale)
+
+
+def _is_absence(change: Any) -> bool:
+    """Whether files are only not here: what was made of them is as booked."""
+    if not isinstance(change, dict):
+        return False
+    return all(how == "deleted" for paths in change.values() for how in paths.values())
 
 
 def _changed_outs(change: Any) -> list[tuple[str, str]]:

@@ -139,6 +139,11 @@ class Step:
         """The first half of the key."""
         return self.key.split("/")[0]
 
+    @property
+    def has_stage(self) -> bool:
+        """Whether it has a stage in dvc.yaml: what is transient is part of another's."""
+        return not (self.transient or self.optional)
+
 
 # Makes a step of one group from its name and facts; `groups.step_maker` gives it.
 StepMaker = Callable[..., Step]

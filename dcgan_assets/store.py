@@ -184,16 +184,8 @@ class Store:
         except Timeout:
             raise UserError(f"{artefact.label}: another process is making it") from None
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            # What a killed process left: it cannot be at work, its lock is free.
-            for left in _leftovers(folder):
-                shutil.rmtree(left)
-            staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
-            staging.mkdir()
-            try:
+            with staged(folder) as staging:
                 yield staging
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
         finally:
             lock.release()
 
@@ -224,8 +216,7 @@ class Store:
         for path in staging.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
-        flush_tree(staging)
-        swap_folder(staging, self.folder(artefact))
+        swap_in(staging, self.folder(artefact))
         return meta
 
     def keep(self, artefact: Artefact, staging: Path) -> None:
@@ -250,6 +241,30 @@ def link_file(source: str | Path, target: str | Path) -> None:
         Path(target).hardlink_to(source)
     except OSError:
         shutil.copy2(source, target)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """An empty hidden folder beside a place, to build in it what is then swapped in.
+
+    What killed processes left there is removed first: only one process at a time builds for a
+    place.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in _leftovers(folder):
+        shutil.rmtree(left)
+    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def swap_in(staging: Path, folder: Path) -> None:
+    """Put what was built in the place of what is there, once all of it is on disk."""
+    flush_tree(staging)
+    swap_folder(staging, folder)
 
 
 def _leftovers(folder: Path) -> Iterator[Path]:

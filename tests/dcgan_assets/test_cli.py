@@ -115,8 +115,16 @@ def test_params_with_a_mistake(command: tuple[str, ...], root: Path) -> None:
 
 def test_an_unknown_asset(root: Path) -> None:
     line = refusal("--root", root, "materialize", "mnist/imgaes")
-    assert "unknown asset or group 'mnist/imgaes'" in line
-    assert "mnist/images" in line
+    start = "error: unknown asset or group 'mnist/imgaes' (did you mean mnist/images or "
+    assert line.startswith(start)
+    assert line.endswith(
+        "?); groups: albums, cifar10, faces, imagenet, lsun, mnist, report, "
+        "svhn; `dcgan ui` shows all assets"
+    )
+    line = refusal("--root", root, "log", "mnist/nearest")
+    assert line.startswith("error: unknown asset 'mnist/nearest' (did you mean ")
+    line = refusal("--root", root, "rollback", "nosuch")
+    assert line == "error: unknown asset 'nosuch'; `dcgan ui` shows all"
 
 
 def test_an_unknown_partition(root: Path) -> None:
@@ -199,7 +207,7 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dcgan_assets.cli.Workspace.find", interrupted)
+    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", interrupted)
     done = dcgan("dvc-sync")
     assert (done.exit_code, done.stderr) == (130, "interrupted\n")
 
@@ -208,7 +216,7 @@ def test_a_bug_of_ours_is_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("dcgan_assets.cli.Workspace.find", broken)
+    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", broken)
     assert isinstance(dcgan("dvc-sync").exception, ZeroDivisionError)
 
 

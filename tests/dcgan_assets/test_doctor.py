@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dcgan_assets.cli import main
 from dcgan_assets.doctor import Finding, examine
 from dcgan_assets.dvc_bridge import write_dvc_yaml
 from dcgan_assets.params import profile_text, validate_params
+from dcgan_assets.store import Meta
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -95,12 +97,40 @@ def test_books_that_are_not_whole_and_what_a_kill_leaves(
         assert name in found["left over"].detail
 
 
+def make_something(workspace: Workspace, key: str) -> None:
+    """Publish an empty asset."""
+    catalogue = open_catalogue(workspace)
+    store, artefact = catalogue.store, catalogue.artefact(key)
+    meta = Meta(
+        key=key,
+        shard=None,
+        data_version="d",
+        code_version="c",
+        fingerprint="f",
+        inputs={},
+        seed=None,
+        params_seed=1,
+        created="2026-01-01T00:00:00+00:00",
+        duration_s=1.0,
+        hardware="none",
+    )
+    with store.writing(artefact) as staging:
+        store.publish(staging, artefact, meta)
+
+
 def test_a_folder_of_the_user_that_is_not_there(
     write_params: Callable[..., Workspace], tmp_path: Path
 ) -> None:
     workspace = write_params(source="folder", path="digits")
-    finding = findings(workspace)["mnist"]
-    assert (finding.state, finding.detail) == ("FAIL", f"pictures from {tmp_path / 'digits'}")
+    said = f"pictures from {tmp_path / 'digits'}, which is not there"
+    found = findings(workspace)
+    assert found["mnist"] == Finding("note", "mnist", said)
+    everything = "mnist, report, lsun, faces, albums, imagenet, cifar10, svhn"
+    assert found["never made"] == Finding("note", "never made", f"nothing of {everything}")
+    make_something(workspace, "mnist/images")
+    found = findings(workspace)
+    assert found["mnist"] == Finding("FAIL", "mnist", said)
+    assert found["never made"].detail == f"nothing of {everything.removeprefix('mnist, ')}"
     (tmp_path / "digits").mkdir()
     assert findings(workspace)["mnist"].state == "ok"
 
@@ -160,8 +190,10 @@ def test_a_search_that_could_not_be_made(
         faces["image_urls"]["searches"] = ["commons"]
     path.write_text(yaml.safe_dump(params))
     finding = findings(Workspace(path.parent))["faces"]
-    assert finding.state == "FAIL"
+    assert finding.state == "note"
     assert words in finding.detail
+    make_something(Workspace(path.parent), "faces/people")
+    assert findings(Workspace(path.parent))["faces"] == replace(finding, state="FAIL")
 
 
 def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspace]) -> None:
@@ -170,6 +202,7 @@ def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspa
     yunet = {"name": "yunet", "model": "yunet.onnx", "model_sha256": 64 * "0"}
     params["faces"]["face_boxes"]["second"] = yunet
     path.write_text(yaml.safe_dump(params))
+    make_something(Workspace(path.parent), "faces/people")
     finding = findings(Workspace(path.parent))["yunet"]
     assert finding.state == "FAIL"
     assert "no such file" in finding.detail

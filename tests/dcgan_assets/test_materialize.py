@@ -224,7 +224,11 @@ def test_a_consumer_alone_is_stopped_by_a_missing_shard(small: SmallGraph) -> No
 @pytest.mark.parametrize(
     ("keys", "request_", "words"),
     [
-        (("toy/imags",), {}, ["unknown asset or group 'toy/imags'", "groups: toy", "toy/images"]),
+        (
+            ("toy/imags",),
+            {},
+            ["group 'toy/imags' (did you mean toy/images", "; groups: toy;"],
+        ),
         (("toy/images",), {"partition": "07"}, ["unknown partition '07'", "allowed: 00, 01"]),
         (("toy/mean",), {"partition": "00"}, ["unknown partition '00'", "allowed: none"]),
         (("toy/mean",), {"seed": 7}, ["--seed: nothing", "allowed with: toy/candidate"]),

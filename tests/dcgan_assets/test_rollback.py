@@ -54,7 +54,7 @@ def test_what_has_no_versions_to_go_back_to(small: SmallGraph) -> None:
     for key, expected in {
         "toy/images": "toy/images: not kept by DVC; rebuild with `dcgan materialize toy/images`",
         "toy/candidate": "toy/candidate: not in dvc.yaml",
-        "toy/cats": "unknown asset 'toy/cats'; allowed: toy/images",
+        "toy/cats": "unknown asset 'toy/cats'",
         "toy/samples": "in a workspace under DVC",
     }.items():
         refused(small, key, expected)
@@ -244,3 +244,13 @@ def test_what_would_be_lost_or_is_damaged_or_unknown(graph: SmallGraph) -> None:
     graph.run()
     graph.change(machine={"dvc": "commit"})
     refused(graph, "toy/generator", "not in DVC's books and would be lost; `dvc commit toy-gen")
+
+
+@pytest.mark.slow
+def test_records_of_dagster_that_are_broken_are_seen_before_anything_changes(
+    graph: SmallGraph,
+) -> None:
+    (graph.root / ".dagster_home" / "history" / "runs.db").write_bytes(b"no database" * 1000)
+    refused(graph, "toy/generator", "Dagster's records cannot be read")
+    with pytest.raises(UserError, match="Dagster's records cannot be read"):
+        log_lines(graph.catalogue(), "toy/generator")

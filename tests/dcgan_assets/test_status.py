@@ -9,7 +9,10 @@ import pytest
 from small_graph import SmallGraph
 
 from dcgan_assets.publishing import publish
+from dcgan_assets.records import RECORDS, read_records
+from dcgan_assets.register import register, register_released
 from dcgan_assets.status import State, status_lines, survey
+from dcgan_models.errors import UserError
 
 NAMES = ("images", "boxes", "mean", "summary", "constant")
 SAMPLES = [{"changed outs": {"results/toy/summary": "modified"}}]
@@ -25,7 +28,9 @@ def states(graph: SmallGraph, *changes: object) -> dict[str, State]:
     catalogue = graph.catalogue()
     return {
         state.key: state
-        for state in survey(catalogue, {"toy-summary": list(changes)}, set())
+        for state in survey(
+            catalogue, read_records(catalogue), {"toy-summary": list(changes)}, set()
+        )
         if state != State(state.key)
     }
 
@@ -64,10 +69,64 @@ def test_what_dagster_does_not_know(made: SmallGraph, dagster_home: Path) -> Non
     assert len(states(made)) == 5
 
 
-def test_what_no_remote_keeps_says_how_to_get_it(made: SmallGraph) -> None:
-    shutil.rmtree(made.root / "data" / "toy" / "constant")
-    expected = "not kept by DVC; rebuild with `dcgan materialize toy/constant`"
-    assert states(made)["toy/constant"].stale == expected
+def test_records_of_dagster_that_are_broken_are_one_line(made: SmallGraph) -> None:
+    database = made.root / ".dagster_home" / "history" / "runs.db"
+    database.write_bytes(b"no database" * 1000)
+    for look in (status_lines, lambda catalogue: list(register_released(catalogue))):
+        with pytest.raises(UserError, match="Dagster's records cannot be read") as caught:
+            look(made.catalogue())
+        assert "\n" not in str(caught.value)
+
+
+# --- A clone, in which there are no pictures --------------------------------------------------
+
+
+@pytest.fixture
+def registered(clone: SmallGraph) -> SmallGraph:
+    """A clone after `dvc pull` and `dcgan register`."""
+    catalogue = clone.catalogue()
+    with clone.instance() as instance:
+        register(catalogue, instance, read_records(catalogue))
+    return clone
+
+
+def test_a_registered_clone_is_in_order(registered: SmallGraph) -> None:
+    """The web UI says the same of it: test_register.py."""
+    away = [f"toy/{name}" for name in ("images", "constant", "boxes", "mean")]
+    gone = {"changed deps": {"data/toy/boxes": "deleted", "data/toy/mean": "deleted"}}
+    assert states(registered, gone) == {key: State(key, away=True) for key in away}
+    found, advice, _ = status_lines(registered.catalogue())
+    assert found == "9 of 9 assets in order"
+    start = "4 not here, as DVC does not keep them; rebuild with `dcgan materialize KEY`: "
+    assert advice.startswith(start)
+    assert set(advice.removeprefix(start).split(", ")) == set(away)
+
+
+def test_a_clone_that_was_not_registered_yet(clone: SmallGraph) -> None:
+    found = states(clone)
+    assert len(found) == 8  # the candidate is not needed
+    assert all(state.unregistered and not state.stale for state in found.values())
+
+
+def test_in_a_clone_a_changed_parameter_is_the_reason(registered: SmallGraph) -> None:
+    registered.change(boxes={"factor": 11})
+    found = {key: state.stale for key, state in states(registered).items() if not state.in_order}
+    assert found == {
+        "toy/boxes": "2 of 2 shards: code, parameters, seed or inputs changed",
+        "toy/summary": "its inputs are made anew",
+    }
+
+
+def test_what_is_damaged_is_not_as_it_was_released(registered: SmallGraph) -> None:
+    (registered.root / "data" / "toy" / "constant").mkdir(parents=True)
+    assert states(registered)["toy/constant"] == State("toy/constant", stale="not there yet")
+
+
+def test_records_that_are_not_whole_are_a_note(made: SmallGraph) -> None:
+    (made.root / RECORDS / "toy" / "mean.json").write_text("{", encoding="utf-8")
+    first, *notes = status_lines(made.catalogue())
+    assert first == "5 of 5 assets in order"
+    assert notes[-1].startswith("note: what was released is not known: records/toy/mean.json: not")
 
 
 @pytest.mark.slow

@@ -1,0 +1,52 @@
+"""The `dcgan` command: everything that a user does outside the web UI."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from dcgan_assets.cli import books, making, pages, workspaces
+from dcgan_models.errors import UserError
+
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Prints a `UserError` as one line and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(_INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", type=click.Path(path_type=Path), help="The workspace; found by default.")
+@click.version_option(package_name="dcgan-assets")
+@click.pass_context
+def main(ctx: click.Context, root: Path | None) -> None:
+    """Reproduce the DCGAN paper: every table and figure as a Dagster asset, stored with DVC."""
+    ctx.obj = root
+    # torch's threads spin while they wait for one another. Beside any other busy process that
+    # costs several times the work; sleeping costs a quarter on an idle machine. To choose
+    # otherwise, set it to ACTIVE. It counts from the moment that torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+_COMMANDS = (
+    *(workspaces.init, workspaces.new_group, workspaces.doctor, workspaces.dvc_sync),
+    *(books.register, books.status, books.release, books.log),
+    *(books.rollback, books.reproduce, books.collect_garbage),
+    *(making.materialize, making.report, making.sample, making.invert, making.presets),
+    *(pages.annotate, pages.ui),
+)
+for _command in _COMMANDS:
+    main.add_command(_command)
