@@ -15,7 +15,6 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-from sqlalchemy.exc import DBAPIError
 
 from dcgan_assets.workspace import ROOT_VARIABLE, Workspace
 from dcgan_models.errors import UserError
@@ -63,6 +62,9 @@ def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[d
         UserError: The home or its disk cannot be written; its records are broken, or of another
             version of Dagster. Nothing was changed then.
     """
+    # As heavy as all of this project's modules; Dagster loads it with its storage.
+    from sqlalchemy.exc import DBAPIError
+
     home = prepare_home(workspace, place)
     with ExitStack() as stack:
         try:
