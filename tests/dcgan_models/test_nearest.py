@@ -170,7 +170,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cuts=st.lists(st.integers(0, 700), max_size=6),
     d=st.integers(1, 40),
@@ -291,7 +291,7 @@ print((peaks[-1] - peaks[5]) * unit)
 def test_memory_is_flat() -> None:
     """55 blocks are 431 MB; the peak may grow by a few of them, the allocator's slack."""
     run = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=300
     )
     assert int(run.stdout) < 40_000_000
 

@@ -95,7 +95,7 @@ def test_agrees_with_brute_force(device: str) -> None:
     assert_is(found, *brute_force(queries, references, 10, scales))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     cuts=st.lists(st.integers(0, 500), max_size=5),
     widths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
@@ -278,7 +278,7 @@ print((peaks[-1] - peaks[5]) * unit)
 def test_memory_is_flat() -> None:
     """34 blocks are 218 MB; the peak may grow by a few of them, the allocator's slack."""
     run = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=300
     )
     assert int(run.stdout) < 40_000_000
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pages import PATIENCE_MS
 from small_results import publish_results
 from workbench import Bench, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _LOAD_MS = 3_000  # of 1.3 MB here, on machines that do other things, too
 _READABLE = 4.5  # contrast of small text: WCAG 2, level AA
@@ -206,6 +207,7 @@ def test_it_can_be_read_without_its_script(fresh: Reader) -> None:
     browser = fresh.page.context.browser
     assert browser is not None
     page = browser.new_page(java_script_enabled=False)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(fresh.address)
     assert page.locator("#figure-3 img").first.is_visible()
     assert page.locator("#table-1 table.paper").is_visible()

@@ -10,7 +10,7 @@ import pytest
 from web_ui import Server, served
 from workbench import Bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _SELECTOR = {
     "repositoryLocationName": "dcgan",

@@ -35,7 +35,7 @@ from dcgan_assets.workspace import Workspace
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,7 @@ def digits(bench: Bench, server: Server) -> None:
 
 
 def test_only_this_machine_can_reach_it(server: Server) -> None:
-    listening = {
-        connection.laddr
-        for process in server.running.descendants()
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = server.running.listening()
     assert ("127.0.0.1", server.port) in listening
     assert {address for address, _ in listening} == {"127.0.0.1"}
     addresses = {
@@ -88,7 +83,7 @@ def test_its_home_is_in_the_workspace_and_telemetry_is_off(bench: Bench, server:
     info = server.query("{ instance { info } }")["instance"]["info"]
     assert f"base_dir: {bench.root / '.dagster_home'}\n" in info
     assert re.search(r"telemetry:\n\s+enabled: false", info)
-    assert re.search(r'"telemetryEnabled": false', requests.get(server.url, timeout=60).text)
+    assert re.search(r'"telemetryEnabled": false', requests.get(server.url, timeout=120).text)
     assert not server.query("{ shouldShowNux }")["shouldShowNux"]
     assert (bench.root / ".dagster_home" / "history").is_dir()
 
@@ -170,7 +165,7 @@ def test_a_killed_worker_is_retried_and_goes_on(bench: Bench, server: Server) ->
     family = [worker, *worker.children(recursive=True)]
     worker.kill()
     assert server.wait_for_end(killed) == "FAILURE"
-    _, orphans = psutil.wait_procs(family, timeout=30)
+    _, orphans = psutil.wait_procs(family, timeout=240)
     assert not orphans
     assert bench.saved_step("mnist28_fc") == saved
 
