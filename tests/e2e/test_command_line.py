@@ -24,7 +24,7 @@ def test_a_training_outlives_ctrl_c_and_two_kills(make_bench: Any, uninterrupted
     bench: Bench = make_bench("kills", lengthen)
     with bench.running(*_COMMAND) as first:
         _until_step(bench, first, 50)
-        with first.paused():
+        with bench.paused(first.descendants()):
             _assert_nobody_else_gets_in(bench, first)
         assert first.interrupt() == 130
         assert "interrupted; what was being trained is saved" in first.output()

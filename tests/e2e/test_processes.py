@@ -104,8 +104,7 @@ def test_terminate_and_kill_in_the_ui_reach_every_process(make_bench: Any) -> No
             server.running.until(
                 lambda: bench.steps("mnist28")[-1:] >= [least], f"step {least} in the log"
             )
-            worker = server.worker(run_id)
-            family = [worker, *worker.children(recursive=True)]
+            family = server.family(run_id)
             assert len(_trainers(server.running)) == 2
             return run_id, family
 

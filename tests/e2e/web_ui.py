@@ -140,6 +140,11 @@ class Server:
         assert len(found) == 1, (numbers, found)
         return found[0]
 
+    def family(self, run_id: str) -> list[psutil.Process]:
+        """The process that works on a run, and those below it."""
+        worker = self.worker(run_id)
+        return [worker, *worker.children(recursive=True)]
+
 
 def _shard(run: dict[str, Any]) -> str:
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,6 +106,35 @@ class Bench:
         finally:
             if process.poll() is None:
                 running.kill_session()
+
+    @contextmanager
+    def paused(self, processes: Sequence[psutil.Process]) -> Iterator[None]:
+        """Processes stand still: what they are at cannot end before others have looked."""
+
+        def stand_still() -> bool:
+            for process in processes:
+                process.suspend()
+            free = self._records_are_free()
+            if not free:
+                _resume(processes)
+            return free
+
+        wait_for(stand_still, "a moment in which no record is written")
+        try:
+            yield
+        finally:
+            _resume(processes)
+
+    def _records_are_free(self) -> bool:
+        """Whether nobody is in the middle of writing Dagster's records, which locks them."""
+        try:
+            for path in (self.root / ".dagster_home").rglob("*.db"):
+                with closing(sqlite3.connect(path, timeout=0)) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.rollback()
+        except sqlite3.OperationalError:
+            return False
+        return True
 
     def edit_params(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change params.yaml in place."""
@@ -224,6 +254,12 @@ def make_workspace(
     return bench
 
 
+def _resume(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
 # --- Processes ------------------------------------------------------------------------------
 
 
@@ -281,18 +317,6 @@ class Running:
                     if connection.status == psutil.CONN_LISTEN:
                         found.add((connection.laddr.ip, connection.laddr.port))
         return found
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """The process and everything below it stand still: what is looked at cannot end."""
-        family = self.descendants()
-        for process in family:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in family:
-                process.resume()
 
     def kill_session(self) -> None:
         """End the process and its descendants by force."""
