@@ -83,7 +83,7 @@ def test_uniform_z_stays_in_its_box_where_the_nearest_is_on_the_edge() -> None:
 
 
 def assert_same_pictures(found: Any, expected: Any) -> None:
-    """But for the rounding of sums, which on some processors hangs on a row's place in its batch."""
+    """But for rounding, which on some processors hangs on a row's place in its batch."""
     apart = np.abs(found.astype(int) - expected)
     assert apart.max() <= 1
     assert (apart > 0).mean() < 1e-3
