@@ -158,7 +158,7 @@ def test_memory_is_a_record_batch_to_write_and_nothing_to_open(tmp_path: Path) -
     )
     writing, opening = map(int, done.stdout.split())
     assert writing < 50e6
-    assert opening < 10e6
+    assert opening < 30e6
 
 
 # --- What is refused --------------------------------------------------------------------------
