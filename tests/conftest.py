@@ -24,11 +24,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fixture_types import Refused, WritePictures
+from hypothesis import HealthCheck, settings
 
 from dcgan_models.errors import UserError
 
 # A script's background job ignores Ctrl-C, and so would every process started by a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says something of the machine; with CI set, hypothesis draws the same
+# examples every time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_a_pick_more_is_a_line_more(tmp_path: Path) -> None:
     assert after == before
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True),

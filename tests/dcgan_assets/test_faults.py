@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying_dvc import DyingDvc
 from small_graph import MADE_AT_ONCE, SmallGraph
 
 from dcgan_assets import dvc_commands
@@ -394,23 +395,12 @@ def test_dvc_killed_at_work_leaves_nothing_in_the_way(
     before = published(booked)
     booked.change(machine={"dvc": "push"})
     goal = remote if call == "push" else booked.root / ".dvc" / "cache"
-    victims = []
-
-    class Victim(subprocess.Popen[str]):
-        def communicate(self, *given: Any, **named: Any) -> Any:
-            there = set(goal.rglob("*"))
-            if call in self.args:
-                while self.poll() is None and set(goal.rglob("*")) == there:
-                    pass
-                self.kill()
-                victims.append(self.wait())
-            return super().communicate(*given, **named)
-
-    monkeypatch.setattr(dvc_commands.subprocess, "Popen", Victim)
+    dying = DyingDvc(call, goal)
+    monkeypatch.setattr(dvc_commands.subprocess, "Popen", dying)
     with pytest.raises(UserError, match=f"`dvc {call}` failed"):
         publish(booked.catalogue())
     monkeypatch.undo()
-    assert victims == [-signal.SIGKILL]
+    assert [victim.returncode for victim in dying.victims] == [-signal.SIGKILL]
     assert published(booked) == before
     assert bad(booked) == {}
     assert publish(booked.catalogue())

@@ -154,7 +154,6 @@ def patient_process(graph: SmallGraph) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.timeout(60)
 def test_a_killed_process_holds_nothing_up(small: SmallGraph) -> None:
     small.only("patient")
     with patient_process(small) as process, small.instance() as instance:

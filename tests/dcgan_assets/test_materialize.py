@@ -453,7 +453,7 @@ def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> 
 
 def interrupt_when_started() -> threading.Thread:
     def interrupt() -> None:
-        small_graph.STARTED.wait(60)
+        small_graph.STARTED.wait(120)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -461,7 +461,6 @@ def interrupt_when_started() -> threading.Thread:
     return thread
 
 
-@pytest.mark.timeout(60)
 def test_ctrl_c_stops_the_whole_and_the_next_call_goes_on(small: SmallGraph) -> None:
     small.only("images", "boxes", "patient")
     small.change(images={"shards": 1}, boxes={"shards": 1})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dying_dvc import DyingDvc
 from small_graph import SmallGraph
 
+from dcgan_assets import dvc_commands
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.dvc_commands import run_dvc
 from dcgan_assets.publishing import publish
@@ -189,29 +192,15 @@ def test_a_dvc_that_was_killed_leaves_nothing_in_the_way(
     kept: SmallGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kill -9 of DVC while it fills its cache."""
-    import subprocess
-
-    from dcgan_assets import dvc_commands
-
     kept.change(machine={"dvc": "off"})
     kept.run()
     kept.change(machine={"dvc": "commit"})
-    victims = []
-
-    class Victim(subprocess.Popen[str]):
-        def communicate(self, *given: Any, **named: Any) -> Any:
-            cache = kept.root / ".dvc" / "cache" / "files"
-            while self.poll() is None and not cache.exists():
-                pass
-            self.kill()
-            victims.append(self.wait())
-            return super().communicate(*given, **named)
-
-    monkeypatch.setattr(dvc_commands.subprocess, "Popen", Victim)
+    dying = DyingDvc("commit", kept.root / ".dvc" / "cache")
+    monkeypatch.setattr(dvc_commands.subprocess, "Popen", dying)
     with pytest.raises(UserError, match="`dvc commit` failed"):
         publish(kept.catalogue())
     monkeypatch.undo()
-    assert victims == [-9]
+    assert [victim.returncode for victim in dying.victims] == [-signal.SIGKILL]
     assert publish(kept.catalogue()) == KEPT
     assert changed(kept) == {}
 

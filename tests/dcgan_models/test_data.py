@@ -43,7 +43,7 @@ def test_a_store_tells_what_it_holds(sharded: PixelStore) -> None:
     assert all(isinstance(shard, np.memmap) for shard in sharded.shards)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=st.lists(st.integers(0, N - 1), max_size=60))
 def test_gather_gives_the_pictures_in_the_order_asked(sharded: PixelStore, rows: list[int]) -> None:
     gathered = sharded.gather(rows)

@@ -208,7 +208,7 @@ def polling(read: Callable[[], int]) -> Iterator[list[int]]:
 
 
 def test_a_reader_always_finds_a_whole_folder(tmp_path: Path) -> None:
-    """Through 200 swaps every path in the folder leads to a whole file, never to an older one."""
+    """Through 200 swaps or more every path leads to a whole file, never to an older one."""
     if files._exchange_call() is None:
         pytest.skip("this system cannot exchange two names")
     published = make(tmp_path / "published", "0" * 5000)
@@ -221,8 +221,10 @@ def test_a_reader_always_finds_a_whole_folder(tmp_path: Path) -> None:
         return int(two[-3:])
 
     with polling(read) as versions:
-        for number in range(1, 201):
+        for number in range(1, 1000):
             swap_folder(make(tmp_path / ".fresh", f"{number:05000d}"), published)
+            if number >= 200 and len(set(versions)) > 3:
+                break
     assert len(set(versions)) > 3
     assert versions == sorted(versions)
     assert names(tmp_path) == ["published"]
@@ -239,7 +241,9 @@ def test_a_reader_always_finds_a_whole_file(tmp_path: Path) -> None:
         return int(numbers[0])
 
     with polling(read) as versions:
-        for number in range(1, 101):
+        for number in range(1, 1000):
             write_json(path, [number] * 2000)
+            if number >= 100 and len(set(versions)) > 3:
+                break
     assert len(set(versions)) > 3
     assert versions == sorted(versions)

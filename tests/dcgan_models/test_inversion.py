@@ -82,6 +82,13 @@ def test_uniform_z_stays_in_its_box_where_the_nearest_is_on_the_edge() -> None:
     assert found.z.abs().max() == 1
 
 
+def assert_same_pictures(found: Any, expected: Any) -> None:
+    """But for rounding, which on some processors hangs on a row's place in its batch."""
+    apart = np.abs(found.astype(int) - expected)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 1e-3
+
+
 SLOW = [pytest.param(name, 32, 400, 0.1, marks=pytest.mark.slow) for name in ("svhn32", "torch64")]
 
 
@@ -96,7 +103,7 @@ def test_a_picture_that_the_generator_drew_is_found_again(
     found = invert(network, drawn[0], restarts=restarts, steps=steps)
     assert found.errors[0] < share * apart
     assert (np.diff(found.errors) >= 0).all()
-    np.testing.assert_array_equal(found.pictures, network.draw(found.z))
+    assert_same_pictures(found.pictures, network.draw(found.z))
     measured = np.sqrt(np.mean((found.pictures.astype(float) - drawn[0]) ** 2, axis=(1, 2, 3)))
     np.testing.assert_allclose(found.errors, measured)
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -108,7 +115,7 @@ def test_a_conditional_generator_is_searched_under_the_label_asked_for() -> None
     picture = network.draw(z, torch.tensor([3]))[0]
     right, wrong = (invert(network, picture, restarts=4, steps=80, label=n) for n in (3, 7))
     assert right.errors[0] < wrong.errors[0]
-    np.testing.assert_array_equal(right.pictures, network.draw(right.z, torch.full((4,), 3)))
+    assert_same_pictures(right.pictures, network.draw(right.z, torch.full((4,), 3)))
 
 
 def test_a_start_does_not_hang_on_the_others() -> None:

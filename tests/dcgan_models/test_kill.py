@@ -25,7 +25,7 @@ from training_runs import (
 from dcgan_models.training import TrainConfig, train
 from dcgan_models.training.checkpoint import _read_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS_AT_WORK, KILLS_AT_THE_END = 24, 6
 PER_EPOCH = 3

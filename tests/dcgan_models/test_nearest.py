@@ -170,7 +170,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cuts=st.lists(st.integers(0, 700), max_size=6),
     d=st.integers(1, 40),
@@ -273,17 +273,20 @@ def test_one_block_is_alive_at_a_time() -> None:
 
 
 MEMORY = """
-import resource, sys, torch
+import torch
 from dcgan_models.nearest import nearest_neighbours
 torch.manual_seed(0)
 peaks = []
+def peak():
+    # Not `ru_maxrss`, which a process inherits from the one that started it.
+    with open("/proc/self/status") as lines:
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 def blocks():
     for _ in range(60):
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks.append(peak())
         yield torch.rand(2500, 784), torch.zeros(2500, dtype=torch.int64)
 nearest_neighbours(torch.rand(50, 784), blocks())
-unit = 1 if sys.platform == "darwin" else 1024
-print((peaks[-1] - peaks[5]) * unit)
+print(peaks[-1] - peaks[5])
 """
 
 
@@ -291,7 +294,7 @@ print((peaks[-1] - peaks[5]) * unit)
 def test_memory_is_flat() -> None:
     """55 blocks are 431 MB; the peak may grow by a few of them, the allocator's slack."""
     run = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=300
     )
     assert int(run.stdout) < 40_000_000
 

@@ -216,7 +216,7 @@ def test_a_width_keeps_at_least_one_channel_of_whole_maps() -> None:
     assert thin.generator[1].reshape == (1, 7, 7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     name=st.sampled_from(sorted(SHAPES)),
     width=st.floats(0.01, 2),
@@ -232,7 +232,7 @@ def test_a_stored_preset_is_the_preset(
     assert Preset.from_dict(stored).to_dict() == chosen.to_dict()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     op=st.sampled_from(["conv", "deconv"]),
     kernel=st.integers(1, 6),

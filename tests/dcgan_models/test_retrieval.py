@@ -95,7 +95,7 @@ def test_agrees_with_brute_force(device: str) -> None:
     assert_is(found, *brute_force(queries, references, 10, scales))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     cuts=st.lists(st.integers(0, 500), max_size=5),
     widths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
@@ -259,18 +259,21 @@ def test_one_block_is_alive_at_a_time() -> None:
 
 
 MEMORY = """
-import resource, sys, torch
+import torch
 from dcgan_models.retrieval import nearest_by
 torch.manual_seed(0)
 peaks = []
+def peak():
+    # Not `ru_maxrss`, which a process inherits from the one that started it.
+    with open("/proc/self/status") as lines:
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 def blocks():
     for first in range(0, 100_000, 2500):
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks.append(peak())
         rows = torch.arange(first, first + 2500)
         yield [torch.rand(2500, 128), torch.rand(2500, 512)], rows
 nearest_by([torch.rand(50, 128), torch.rand(50, 512)], blocks(), 10, scales=[4.0, 9.0])
-unit = 1 if sys.platform == "darwin" else 1024
-print((peaks[-1] - peaks[5]) * unit)
+print(peaks[-1] - peaks[5])
 """
 
 
@@ -278,7 +281,7 @@ print((peaks[-1] - peaks[5]) * unit)
 def test_memory_is_flat() -> None:
     """34 blocks are 218 MB; the peak may grow by a few of them, the allocator's slack."""
     run = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=300
     )
     assert int(run.stdout) < 40_000_000
 

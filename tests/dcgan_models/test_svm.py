@@ -228,16 +228,19 @@ def test_cancellation_costs_no_accuracy(
 # Prints by how much the process grew at most, in MiB, while it fitted a mapped table.
 _GROWTH = """
 import sys
-from resource import RUSAGE_SELF, getrusage
 import numpy as np
 from dcgan_models import svm, svm_solvers
+def peak():
+    # Not `ru_maxrss`, which a process inherits from the one that started it.
+    with open("/proc/self/status") as lines:
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 svm_solvers._SAMPLE = 64
 rng = np.random.default_rng(0)
 svm.L2SVM(C=1e-7, tol=0.5).fit(rng.random((300, 20), dtype=np.float32), np.arange(300) % 2)
 x = np.load(sys.argv[1], mmap_mode="r")
-before = getrusage(RUSAGE_SELF).ru_maxrss
+before = peak()
 svm.L2SVM(C=1e-7, tol=0.5).fit(x, np.arange(len(x)) % 2)
-print((getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak() - before) / 2**20)
 """
 
 

@@ -28,7 +28,7 @@ from training_runs import (
 
 from dcgan_models.training import TrainConfig, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

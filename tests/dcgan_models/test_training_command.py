@@ -31,10 +31,10 @@ from dcgan_models.training import TrainConfig, train
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, write_pictures: Any) -> TrainConfig:
-    """A run of 120 minibatches that saves after each, so that a signal falls in the middle."""
+    """A run of 150 minibatches that saves after each, so that a signal falls in the middle."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 28, 28, 1), dtype=np.uint8)
     data = write_pictures(tmp_path_factory.mktemp("digits"), pixels)
-    return quick_run(data, {"epochs": 40}, snapshots=(1,))
+    return quick_run(data, {"epochs": 50}, snapshots=(1,))
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,15 @@ def test_a_signal_saves_the_run_and_the_same_command_goes_on(
 ) -> None:
     config.write(tmp_path)
     with training(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)  # it cannot end meanwhile
         with refused("another process is training in this folder"):
             train(config, tmp_path)
         process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert "Traceback" not in err + out
-    assert log_of(tmp_path)[-1]["step"] <= state_of(tmp_path)[1]["step"] < 120
+    assert log_of(tmp_path)[-1]["step"] <= state_of(tmp_path)[1]["step"] < 150
     assert not (tmp_path / "result" / "discriminator").exists()
     assert train(without_saves(config), tmp_path)
     assert_same_run(tmp_path, uninterrupted)
@@ -74,7 +76,7 @@ def test_a_killed_run_goes_on_from_its_last_save(
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "result" / "discriminator").exists()
-    assert 0 < state_of(tmp_path)[1]["step"] < 120  # whole, whenever the kill came
+    assert 0 < state_of(tmp_path)[1]["step"] < 150  # whole, whenever the kill came
     assert train(without_saves(config), tmp_path)
     assert_same_run(tmp_path, uninterrupted)
 
@@ -130,7 +132,7 @@ def test_a_finished_run_exits_with_zero(
     without_saves(config).write(tmp_path)
     code, shown = call(str(tmp_path))
     assert code == 0
-    assert "120/120" in shown
+    assert "150/150" in shown
     assert_same_run(tmp_path, uninterrupted)
 
 

@@ -138,8 +138,9 @@ def test_the_first_losses_in_float32_are_those_of_the_plain_loop(name: str) -> N
 # A unit whose input is nearer to zero than its rounding may get the other sign, and with it
 # another slope: about one in 250 does after a few layers. The error adds up on the way down, so
 # gradients of G, which come through both networks, are rougher than D's. A tensor of a few
-# numbers, each a sum that nearly cancels, has no direction to speak of.
-_LEAST_COSINE = {"discriminator": 0.985, "generator": 0.96}
+# numbers, each a sum that nearly cancels, has no direction to speak of. Over presets, processors
+# and minibatches 0.984 and 0.952 were the least.
+_LEAST_COSINE = {"discriminator": 0.975, "generator": 0.94}
 _FEW = 64
 _WIDTHS = {"albums128": 0.06, "imagenet32": 0.125, "lsun64": 0.125, "faces64": 0.125}
 

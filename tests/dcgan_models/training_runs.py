@@ -17,7 +17,7 @@ from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig
 from dcgan_models.training.checkpoint import load_state
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 CHECKOUT = Path(__file__).parents[2]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pages import PATIENCE_MS
 from workbench import Bench, clean_environment, lengthen, make_workspace, shrink
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # which containers make small
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -64,9 +66,14 @@ def page() -> Iterator[Page]:
     if not found and "CI" not in os.environ:
         pytest.skip("no Chromium is installed (on Debian: apt install chromium)")
     assert found, "CI runs the browser tests; install chromium"
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found[0], args=list(_FLAGS))
-        yield browser.new_page(viewport={"width": 1800, "height": 1500})
+        browser = playwright.chromium.launch(
+            executable_path=found[0], args=list(_FLAGS), timeout=PATIENCE_MS
+        )
+        page = browser.new_page(viewport={"width": 1800, "height": 1500})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
         browser.close()

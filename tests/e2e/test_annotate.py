@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
+from pages import PATIENCE_MS
 from small_generator import SAMPLES, publish_generator
-from workbench import Bench, Running
+from workbench import Bench, Running, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-_PATIENCE_MS = 20_000
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @dataclass
@@ -51,13 +49,13 @@ class Annotator:
         """Open the page anew and wait until samples are there."""
         self.page.goto("about:blank")
         self.page.goto(self.address)
-        self.page.locator(".tile:not(.waiting)").first.wait_for(timeout=_PATIENCE_MS)
+        self.page.locator(".tile:not(.waiting)").first.wait_for(timeout=PATIENCE_MS)
         self.saved()
 
     def saved(self) -> None:
         from playwright.sync_api import expect
 
-        expect(self.page.locator("#saved")).to_have_text("Saved", timeout=_PATIENCE_MS)
+        expect(self.page.locator("#saved")).to_have_text("Saved", timeout=PATIENCE_MS)
 
     def sample(self, number: int) -> Any:
         return self.page.locator(".tile").nth(number)
@@ -208,21 +206,21 @@ def test_what_is_drawn_follows_the_picks(fresh: Annotator) -> None:
         fresh.sample(number).click()
     page.get_by_role("textbox", name="Expression").fill("right - left + right")
     pictures = page.locator("#result canvas")
-    pictures.nth(8).wait_for(timeout=_PATIENCE_MS)
+    pictures.nth(8).wait_for(timeout=PATIENCE_MS)
     assert pictures.count() == 9
     before = page.locator("#result").get_attribute("data-drawn")
     first = _content(page, 4)
     fresh.sample(7).click()
     expect(page.locator("#result")).not_to_have_attribute(
-        "data-drawn", str(before), timeout=_PATIENCE_MS
+        "data-drawn", str(before), timeout=PATIENCE_MS
     )
-    assert _content(page, 4) != first
+    wait_for(lambda: _content(page, 4) != first, "another result")
 
     page.get_by_role("textbox", name="Expression").fill("right - left + up")
     page.get_by_text("unknown concept 'up'; there are: left, right").wait_for()
     for tab, count in (("Walk", 9), ("Turn", 11)):
         page.get_by_role("tab", name=tab).click()
-        pictures.nth(count - 1).wait_for(timeout=_PATIENCE_MS)
+        pictures.nth(count - 1).wait_for(timeout=PATIENCE_MS)
         assert pictures.count() == count
     assert page.locator("#turn-left").input_value() == "left"
     assert page.locator("#turn-right").input_value() == "right"
@@ -240,7 +238,7 @@ def test_light_dark_and_narrow(fresh: Annotator, screenshots: Path) -> None:
         for number in samples:
             fresh.sample(number).click()
     page.get_by_role("textbox", name="Expression").fill("right - left + right")
-    page.locator("#result canvas").nth(8).wait_for(timeout=_PATIENCE_MS)
+    page.locator("#result canvas").nth(8).wait_for(timeout=PATIENCE_MS)
     for scheme, width in (("light", 1440), ("dark", 1440), ("light", 400), ("dark", 400)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": 900})
@@ -430,13 +428,7 @@ def test_without_the_token_the_page_says_what_to_do(fresh: Annotator) -> None:
 
 
 def test_only_this_machine_can_reach_it(annotator: Annotator) -> None:
-    listening = {
-        connection.laddr.ip
-        for process in annotator.running.descendants()
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    assert {address for address, _ in annotator.running.listening()} == {"127.0.0.1"}
 
 
 # --- When the server is gone ----------------------------------------------------------------
@@ -451,7 +443,7 @@ def test_a_lost_connection_is_said_and_nothing_is_lost(fresh: Annotator) -> None
     page.context.set_offline(True)
     fresh.sample(3).click()
     alert = page.get_by_role("alert").filter(has_text="The server is gone")
-    alert.wait_for(timeout=_PATIENCE_MS)
+    alert.wait_for(timeout=PATIENCE_MS)
     expect(page.locator("#saved")).to_have_text("Not saved")
     assert fresh.concepts == {"dark": []}
     page.context.set_offline(False)
@@ -467,7 +459,7 @@ def test_a_file_changed_elsewhere_is_not_overwritten(fresh: Annotator) -> None:
     path = fresh.bench.root / "annotations/lsun/concepts.json"
     path.write_text(path.read_text("utf-8").replace("dark", "gloomy"), encoding="utf-8")
     fresh.sample(3).click()
-    fresh.page.get_by_text("changed by something else").wait_for(timeout=_PATIENCE_MS)
+    fresh.page.get_by_text("changed by something else").wait_for(timeout=PATIENCE_MS)
     assert fresh.concepts == {"gloomy": []}
     fresh.open()
     assert fresh.page.locator(".concept .name").all_inner_texts() == ["gloomy"]
@@ -478,8 +470,8 @@ def test_a_killed_server_is_noticed(fresh: Annotator, screenshots: Path) -> None
     with fresh.bench.running("dcgan", "annotate", "lsun", "--no-browser") as running:
         fresh.page.goto(running.until(lambda: _address(running), "the address"))
         assert fresh.page.locator(".tile").count() in {0, SAMPLES}
-        fresh.page.locator(".tile:not(.waiting)").first.wait_for(timeout=_PATIENCE_MS)
+        fresh.page.locator(".tile:not(.waiting)").first.wait_for(timeout=PATIENCE_MS)
         running.kill()
     # Nobody touches anything: the page itself looks every few seconds.
-    fresh.page.get_by_text("The server is gone").wait_for(timeout=_PATIENCE_MS)
+    fresh.page.get_by_text("The server is gone").wait_for(timeout=PATIENCE_MS)
     fresh.page.screenshot(path=screenshots / "annotate_gone.png")

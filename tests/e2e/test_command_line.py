@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from workbench import Bench, Running, lengthen
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _COMMAND = ("dcgan", "materialize", "mnist/candidate")
 
@@ -24,7 +24,8 @@ def test_a_training_outlives_ctrl_c_and_two_kills(make_bench: Any, uninterrupted
     bench: Bench = make_bench("kills", lengthen)
     with bench.running(*_COMMAND) as first:
         _until_step(bench, first, 50)
-        _assert_nobody_else_gets_in(bench, first)
+        with bench.paused(first.descendants()):
+            _assert_nobody_else_gets_in(bench, first)
         assert first.interrupt() == 130
         assert "interrupted; what was being trained is saved" in first.output()
     saved = bench.saved_step("mnist28")
@@ -38,7 +39,10 @@ def test_a_training_outlives_ctrl_c_and_two_kills(make_bench: Any, uninterrupted
         with bench.running(*_COMMAND) as killed:
             last = _until_step(bench, killed, last + 1)
             killed.kill()
-        assert bench.saved_step("mnist28") == saved
+        # A slow machine comes to the time of the next save.
+        kept = bench.saved_step("mnist28")
+        assert kept is not None
+        assert saved <= kept <= last
         assert not (bench.root / "models/mnist/candidate").exists()
 
     said = bench.dcgan("materialize", "mnist/candidate")

@@ -16,7 +16,7 @@ from skimage import data as photographs
 from small_generator import publish_generator
 from workbench import Bench, clean_environment, shrink
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _PICTURES = 60
 
@@ -33,7 +33,7 @@ def run_python(program: str, folder: Path) -> None:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
 

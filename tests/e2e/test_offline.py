@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from workbench import Bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Loaded by every Python process that has it on its path, before anything else.
 _GUARD = """

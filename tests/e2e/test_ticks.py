@@ -10,7 +10,7 @@ import pytest
 from web_ui import Server, served
 from workbench import Bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _SELECTOR = {
     "repositoryLocationName": "dcgan",
@@ -35,7 +35,7 @@ _RUNS = """
 
 def _every_minute(params: dict[str, Any]) -> None:
     params["retraining"]["cron"] = "* * * * *"
-    params["mnist"]["candidate"].update(epochs=30, decay_epochs=10)
+    params["mnist"]["candidate"].update(epochs=90, decay_epochs=10)
 
 
 def _runs(server: Server) -> list[dict[str, Any]]:
@@ -56,26 +56,33 @@ def test_two_ticks_with_a_kill_between_are_two_candidates(make_bench: Any) -> No
         (started,) = [server.query(_START, selector=_SELECTOR)["startSchedule"]]
         assert started["__typename"] == "ScheduleStateResult", started
         running.until(lambda: bench.steps("mnist28"), "the first tick's training")
-        (first,) = _runs(server)
+        first = _runs(server)[0]
         server.worker(first["runId"]).send_signal(signal.SIGKILL)
-        roots = running.until(
+        running.until(
             lambda: [r for r in _runs(server) if r["parentRunId"] is None][1:], "the second tick"
         )
         server.query(_STOP, id=started["scheduleState"]["id"])
-        running.until(lambda: len(_runs(server)) >= 3, "the retry")
-        running.until(lambda: _finished(server), "the end of all runs", 300)
+        running.until(
+            lambda: any(run["parentRunId"] == first["runId"] for run in _runs(server)), "the retry"
+        )
+        running.until(lambda: _finished(server), "the end of all runs", 1200)
         runs = _runs(server)
 
-    (second,) = roots
+    # Ticks go on until the stop: on a slow machine there are more than two.
+    roots = [run for run in runs if run["parentRunId"] is None]
     (retry,) = [run for run in runs if run["parentRunId"] == first["runId"]]
     status = {run["runId"]: run["status"] for run in runs}
     assert status[first["runId"]] == "FAILURE"
-    assert status[retry["runId"]] == status[second["runId"]] == "SUCCESS"
-    assert retry["runConfigYaml"] == first["runConfigYaml"] != second["runConfigYaml"]
+    assert {status[run["runId"]] for run in (retry, *roots[1:])} == {"SUCCESS"}
+    assert retry["runConfigYaml"] == first["runConfigYaml"]
+    count = len({run["runConfigYaml"] for run in roots})
+    assert count == len(roots) >= 2
 
     # Of each of the two trainings of a tick (of the DCGAN and the fully connected GAN) one folder.
     configs = sorted((bench.root / "runs/mnist").glob("*/config.json"))
     trained = [json.loads(path.read_text(encoding="utf-8")) for path in configs]
-    assert sorted(c["preset"]["name"] for c in trained) == ["mnist28"] * 2 + ["mnist28_fc"] * 2
-    assert len({config["seed"] for config in trained}) == 2
+    assert sorted(c["preset"]["name"] for c in trained) == (
+        ["mnist28"] * count + ["mnist28_fc"] * count
+    )
+    assert len({config["seed"] for config in trained}) == count
     assert all((path.parent / "result/generator").is_dir() for path in configs)

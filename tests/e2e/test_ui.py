@@ -6,6 +6,7 @@ import math
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,19 +36,14 @@ from dcgan_assets.workspace import Workspace
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace with trainings long enough to be stopped, nothing made yet."""
-    made: Bench = make_bench("ui", lengthen, _lengthen_more)
+    made: Bench = make_bench("ui", lengthen)
     return made
-
-
-def _lengthen_more(params: dict[str, Any]) -> None:
-    """Long enough for a person to look at the plot twice before the click on Terminate."""
-    params["mnist"]["candidate"]["epochs"] = 160
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +60,7 @@ def digits(bench: Bench, server: Server) -> None:
 
 
 def test_only_this_machine_can_reach_it(server: Server) -> None:
-    listening = {
-        connection.laddr
-        for process in server.running.descendants()
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = server.running.listening()
     assert ("127.0.0.1", server.port) in listening
     assert {address for address, _ in listening} == {"127.0.0.1"}
     addresses = {
@@ -88,7 +79,7 @@ def test_its_home_is_in_the_workspace_and_telemetry_is_off(bench: Bench, server:
     info = server.query("{ instance { info } }")["instance"]["info"]
     assert f"base_dir: {bench.root / '.dagster_home'}\n" in info
     assert re.search(r"telemetry:\n\s+enabled: false", info)
-    assert re.search(r'"telemetryEnabled": false', requests.get(server.url, timeout=60).text)
+    assert re.search(r'"telemetryEnabled": false', requests.get(server.url, timeout=120).text)
     assert not server.query("{ shouldShowNux }")["shouldShowNux"]
     assert (bench.root / ".dagster_home" / "history").is_dir()
 
@@ -124,14 +115,15 @@ def test_a_training_is_watched_terminated_and_goes_on_where_it_stopped(
 ) -> None:
     open_asset(page, server, "mnist/candidate")
     first = click_materialize(page, server)
-    earlier = _watch(bench, server, page, 2)
-    later = _watch(bench, server, page, bench.steps("mnist28")[-1] // 50 + 1)
+    with _after_ticks(bench, server, first, 2):
+        earlier = _losses(server, page)
+    with _after_ticks(bench, server, first, bench.steps("mnist28")[-1] // 50 + 1):
+        later = _losses(server, page)
+        page.screenshot(path=screenshots / "loss_plot.png")
+        click_terminate(page, server, first)
     assert len(later) > len(earlier)
     assert later[: len(earlier)] == earlier
     assert all(math.isfinite(loss) and loss > 0 for loss in later)
-    page.screenshot(path=screenshots / "loss_plot.png")
-
-    click_terminate(page, server, first)
     assert server.wait_for_end(first) == "CANCELED"
     page.get_by_text("Canceled", exact=True).first.wait_for(timeout=PATIENCE_MS)
     saved, before = bench.saved_step("mnist28"), bench.steps("mnist28")
@@ -148,9 +140,16 @@ def test_a_training_is_watched_terminated_and_goes_on_where_it_stopped(
     assert told == [step for step in steps if step > saved]
 
 
-def _watch(bench: Bench, server: Server, page: Page, ticks: int) -> list[float]:
-    """Wait for so many ticks of the training, then look at the plot of D's loss."""
+@contextmanager
+def _after_ticks(bench: Bench, server: Server, run_id: str, ticks: int) -> Iterator[None]:
+    """Wait for so many ticks of the training, and let it stand still: a browser takes its time."""
     server.running.until(lambda: len(bench.steps("mnist28")) >= ticks, f"{ticks} ticks")
+    with bench.paused(server.family(run_id)):
+        yield
+
+
+def _losses(server: Server, page: Page) -> list[float]:
+    """What the plot of D's loss shows."""
     open_plots(page, server, "mnist/candidate")
     return wait_for(lambda: plotted(page, "d_loss"), "points in the plot")
 
@@ -166,13 +165,14 @@ def test_a_killed_worker_is_retried_and_goes_on(bench: Bench, server: Server) ->
 
     killed = server.launch("mnist/fc_candidate", max_retries="1")
     server.running.until(lambda: bench.steps("mnist28_fc")[-1] > saved, "a line after the resume")
-    worker = server.worker(killed)
-    family = [worker, *worker.children(recursive=True)]
-    worker.kill()
+    family = server.family(killed)
+    family[0].kill()
     assert server.wait_for_end(killed) == "FAILURE"
-    _, orphans = psutil.wait_procs(family, timeout=30)
+    _, orphans = psutil.wait_procs(family, timeout=240)
     assert not orphans
-    assert bench.saved_step("mnist28_fc") == saved
+    kept = bench.saved_step("mnist28_fc")
+    assert kept is not None
+    assert kept >= saved  # more, where so little work took longer than the time between two saves
 
     # Queued at first: the daemon has to see that the dead run's place in the pool is free.
     (retry,) = server.running.until(lambda: server.retries(killed), "the retry")
@@ -183,7 +183,7 @@ def test_a_killed_worker_is_retried_and_goes_on(bench: Bench, server: Server) ->
     steps = bench.steps("mnist28_fc")
     assert steps == list(range(50, steps[-1] + 1, 50)), "every line once"
     told = [int(o["step"]) for o in server.observations("mnist/fc_candidate", retry)]
-    assert told == [step for step in steps if step > saved]
+    assert told == [step for step in steps if step > kept]
 
 
 # --- Shards ---------------------------------------------------------------------------------

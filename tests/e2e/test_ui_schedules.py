@@ -13,7 +13,7 @@ from workbench import Bench
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _SCHEDULE = "retrain_mnist_schedule"
 _TICKS = """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -29,7 +30,7 @@ class Server:
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
         """The data of an answer without errors."""
         request = {"query": text, "variables": variables}
-        answer = requests.post(f"{self.url}/graphql", json=request, timeout=60).json()
+        answer = requests.post(f"{self.url}/graphql", json=request, timeout=120).json()
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
@@ -93,7 +94,7 @@ class Server:
         """The shard that a run makes; empty where there is none."""
         return _shard(self.query(_TAGS, run=run_id)["runOrError"])
 
-    def wait_for_end(self, run_id: str, seconds: float = 300) -> str:
+    def wait_for_end(self, run_id: str, seconds: float = 600) -> str:
         """Wait until a run has ended; its status."""
 
         def look() -> str | None:
@@ -139,6 +140,11 @@ class Server:
         assert len(found) == 1, (numbers, found)
         return found[0]
 
+    def family(self, run_id: str) -> list[psutil.Process]:
+        """The process that works on a run, and those below it."""
+        worker = self.worker(run_id)
+        return [worker, *worker.children(recursive=True)]
+
 
 def _shard(run: dict[str, Any]) -> str:
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
@@ -155,16 +161,18 @@ def served(bench: Bench, *options: str) -> Iterator[Server]:
         yield server
         family = running.descendants()
         running.interrupt()
-        _, left = psutil.wait_procs(family, timeout=90)
+        _, left = psutil.wait_procs(family, timeout=240)
         assert not left, f"still there after Ctrl-C: {left}"
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that nobody listens on, and that the system gives to nobody."""
+    while True:
+        # Below those for port 0 and for clients: another test would get one of these meanwhile.
+        port = random.randrange(12_000, 32_000)  # noqa: S311
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 _LAUNCH = """

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ BIN = Path(sys.executable).parent
 _POLL_SECONDS = 0.05
 
 
-def wait_for(look: Callable[[], T | None], about: str, seconds: float = 300) -> T:
+def wait_for(look: Callable[[], T | None], about: str, seconds: float = 600) -> T:
     """Look again and again until there is something to see; fail after `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -65,7 +66,7 @@ class Bench:
     root: Path
     environment: dict[str, str]
 
-    def run(self, *command: str, code: int = 0, seconds: float = 600) -> str:
+    def run(self, *command: str, code: int = 0, seconds: float = 1500) -> str:
         """Run a command to its end; its output, if it ends with the expected code."""
         done = subprocess.run(
             command,
@@ -105,6 +106,35 @@ class Bench:
         finally:
             if process.poll() is None:
                 running.kill_session()
+
+    @contextmanager
+    def paused(self, processes: Sequence[psutil.Process]) -> Iterator[None]:
+        """Processes stand still: what they are at cannot end before others have looked."""
+
+        def stand_still() -> bool:
+            for process in processes:
+                process.suspend()
+            free = self._records_are_free()
+            if not free:
+                _resume(processes)
+            return free
+
+        wait_for(stand_still, "a moment in which no record is written")
+        try:
+            yield
+        finally:
+            _resume(processes)
+
+    def _records_are_free(self) -> bool:
+        """Whether nobody is in the middle of writing Dagster's records, which locks them."""
+        try:
+            for path in (self.root / ".dagster_home").rglob("*.db"):
+                with closing(sqlite3.connect(path, timeout=0)) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.rollback()
+        except sqlite3.OperationalError:
+            return False
+        return True
 
     def edit_params(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change params.yaml in place."""
@@ -224,6 +254,12 @@ def make_workspace(
     return bench
 
 
+def _resume(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
 # --- Processes ------------------------------------------------------------------------------
 
 
@@ -238,7 +274,7 @@ class Running:
         """What it has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def until(self, look: Callable[[], T | None], about: str, seconds: float = 300) -> T:
+    def until(self, look: Callable[[], T | None], about: str, seconds: float = 600) -> T:
         """Wait for something that the process brings about; fail at once when it ends first."""
 
         def look_while_alive() -> T | None:
@@ -249,7 +285,7 @@ class Running:
 
         return wait_for(look_while_alive, about, seconds)
 
-    def interrupt(self, seconds: float = 60) -> int:
+    def interrupt(self, seconds: float = 240) -> int:
         """Ctrl-C, and wait; the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(seconds)
@@ -257,15 +293,34 @@ class Running:
     def kill(self) -> None:
         """`kill -9`, and wait."""
         self.process.kill()
-        assert self.process.wait(30) == -signal.SIGKILL
+        assert self.process.wait(120) == -signal.SIGKILL
 
     def descendants(self) -> list[psutil.Process]:
         """The process and everything below it."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def commands(self) -> dict[psutil.Process, list[str]]:
+        """Those of the descendants that still are, with their command lines."""
+        found = {}
+        for process in self.descendants():
+            with suppress(psutil.NoSuchProcess):
+                found[process] = process.cmdline()
+        return found
+
+    def listening(self) -> set[tuple[str, int]]:
+        """The addresses and ports on which the process and everything below it listen."""
+        found = set()
+        for process in self.descendants():
+            with suppress(psutil.NoSuchProcess):
+                for connection in process.net_connections(kind="inet"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found.add((connection.laddr.ip, connection.laddr.port))
+        return found
+
     def kill_session(self) -> None:
         """End the process and its descendants by force."""
         for process in self.descendants():
-            process.kill()
-        self.process.wait(30)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(120)

@@ -42,7 +42,7 @@ class Client:
     def ask(self, method: str, path: str, content: Any = None, **headers: str) -> requests.Response:
         body = None if content is None else json.dumps(content)
         given = {"x-annotate-token": self.token, **headers}
-        return requests.request(method, self.url + path, data=body, headers=given, timeout=30)
+        return requests.request(method, self.url + path, data=body, headers=given, timeout=120)
 
     def start(self) -> dict[str, Any]:
         answer = self.ask("GET", "/api/start")
@@ -77,7 +77,7 @@ def serve(bench: Workbench) -> Iterator[Client]:
         place, _, token = address.partition("/#")
         yield Client(bench, int(place.rpartition(":")[2]), token)
         server.should_exit = True
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -110,11 +110,11 @@ def pictures(answer: requests.Response) -> Any:
 
 def test_the_page_and_its_two_files(client: Client) -> None:
     for path, kind in (("/", "html"), ("/page.css", "css"), ("/page.js", "javascript")):
-        answer = requests.get(client.url + path, timeout=30)
+        answer = requests.get(client.url + path, timeout=120)
         assert answer.status_code == 200
         assert kind in answer.headers["content-type"]
         assert client.token not in answer.text
-    page = requests.get(client.url, timeout=30).text
+    page = requests.get(client.url, timeout=120).text
     assert "http://" not in page
     assert "https://" not in page
     assert "<style" not in page
@@ -281,9 +281,9 @@ def test_what_does_not_come_from_the_page(headers: dict[str, str], client: Clien
 
 def test_without_the_header_there_is_nothing(client: Client) -> None:
     for path in ("/api/start", "/api/samples/0", "/api/alive", "/nothing"):
-        assert requests.get(client.url + path, timeout=30).status_code == 403
+        assert requests.get(client.url + path, timeout=120).status_code == 403
         token_in_query = f"{client.url}{path}?token={client.token}"
-        assert requests.get(token_in_query, timeout=30).status_code == 403
+        assert requests.get(token_in_query, timeout=120).status_code == 403
     preflight = requests.options(
         f"{client.url}/api/concepts", headers={"origin": "http://evil.example"}, timeout=30
     )
@@ -301,7 +301,7 @@ def test_every_answer_is_locked_down(client: Client) -> None:
     answers = [
         client.ask("GET", path) for path in ("/", "/page.js", "/api/start", "/nothing", "/api/draw")
     ]
-    answers.append(requests.get(f"{client.url}/api/start", timeout=30))
+    answers.append(requests.get(f"{client.url}/api/start", timeout=120))
     assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 405, 403]
     for answer in answers:
         policy = answer.headers["content-security-policy"]
@@ -318,8 +318,8 @@ def test_a_large_request_is_cut_off(client: Client) -> None:
     body = b" " * (LARGEST_REQUEST + 1)
     headers = {"x-annotate-token": client.token}
     url = f"{client.url}/api/draw"
-    whole = requests.post(url, data=body, headers=headers, timeout=30)
-    chunked = requests.post(url, data=iter([body[:1000], body]), headers=headers, timeout=30)
+    whole = requests.post(url, data=body, headers=headers, timeout=120)
+    chunked = requests.post(url, data=iter([body[:1000], body]), headers=headers, timeout=120)
     for answer in (whole, chunked):
         assert answer.status_code == 413
         assert str(LARGEST_REQUEST) in answer.json()["error"]
@@ -332,7 +332,7 @@ def test_a_large_request_is_cut_off(client: Client) -> None:
 )
 def test_what_is_no_request(body: bytes, client: Client) -> None:
     for method, path in (("PUT", "/api/concepts"), ("PUT", "/api/boxes"), ("POST", "/api/draw")):
-        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=120)
         connection.request(method, path, body, {"x-annotate-token": client.token})
         answer = connection.getresponse()
         error = json.loads(answer.read())["error"]

@@ -72,7 +72,7 @@ def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[Api
     thread = threading.Thread(target=loop.run_until_complete, args=(server.run(ready, stop),))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield server
     finally:
         loop.call_soon_threadsafe(stop.set)
@@ -127,7 +127,7 @@ class _FakeClock(Clock):
 def manners(time: FakeTime | None = None, **changes: Any) -> Manners:
     time = time or FakeTime()
     settings = {"contact": CONTACT, "pause": 0.0, "allow_private": True, "clock": time.clock}
-    patience = Patience(connect=2.0, read=5.0, waits=(1.0, 2.0, 4.0))
+    patience = Patience(connect=60.0, read=60.0, waits=(1.0, 2.0, 4.0))
     return Manners(**{"patience": patience, **settings, **changes})
 
 

@@ -96,7 +96,7 @@ def test_what_is_in_a_shard(tmp_path: Path) -> None:
     assert log.schema.equals(LOG_SCHEMA)
     assert sorted(log["key"].to_pylist()) == sorted(rows)
     for at in log["fetched_at"].cast(pa.int64()).to_pylist():
-        assert before <= at / 1000 <= time.time()
+        assert before <= at / 1000 <= time.time() + bench.clock.skipped
 
 
 def test_order_of_input_and_of_arrival_changes_no_byte(tmp_path: Path) -> None:
@@ -258,16 +258,16 @@ def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
 
     stop = threading.Event()
 
-    async def then_stop(request: Request) -> None:
-        await numbered(request)
-        stop.set()
+    def stop_at_20(progress: Progress) -> None:
+        if progress.done == 20:
+            stop.set()
 
     with Server(default=numbered).running() as server:
-        server.answers |= {f"/{n}": held for n in range(20, 30)} | {"/19": then_stop}
+        server.answers |= {f"/{n}": held for n in range(20, 30)}
         pictures = [wanted(server.url(f"/{n}"), f"k{n:02}") for n in range(30)]
         bench = Bench(tmp_path)
-        bench.limits = replace(SWIFT, deadline=20.0, grace=20.0)
-        assert bench.run(pictures, server, should_stop=stop.is_set) == {}
+        stopped = bench.run(pictures, server, should_stop=stop.is_set, on_progress=stop_at_20)
+        assert stopped == {}
         assert not list((tmp_path / "out").iterdir())
         hold.set()
         told: list[Progress] = []
@@ -438,10 +438,10 @@ def test_100_000_addresses_of_one_site_hold_up_no_other(tmp_path: Path) -> None:
 
         def small_done() -> bool:
             tasks.append(len(asyncio.all_tasks()))
-            return len(small.asked) == 51
+            return len(small.asked) >= 51
 
         bench = Bench(tmp_path)
-        bench.limits = replace(SWIFT, per_site=2, delay=0.01, deadline=20.0, grace=20.0)
+        bench.limits = replace(SWIFT, per_site=2, delay=0.01)
         assert bench.run(pictures, big, small, should_stop=small_done) == {}
         assert len(big.asked) < 200
     assert max(tasks) < 20
@@ -484,7 +484,7 @@ def kill_and_go_on(tmp_path: Path, kills: int, count: int) -> None:
     at = 0
 
     async def counted(request: Request) -> None:
-        await asyncio.sleep(0.003)
+        await asyncio.sleep(0.02)
         number = int(request.path.rpartition("/")[2])
         if number % 7 == 3:
             await request.answer(404)
@@ -496,22 +496,24 @@ def kill_and_go_on(tmp_path: Path, kills: int, count: int) -> None:
     rng = random.Random(2)  # noqa: S311
     with Server(default=counted).running() as server:
         pictures = [wanted(server.url(f"/{n}"), f"k{n:03}") for n in range(count)]
-        limits = replace(SWIFT, deadline=20.0, grace=20.0, allow_private=(server.site,))
+        # At most a hundred answers a second, however fast the machine is.
+        limits = replace(SWIFT, per_site=2, allow_private=(server.site,))
         for _ in range(kills):
             reached.clear()
             at = len(server.asked) + rng.randrange(2, max(3, count // kills))
             process = start(tmp_path, limits, pictures)
-            assert reached.wait(60)
+            assert reached.wait(120)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             with (tmp_path / "work" / "ledger.sqlite-wal").open("ab") as torn:
                 torn.write(b"half a frame")
         process = start(tmp_path, limits, pictures)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
         asked = {n: server.asked_for(f"/{n}") for n in range(count)}
         assert min(asked.values()) == 1, "none lost"
-        # Again at most what was under way at a kill, or came in the tenth of a second before.
-        assert sum(asked.values()) - count < count / 2
+        # Again at most what was under way at a kill, or came in the tenth of a second before it:
+        # 2 requests, and 10 answers, or a few more where that tenth is cut unluckily.
+        assert sum(asked.values()) - count <= kills * (2 + 10 + 4)
         rows = Bench(tmp_path).rows()
         clean = tmp_path / "clean"
         clean.mkdir()

@@ -60,7 +60,7 @@ def test_killed_twice_and_nothing_is_lost_or_asked_twice(tmp_path: Path) -> None
                 [sys.executable, "-c", SEARCH, server.url, str(tmp_path)], env=environment
             )
             search.victim = process.pid
-            codes.append(process.wait(60))
+            codes.append(process.wait(240))
             assert (tmp_path / "image_urls.parquet").exists() == (codes[-1] == 0)
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
     table = pq.read_table(tmp_path / "image_urls.parquet")

@@ -317,10 +317,10 @@ def test_a_deadly_picture_costs_one_row(tmp_path: Path, deadly: Location, reason
 def test_a_picture_without_end_costs_one_row(tmp_path: Path) -> None:
     locations: list[Location] = [Given(jpeg(number)) for number in range(40)]
     locations[33] = Endless(tmp_path / "began")
-    batches = list(run_workers(Recipe((64,), 1), locations, 2, batch_seconds=1.0))
+    batches = list(run_workers(Recipe((64,), 1), locations, 2, batch_seconds=2.0))
     readings = [reading for batch in batches for reading in batch.readings]
     assert [n for n, reading in enumerate(readings) if reading.reason] == [33]
-    assert readings[33].reason == "not read within 1 s"
+    assert readings[33].reason == "not read within 2 s"
     numbers = {int(line) for line in (tmp_path / "began").read_text().splitlines()}
     assert len(numbers) == 2  # in its batch, then alone
     assert not any(psutil.pid_exists(number) for number in numbers)

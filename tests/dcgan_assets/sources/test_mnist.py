@@ -245,7 +245,7 @@ def test_bomb_is_not_inflated(tmp_path: Path, promised: int) -> None:
     assert peak < 1 << 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     start=st.sampled_from([SOUND, ZIPPED, idx(labels_for(40)), gzip.compress(idx(labels_for(40)))]),
     position=st.integers(0, 2**16),
@@ -481,7 +481,7 @@ def test_every_entry_has_its_row(tmp_path: Path) -> None:
     assert len(found.pixels) == 2
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     start=st.sampled_from([png(digits(1)[0]), jpeg(digits(1)[0])]),
     changes=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6),

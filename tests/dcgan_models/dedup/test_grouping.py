@@ -127,7 +127,7 @@ def slow_near_groups(
     return stands
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([1, 3, 7]))
 def test_near_groups_are_those_of_visiting_by_rank(seed: int, radius: int) -> None:
     codes = family(120, 64, 0.04, seed)

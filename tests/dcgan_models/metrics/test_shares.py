@@ -16,7 +16,7 @@ from dcgan_models.metrics import class_spread, share_by_class, wilson_interval
 Z95 = 1.959963984540054
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(counts=st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     successes, n = counts
