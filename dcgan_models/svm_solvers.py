@@ -71,6 +71,11 @@ class End:
     steps: Tensor
     norms: Tensor
 
+    def put(self, classes: Tensor, found: End) -> None:
+        """Take in the ends of some classes."""
+        self.weights[:, classes] = found.weights
+        self.steps[classes], self.norms[classes] = found.steps, found.norms
+
 
 def solve_path(rows: RowBlocks, signs: Tensor, costs: Sequence[float], stop: Stop) -> list[End]:
     """Solve for every C of an ascending grid, each class starting from its end before.
@@ -360,7 +365,8 @@ def _evaluate(
 class _StreamSolver:
     """Truncated Newton in the weights, (p + 1, k), with passes over blocks of rows.
 
-    It leaves a class to a `_WorkingSet` once that is the shorter way.
+    It leaves a class to a `_WorkingSet` when few enough of its rows are inside the margin: after
+    the rough solution, or later, as they become fewer with C.
     """
 
     def __init__(self, rows: RowBlocks, signs: Tensor) -> None:
@@ -370,25 +376,29 @@ class _StreamSolver:
 
     def path(self, costs: Sequence[float], stop: Stop) -> list[End]:
         """The end of each C."""
-        every = torch.arange(self._signs.shape[1], device=self._signs.device)
+        together = torch.arange(self._signs.shape[1], device=self._signs.device)
         rough = replace(stop, tol=max(stop.tol, _NEAR), on_fit=lambda C: None)
-        start, margins = self._solve(costs[0], every, rough)
-        slack = (1 - self._signs * margins).clamp_(min=0)
-        inside = (slack > 0).sum(dim=0)
-        near = (inside > 0) & (inside <= min(self._rows.p, _MOST_INSIDE))
-        b = 2 * costs[0] * self._signs * slack  # at the end this is w, in the span of the rows
+        start, margins = self._solve(costs[0], together, rough)
         left = replace(stop, max_iter=stop.max_iter - int(start.steps.max()))
         todo = list(zip(costs, [left, *[stop] * (len(costs) - 1)], strict=True))
-
-        together, alone = every[~near], every[near]
-        paths = []
-        if len(together):
-            paths.append([self._solve(C, together, until)[0] for C, until in todo])
-        for k in alone:
-            working = _WorkingSet(self._rows, self._signs[:, k], b[:, k])
-            paths.append([working.solve(C, until) for C, until in todo])
-        order = torch.cat([together, alone]).argsort()
-        ends = [_joined(parts, order) for parts in zip(*paths, strict=True)]
+        ends = [End(self._w.clone(), start.steps.clone(), start.norms.clone()) for _ in costs]
+        before = costs[0]
+        for i, (C, until) in enumerate(todo):
+            signs = self._signs[:, together]
+            # At the end this is what the weights are made of, in the span of the rows.
+            b = 2 * before * signs * (1 - signs * margins).clamp_(min=0)
+            inside = (b != 0).sum(dim=0)
+            few = (inside > 0) & (inside <= min(self._rows.p, _MOST_INSIDE))
+            for place in few.nonzero().squeeze(1):
+                k = together[place]
+                working = _WorkingSet(self._rows, self._signs[:, k], b[:, place])
+                for (cost, limit), end in zip(todo[i:], ends[i:], strict=True):
+                    end.put(k[None], working.solve(cost, limit))
+            together, before = together[~few], C
+            if not len(together):
+                break
+            found, margins = self._solve(C, together, until)
+            ends[i].put(together, found)
         ends[0].steps.add_(start.steps)
         return ends
 
@@ -457,15 +467,6 @@ class _StreamSolver:
             margins[part] = margins_of(block, narrow)
             add_rows(total, block, 2 * C * inside[part] * margins[part])
         return margins, total
-
-
-def _joined(parts: Sequence[End], order: Tensor) -> End:
-    """The ends of several groups of classes as one, with the classes in this order."""
-    return End(
-        torch.cat([part.weights for part in parts], dim=1)[:, order],
-        torch.cat([part.steps for part in parts])[order],
-        torch.cat([part.norms for part in parts])[order],
-    )
 
 
 class _Preconditioner:
