@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dcgan_assets.cli.common import echo_lines, find_catalogue
+from dcgan_assets.cli.common import echo_lines, find_catalogue, names_argument
 
 
 @click.command()
@@ -28,7 +28,7 @@ def status(root: Path | None) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+@names_argument
 @click.pass_obj
 def release(root: Path | None, names: tuple[str, ...]) -> None:
     """Fill the committed remote and write records/, so that a clone needs no credentials.
@@ -67,7 +67,7 @@ def rollback(root: Path | None, key: str, to: str | None) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+@names_argument
 @click.option(
     "--tolerance",
     default=0.005,

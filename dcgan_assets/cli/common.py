@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dcgan_assets.steps import Catalogue
 
 SEED = click.IntRange(0, 2**63 - 1)
+names_argument = click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
 
 
 def find_catalogue(root: Path | None) -> Catalogue:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from dcgan_assets.cli.common import SEED, echo_lines, open_in_browser
+from dcgan_assets.cli.common import SEED, echo_lines, names_argument, open_in_browser
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _png_option(default: str) -> Callable[[_F], _F]:
+    """`-o`, where the picture goes."""
+    return click.option(
+        "-o", "out", default=default, show_default=True, type=_FILE, help="The PNG."
+    )
+
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+@names_argument
 @click.option("--partition", help="Only this shard of sharded assets.")
 @click.option("--only", is_flag=True, help="No ancestors: fail where an input is missing.")
 @click.option("--force", is_flag=True, help="Make again what is up to date (not its ancestors).")
@@ -69,14 +81,7 @@ def report(root: Path | None, opened: bool) -> None:
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the latents.")
 @click.option("--label", type=int, help="Only this class, for a conditional network.")
-@click.option(
-    "-o",
-    "out",
-    default="samples.png",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The PNG.",
-)
+@_png_option("samples.png")
 @click.pass_obj
 def sample(
     root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
@@ -90,14 +95,7 @@ def sample(
 @click.command()
 @click.argument("group")
 @click.argument("photograph", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    default="inverted.png",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The PNG.",
-)
+@_png_option("inverted.png")
 @click.option(
     "--restarts",
     default=8,
@@ -118,9 +116,7 @@ def sample(
     metavar="EXPRESSION",
     help='Picked concepts to add, as "smiling_woman - neutral_woman".',
 )
-@click.option(
-    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the z here, as .npy."
-)
+@click.option("--save", type=_FILE, help="Write the z here, as .npy.")
 @click.pass_obj
 def invert(
     root: Path | None,
