@@ -18,7 +18,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from dcgan_assets import outlines
-from dcgan_assets.outlines import Definition, Outline, make_outline
+from dcgan_assets.outlines import Definition, Outline, Taken, make_outline
 from dcgan_models.files import read_json, write_json
 
 _fresh: dict[str, Any] = {}
@@ -73,11 +73,13 @@ def _make() -> str:
 
 
 def _from_json(values: list[Any]) -> Outline:
-    digest, imports, definitions, bindings, origins = values
+    digest, taken, bindings, definitions = values
     return Outline(
         digest,
-        imports,
-        {name: Definition(*facts) for name, facts in definitions.items()},
-        [(names, imported) for names, imported in bindings],
-        {name: (module, taken) for name, (module, taken) in origins.items()},
+        [Taken(*each) for each in taken],
+        [Taken(*each) for each in bindings],
+        {
+            name: Definition(digest, uses, [Taken(*each) for each in taken])
+            for name, (digest, uses, taken) in definitions.items()
+        },
     )

@@ -1,57 +1,69 @@
 """What source files define, use and import: their syntax trees boiled down to plain values.
 
-The trees are walked here, not by `ast.dump`, whose output differs between Python versions.
+The trees are walked here, not by `ast.dump`, whose output differs between Python versions. Imports
+from our own packages are no part of a tree's digest: they are told apart, so that who reads an
+outline can leave out of them the folder in which a module lies.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+OURS = ("dcgan_assets", "dcgan_models")
 
 # Fields that carry no meaning, or that some of Python 3.11 to 3.13 lack.
 _SILENT = {"ctx", "type_comment", "type_ignores", "type_params", "kind"}
+
+
+class Taken(NamedTuple):
+    """A name that an import takes from one of our modules: `from module import name as bound`."""
+
+    module: str
+    name: str
+    bound: str
 
 
 class Definition(NamedTuple):
     """A top-level name of a module, with all statements that define or change it.
 
     Attributes:
-        digest: Of its statements' trees.
+        digest: Of its statements' trees, without imports of ours.
         uses: The names in them.
-        imports: What they import, as in `Outline.imports`.
+        taken: What they import from modules of ours.
     """
 
     digest: str
     uses: list[str]
-    imports: list[str]
+    taken: list[Taken]
 
 
 class Outline(NamedTuple):
     """A module as far as versions look at it.
 
     Attributes:
-        digest: Of its whole tree.
-        imports: Dotted names that any of its statements imports: modules, or things in them.
+        digest: Of its whole tree, without imports of ours.
+        taken: What any of its statements imports from modules of ours, at any depth.
+        bindings: What its top level imports from them, for all of its definitions to use.
         definitions: Its top-level names.
-        bindings: For each import at the top level, the names that it binds and what it imports.
-        origins: For each name that it takes from elsewhere, at any depth: the module, and the
-            name there.
     """
 
     digest: str
-    imports: list[str]
+    taken: list[Taken]
+    bindings: list[Taken]
     definitions: dict[str, Definition]
-    bindings: list[tuple[list[str], list[str]]]
-    origins: dict[str, tuple[str, str]]
 
 
 # --- Trees ----------------------------------------------------------------------------------
 
 
 def tree_digest(node: ast.AST) -> str:
-    """Hex SHA-256 of a syntax tree without docstrings: the same on Python 3.11 to 3.13."""
+    """Hex SHA-256 of a syntax tree without docstrings, and without imports of ours.
+
+    It is the same on Python 3.11 to 3.13.
+    """
     digest = hashlib.sha256()
     for token in _tokens(node):
         digest.update(token.encode() + b"\0")
@@ -71,10 +83,20 @@ def _tokens(node: Any) -> Iterator[str]:
         yield ")"
     elif isinstance(node, list):
         for item in node:
-            yield from _tokens(item)
+            if not _takes_ours(item):
+                yield from _tokens(item)
     else:
         # Not `repr`: which characters it escapes hangs on Python's Unicode tables.
         yield f"{type(node).__name__}:{node!a}"
+
+
+def _takes_ours(node: Any) -> bool:
+    """Whether a node is `from MODULE import ...` with one of our modules."""
+    return (
+        isinstance(node, ast.ImportFrom)
+        and node.module is not None
+        and node.module.split(".", maxsplit=1)[0] in OURS
+    )
 
 
 def _meaning(node: ast.AST, name: str, value: Any) -> Any:
@@ -102,26 +124,15 @@ def _is_empty_string(node: ast.expr) -> bool:
 def make_outline(source: bytes) -> Outline:
     """The outline of a module's source text."""
     tree = ast.parse(source)
-    nodes = list(ast.walk(tree))
     statements: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
         for name in _defined(statement):
             statements.setdefault(name, []).append(statement)
     return Outline(
         digest=tree_digest(tree),
-        imports=_imports(nodes),
+        taken=_taken(ast.walk(tree)),
+        bindings=_taken(tree.body),
         definitions={name: _definition(parts) for name, parts in statements.items()},
-        bindings=[
-            (_bound(statement), _imports([statement]))
-            for statement in tree.body
-            if isinstance(statement, ast.Import | ast.ImportFrom)
-        ],
-        origins={
-            alias.asname or alias.name: (node.module, alias.name)
-            for node in nodes
-            if isinstance(node, ast.ImportFrom) and node.module
-            for alias in node.names
-        },
     )
 
 
@@ -130,7 +141,7 @@ def _definition(statements: list[ast.stmt]) -> Definition:
     return Definition(
         digest="".join(map(tree_digest, statements)),
         uses=sorted({part.id for part in parts if isinstance(part, ast.Name)}),
-        imports=_imports(parts),
+        taken=_taken(parts),
     )
 
 
@@ -150,18 +161,11 @@ def _defined(node: ast.stmt) -> list[str]:
     ]
 
 
-def _bound(statement: ast.Import | ast.ImportFrom) -> list[str]:
-    """The names that an import statement binds."""
-    return [alias.asname or alias.name.split(".", maxsplit=1)[0] for alias in statement.names]
-
-
-def _imports(nodes: list[Any]) -> list[str]:
-    """The dotted names that statements import."""
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from package import name` may name a module or something in one.
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return sorted(names)
+def _taken(nodes: Iterable[ast.AST]) -> list[Taken]:
+    """What statements take from our modules, in an order that no formatter decides."""
+    return sorted(
+        Taken(node.module or "", alias.name, alias.asname or alias.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and _takes_ours(node)
+        for alias in node.names
+    )

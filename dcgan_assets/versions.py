@@ -7,6 +7,11 @@ asset's section of params.yaml. presets.py is left out: its values count through
 that one preset's change leaves the others alone; so is what speaks HTTP, which decides how
 politely answers come. The rest of dcgan_assets is plumbing: it moves artefacts, and does not
 decide what is in them.
+
+A version is blind, too, to where code lies. A module that counts as a whole counts under its own
+name, without its packages; a definition of dcgan_assets.assets, and what is taken from plumbing,
+under its name alone. So moving a module, or renaming one of the latter two kinds, makes nothing
+stale.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_assets.outline_memory import outline_of
-from dcgan_assets.outlines import Outline
+from dcgan_assets.outlines import Outline, Taken, make_outline
 
 _FOLLOWED = (
     "dcgan_models",
@@ -50,6 +55,10 @@ _EXCLUDED = (
 )
 
 
+# What is left of a module that holds a docstring alone, as most packages' own do.
+_EMPTY = make_outline(b"").digest
+
+
 def digest_json(content: Any) -> str:
     """Hex SHA-256 of plain JSON values, independent of key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -68,52 +77,91 @@ def code_version(function: Callable[..., Any], section: Mapping[str, Any]) -> st
 
 
 @cache
-def _code(module: str, name: str) -> dict[str, dict[str, str]]:
-    """Digests of what a function reaches: `own` by definition, `modules` as a whole."""
+def _code(module: str, name: str) -> dict[str, list[Any]]:
+    """What a function reaches: `own` by definition, `modules` as a whole.
+
+    Both are lists of [name, digest, what is taken from our modules], because two modules, and
+    definitions of two, may have one name.
+    """
     own, imported = _reachable(module, name)
-    modules = {each: _outline(each).digest for each in sorted(_closure(imported))}
-    return {"own": own, "modules": modules}
+    outlines = {each: _outline(each) for each in _closure(imported)}
+    modules = [
+        [_own_name(each), outline.digest, _labels(outline.taken)]
+        for each, outline in outlines.items()
+        if outline.digest != _EMPTY or outline.taken
+    ]
+    return {"own": sorted(own), "modules": sorted(modules)}
 
 
-def _reachable(module: str, start: str) -> tuple[dict[str, str], set[str]]:
-    """Digests of the definitions that `start` reaches, and the modules that these import."""
-    digests: dict[str, str] = {}
+def _reachable(module: str, start: str) -> tuple[list[list[Any]], set[str]]:
+    """The definitions that `start` reaches, as in `_code`, and the modules that these import."""
+    seen: set[tuple[str, str]] = set()
+    reached: list[list[Any]] = []
     imported: set[str] = set()
     waiting = [(module, start)]
     while waiting:
         module, name = waiting.pop()
         found = _outline(module)
-        if name in found.origins:
-            waiting += _taken(*found.origins[name])
-        label = f"{module}.{name}"
-        if label in digests or name not in found.definitions:
+        if (module, name) in seen:
             continue
-        definition = found.definitions[name]
-        digests[label] = definition.digest
+        seen.add((module, name))
+        definition = found.definitions.get(name)
+        if definition is None:
+            # It may hand on what it takes from elsewhere.
+            waiting += _definitions(each for each in found.bindings if each.bound == name)
+            continue
+        taken = definition.taken + [b for b in found.bindings if b.bound in definition.uses]
+        reached.append([name, definition.digest, _labels(taken)])
         waiting += [(module, other) for other in definition.uses]
-        imported |= _followed(definition.imports)
-        for bound, imports in found.bindings:
-            if not set(bound).isdisjoint(definition.uses):
-                imported |= _followed(imports)
-    return digests, imported
+        waiting += _definitions(taken)
+        imported |= _modules(taken)
+    return reached, imported
 
 
-def _taken(module: str, name: str) -> list[tuple[str, str]]:
-    """What an import from an asset module reaches: one definition, or all of a whole module."""
-    if not module.startswith(_BY_DEFINITION):
-        return []
-    if _module_path(f"{module}.{name}") is None:
-        return [(module, name)]
-    return [(f"{module}.{name}", each) for each in _outline(f"{module}.{name}").definitions]
+def _definitions(taken: Iterable[Taken]) -> list[tuple[str, str]]:
+    """What imports from asset modules reach: one definition each, or all of a whole module."""
+    reached = []
+    for module, name, _ in taken:
+        whole = f"{module}.{name}"
+        if not module.startswith(_BY_DEFINITION):
+            continue
+        if _module_path(whole) is None:
+            reached.append((module, name))
+        else:
+            reached += [(whole, each) for each in _outline(whole).definitions]
+    return reached
+
+
+def _modules(taken: Iterable[Taken]) -> set[str]:
+    """The modules that imports reach, as far as versions follow them as a whole."""
+    reached = {_module_of(each) for each in taken}
+    return {module for module in reached if _is_followed(module)}
+
+
+def _module_of(taken: Taken) -> str:
+    """The module that an import names, or from which it takes something."""
+    whole = f"{taken.module}.{taken.name}"
+    return taken.module if _module_path(whole) is None else whole
+
+
+def _labels(taken: Iterable[Taken]) -> list[str]:
+    """What is imported, with the name of its module where that counts as a whole."""
+    labels = set()
+    for each in taken:
+        module, name, bound = each
+        from_counted = _module_of(each) == module and _is_followed(module)
+        label = f"{_own_name(module)}.{name}" if from_counted else name
+        labels.add(label if bound == name else f"{label} as {bound}")
+    return sorted(labels)
+
+
+def _own_name(module: str) -> str:
+    """A module's name without its packages."""
+    return module.rsplit(".", maxsplit=1)[-1]
 
 
 def _outline(module: str) -> Outline:
     return outline_of(_module_path(module) or Path())
-
-
-def _followed(names: Iterable[str]) -> set[str]:
-    """Those of imported names that are modules of ours, as far as versions follow them."""
-    return {name for name in names if _is_followed(name)}
 
 
 @cache
@@ -142,10 +190,5 @@ def _closure(names: set[str]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += _imports(name)
+            waiting += _modules(_outline(name).taken)
     return found
-
-
-@cache
-def _imports(module: str) -> set[str]:
-    return _followed(_outline(module).imports)

@@ -114,7 +114,7 @@ TINY = {
     ),
     "dcgan_assets/sources/__init__.py": "",
     "dcgan_assets/sources/files.py": "def listing(x):\n    return x\n",
-    "dcgan_models/__init__.py": "",
+    "dcgan_models/__init__.py": '"""Models."""\n',
     "dcgan_models/networks.py": "from dcgan_models.layers import layer\nbuild = layer\n",
     "dcgan_models/layers.py": "def layer(x):\n    return x\n",
     "dcgan_models/presets.py": "def preset(name):\n    return name\n",
@@ -203,6 +203,52 @@ def test_does_not_change(tiny: Path, file: str, old: str, new: str) -> None:
 )
 def test_does_change(tiny: Path, file: str, old: str, new: str) -> None:
     assert changed_by(tiny, f"dcgan_assets/{file}", old, new)
+
+
+def moved(tree: Path, old: str, new: str) -> bool:
+    """Whether moving a module, and importing it from its new place, changes a version."""
+    source, target = (tree.joinpath(*name.split(".")).with_suffix(".py") for name in (old, new))
+    target.parent.mkdir(exist_ok=True)
+    (target.parent / "__init__.py").touch()
+    source.rename(target)
+    was, now = (name.rpartition(".") for name in (old, new))
+    for path in (tree / "dcgan_assets" / "assets").rglob("*.py"):
+        text = path.read_text(encoding="utf-8").replace(old, new)
+        text = text.replace(f"from {was[0]} import {was[2]}", f"from {now[0]} import {now[2]}")
+        path.write_text(text, encoding="utf-8")
+    networks = tree / "dcgan_models" / "networks.py"
+    if networks.exists():
+        networks.write_text(networks.read_text().replace(old, new))
+    return versions_in(tree, MAKE)[MAKE] != tiny_version(MAKE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("dcgan_models.layers", "dcgan_models.parts.layers"),
+        ("dcgan_models.networks", "dcgan_models.parts.networks"),
+        ("dcgan_models.lazy", "dcgan_models.parts.lazy"),
+        ("dcgan_assets.sources.files", "dcgan_assets.sources.reading.files"),
+        ("dcgan_assets.assets.shared", "dcgan_assets.assets.dogs.shared"),
+        ("dcgan_assets.assets.shared", "dcgan_assets.assets.common"),
+    ],
+)
+def test_a_module_that_moves_counts_as_before(tiny: Path, old: str, new: str) -> None:
+    assert not moved(tiny, old, new)
+
+
+def test_the_same_name_taken_from_another_module_counts(tiny: Path) -> None:
+    (tiny / "dcgan_models" / "other.py").write_text("def build(x):\n    return x\n")
+    old, new = "dcgan_models.networks import build", "dcgan_models.other import build"
+    # Both modules are read either way.
+    cats = tiny / "dcgan_assets" / "assets" / "cats.py"
+    text = cats.read_text().replace("presets import preset\n", "presets import preset as _\n")
+    text = text.replace('preset("cats")', "(networks.build, other.build)")
+    text += "from dcgan_models import networks, other\n"
+    cats.write_text(text)
+    before = versions_in(tiny, MAKE)
+    cats.write_text(text.replace(old, new))
+    assert versions_in(tiny, MAKE) != before
 
 
 def test_an_asset_module_that_is_taken_whole_counts_whole(tiny: Path) -> None:
