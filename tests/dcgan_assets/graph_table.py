@@ -10,7 +10,6 @@ import json
 import tempfile
 from pathlib import Path
 
-
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.params import PROFILES, profile_text
 from dcgan_assets.workspace import Workspace
