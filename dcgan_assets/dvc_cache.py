@@ -28,7 +28,7 @@ class DvcCache:
         try:
             with Repo(str(root)) as repo:
                 self._objects: Any = repo.cache.local
-        except DvcException as error:
+        except (DvcException, OSError) as error:
             raise UserError(f"{root}: DVC cannot be opened ({error})") from None
 
     @property

@@ -104,10 +104,8 @@ class Changes:
     @property
     def words(self) -> str:
         """As `3 new, 1 deleted pictures`."""
-        counts = {name: count for name, count in vars(self).items() if count}
-        return (
-            ", ".join(f"{n:,} {name}" for name, n in (counts or {"new": 0}).items()) + " pictures"
-        )
+        counts = {name: count for name, count in vars(self).items() if count} or {"new": 0}
+        return f"{', '.join(f'{count:,} {name}' for name, count in counts.items())} pictures"
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def inbox_sensor(catalogue: Catalogue, inbox: Inbox, jobs: Sequence[Any]) -> Any
         evaluation_fn=evaluate,
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=_LOOK_SECONDS,
-        description=f"Trains {inbox.group.name} anew when enough pictures of its folder are others.",
+        description=f"Trains {inbox.group.name} anew when enough pictures in its folder changed.",
     )
 
 

@@ -149,9 +149,8 @@ def _conclude(catalogue: Catalogue, report: Report) -> int:
         say(f"blocked {label}: something that it needs failed")
     if report.failed or report.blocked or not published:
         return 1
-    say(
-        f"done: {len(report.made)} made{_doubts(catalogue, report)}; look at {catalogue.workspace.root / 'results'}"
-    )
+    results = catalogue.workspace.root / "results"
+    say(f"done: {len(report.made)} made{_doubts(catalogue, report)}; look at {results}")
     say("open the graph with `dcgan ui` (in the checkout: `make ui`)")
     return 0
 
