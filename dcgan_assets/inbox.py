@@ -283,12 +283,13 @@ def _states_on_record(catalogue: Catalogue, inbox: Inbox, folder: Folder) -> Sta
         meta = catalogue.store.meta(artefact)
         if meta is None:
             continue
-        began = (datetime.fromisoformat(meta.created).timestamp() - meta.duration_s) * 1e9
+        # The record has whole seconds.
+        made = (datetime.fromisoformat(meta.created).timestamp() + 1) * 1e9
         path = catalogue.store.folder(artefact) / MANIFEST_FILE
         for key in pq.read_table(path, columns=["key"])["key"].to_pylist():
             number = int(np.uint64(key_hash(key)).view(np.int64))
             state = now.get(number)
-            same = state is not None and state[2] <= began
+            same = state is not None and state[2] <= made
             found.append(state if same else (number, -1, -1))
     return np.array(found, np.int64).reshape(-1, 3)
 

@@ -440,7 +440,10 @@ def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> 
     assert checks_recorded(small, "toy/candidate") == {"healthy": "FAILED"}
     assert small.meta("toy/generator").data_version == champion.data_version
     assert small.meta("toy/samples") == samples
-    assert run_well(small).lines == ["up to date: 5"]
+    assert run_well(small).lines == [
+        "up to date: 5",
+        "toy/candidate: check failed: healthy (seed: 43)",
+    ]
 
     # Judged by other bounds the very same candidate may win.
     small.change(candidate={"healthy": True})
