@@ -77,7 +77,7 @@ class Intake:
         removing = Reason.REMOVED in self.reasons
         share = faults / max(1, inputs)
         counts = {"inputs": self.kept + self.rejected, "rejected": self._why or "none"}
-        bound = {"share": round(share, 3), "at most": most}
+        bound = {"at most": most, "share": round(share, 3)}
         return (
             Verdict(SOME_KEPT.name, self.kept > 0 or removing or not judged, counts),
             Verdict(FEW_REJECTED.name, share <= most or not judged, bound),

@@ -147,7 +147,7 @@ def _leave_unmeasured(work: Work, n: int) -> Outcome:
         rows=[],
         notes=words,
     ).write(work.out())
-    unknown = {"held out": n, "needed": FEWEST_HELD_OUT, "by": "nothing: too few are held out"}
+    unknown = {"by": "nothing: too few are held out", "held out": n, "needed": FEWEST_HELD_OUT}
     return Outcome(
         metadata={
             "notes": words,

@@ -117,7 +117,7 @@ def test_what_was_rejected_is_told_when_made_and_when_up_to_date(write_group: An
     told = materialize(root, "cats/training_set").stdout.splitlines()
     (made,) = [line for line in told if line.startswith("cats/images[00]: made in")]
     assert "; 40 kept, 6 rejected (4 " in made
-    share = "few_rejected (share: 0.13, at most: 0.1)"
+    share = "few_rejected (at most: 0.1, share: 0.13)"
     assert f"cats/images[00]: check failed: {share}" in told
     assert f"cats/training_set: check failed: {share}" in told
     (made,) = [line for line in told if line.startswith("cats/training_set: made in")]
