@@ -356,7 +356,7 @@ def test_with_nothing_held_out_the_gate_goes_by_health_alone(copy: Path) -> None
         group["training_set"].update(held_out=0.0)
 
     write_params(copy, edit)
-    told = materialize_well(copy, "imagenet/generator").stdout
+    told = materialize(copy, "imagenet/generator").stdout
     published = meta(copy, "imagenet/generator")
     assert read_metadata(published, "decision") == "published the candidate"
     assert "too few pictures to measure it by" in read_metadata(published, "reason")
@@ -372,7 +372,7 @@ def test_with_nothing_held_out_the_gate_goes_by_health_alone(copy: Path) -> None
     )
     assert line in told
     assert "; published the candidate: a healthy candidate; too few pictures" in told
-    assert line in materialize_well(copy, "imagenet/generator").stdout
+    assert line in materialize(copy, "imagenet/generator").stdout
 
 
 def test_an_inception_file_that_is_not_there_is_one_line(copy: Path) -> None:
