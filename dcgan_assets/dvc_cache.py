@@ -28,8 +28,13 @@ class DvcCache:
         try:
             with Repo(str(root)) as repo:
                 self._objects: Any = repo.cache.local
-        except DvcException as error:
+        except (DvcException, OSError) as error:
             raise UserError(f"{root}: DVC cannot be opened ({error})") from None
+
+    @property
+    def objects(self) -> Path:
+        """The folder of the objects, in a folder for the first two digits of their hashes."""
+        return Path(self._objects.path)
 
     def files(self, pinned: str) -> dict[str, str] | None:
         """The files of a folder, hashes by relative name; None where its list is not here.

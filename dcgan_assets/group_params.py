@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from dcgan_assets.looking_params import LookingInside
-from dcgan_assets.quality_params import ExtractorParams, Quality
+from dcgan_assets.quality_params import FEWEST_HELD_OUT, ExtractorParams, Quality
 from dcgan_assets.sections import Candidate, Count, Epochs, Fraction, Positive, Section, Seed
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.presets import SIZES
@@ -88,10 +88,13 @@ class TrainingSet(Section):
 
     Attributes:
         held_out: Share that is never trained on, dealt by hash; a source's own split stands.
+        held_out_least: At least so many, where twice as many pictures are there and the share is
+            not 0: `quality` measures nothing by fewer.
         held_out_most: At most so many.
     """
 
     held_out: Fraction
+    held_out_least: Count = FEWEST_HELD_OUT
     held_out_most: Count = 10_000
 
 

@@ -1,9 +1,11 @@
-"""New pictures in a group's folder: read them, renew the training set, and train anew.
+"""Other pictures in a group's folder: read them, renew the training set, and train anew.
 
 A sensor a group looks at the folder every minute. It acts when the folder has stood still for a
 while, so that files which are still being written are left alone, and when enough pictures are
-new. What is to be made next is found in the workspace itself, and the cursor holds only what is
-not there; so a restart in between changes nothing.
+new, replaced or deleted. What is to be made next is found in the workspace itself, and the cursor
+holds only what is not there; so a restart in between changes nothing. Names, sizes and times of
+the pictures that `images` has read are no part of it: the sensor keeps them beside its cursor, in
+Dagster's home, whenever it finds `images` up to date.
 """
 
 from __future__ import annotations
@@ -12,10 +14,15 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import numpy.typing as npt
 
+from dcgan_assets.assets.group_images import open_source
 from dcgan_assets.group_params import GroupImages
 from dcgan_assets.materialize import batches, make_plan, with_ancestors
 from dcgan_assets.retraining import (
@@ -25,10 +32,13 @@ from dcgan_assets.retraining import (
     retraining_request,
 )
 from dcgan_assets.sources.folder import Folder
-from dcgan_assets.sources.items import forget_listings
+from dcgan_assets.sources.items import forget_listings, key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE
-from dcgan_assets.steps import Catalogue, Step
+from dcgan_assets.steps import Catalogue, Step, place_order, standing
 from dcgan_models.errors import UserError
+from dcgan_models.files import open_atomic
+
+States = npt.NDArray[np.int64]
 
 INBOX_TAG = "dcgan/inbox"
 STILL_SECONDS = 30.0
@@ -50,13 +60,13 @@ class Seen:
     Attributes:
         listing: Version of its names, sizes and times at the last look.
         since: Unix seconds of the first look that found it so.
-        few: How many pictures were new, where these were not enough.
+        few: Which pictures were others, in words, where these were not enough.
         pending: Whether enough were, and are on their way to a candidate.
     """
 
     listing: str = ""
     since: float = 0.0
-    few: int | None = None
+    few: str | None = None
     pending: bool = False
 
     @classmethod
@@ -76,6 +86,26 @@ class Look:
     seen: Seen
     reason: str = ""
     requests: tuple[dg.RunRequest, ...] = ()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many pictures of a folder are others than those that were read."""
+
+    new: int = 0
+    replaced: int = 0
+    deleted: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.new + self.replaced + self.deleted
+
+    @property
+    def words(self) -> str:
+        """As `3 new, 1 deleted pictures`."""
+        counts = {name: count for name, count in vars(self).items() if count} or {"new": 0}
+        return f"{', '.join(f'{count:,} {name}' for name, count in counts.items())} pictures"
 
 
 @dataclass(frozen=True)
@@ -153,7 +183,7 @@ def inbox_sensor(catalogue: Catalogue, inbox: Inbox, jobs: Sequence[Any]) -> Any
         evaluation_fn=evaluate,
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=_LOOK_SECONDS,
-        description=f"Trains {inbox.group.name} anew when its folder holds enough new pictures.",
+        description=f"Trains {inbox.group.name} anew when enough pictures in its folder changed.",
     )
 
 
@@ -181,32 +211,87 @@ def look(
         return Look(seen, "the folder has just changed; waiting until it stands still")
     if not seen.pending:
         if seen.few is None:
-            known = _known_keys(catalogue, inbox)
-            new = sum(item.key not in known for item in folder.items(0, 1))
-            enough = inbox.group.rules.inbox.enough(len(known))
-            seen = replace(seen, few=new) if new < enough else replace(seen, pending=True)
+            known = _known_states(catalogue, inbox, folder)
+            changes = compare_states(known, folder.states())
+            enough = changes.total >= inbox.group.rules.inbox.enough(len(known))
+            seen = replace(seen, pending=True) if enough else replace(seen, few=changes.words)
         if not seen.pending:
-            return Look(seen, f"{seen.few} new pictures are too few to train anew")
+            return Look(seen, f"{seen.few} are too few to train anew")
     return _next(catalogue, inbox, instance, seen)
 
 
 def _folder(catalogue: Catalogue, inbox: Inbox) -> Folder:
     section = catalogue.section(inbox.images)
     assert isinstance(section, GroupImages)  # noqa: S101  (as `find_inboxes` found it)
-    return Folder(catalogue.workspace.root / str(section.path))
+    source = open_source(section, catalogue.workspace.root)
+    assert isinstance(source, Folder)  # noqa: S101  (as `find_inboxes` found it)
+    return source
 
 
-def _known_keys(catalogue: Catalogue, inbox: Inbox) -> set[str]:
-    """Keys of all inputs that were read, whether kept or rejected."""
+def compare_states(known: States, now: States) -> Changes:
+    """Count what is new, replaced and deleted.
+
+    Args:
+        known, now: int64 (n, 3), as `Folder.states` gives them; any order.
+    """
+    _, before, after = np.intersect1d(known[:, 0], now[:, 0], return_indices=True)
+    replaced = (known[before, 1:] != now[after, 1:]).any(axis=1)
+    return Changes(len(now) - len(after), int(replaced.sum()), len(known) - len(before))
+
+
+def _known_states(catalogue: Catalogue, inbox: Inbox, folder: Folder) -> States:
+    """The pictures that `images` has read, kept or rejected, as `Folder.states`."""
+    if _is_read(catalogue, inbox):
+        return _remember(catalogue, inbox, folder)
+    path = _states_file(catalogue, inbox)
+    if path.exists():
+        remembered: States = np.load(path)
+        return remembered
+    return _states_on_record(catalogue, inbox, folder)
+
+
+def _is_read(catalogue: Catalogue, inbox: Inbox) -> bool:
+    """Whether all shards were made from the folder as it is now."""
+    step = inbox.images
+    orders = (place_order(catalogue, step, shard) for shard in catalogue.shards(step))
+    return all(standing(catalogue, order) is not None for order in orders)
+
+
+def _states_file(catalogue: Catalogue, inbox: Inbox) -> Path:
+    return catalogue.workspace.dagster_home / "inbox" / f"{inbox.group.name}.npy"
+
+
+def _remember(catalogue: Catalogue, inbox: Inbox, folder: Folder) -> States:
+    states, path = folder.states(), _states_file(catalogue, inbox)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_atomic(path) as stream:
+        np.save(stream, states)
+    return states
+
+
+def _states_on_record(catalogue: Catalogue, inbox: Inbox, folder: Folder) -> States:
+    """What the manifests say was read, where the sensor has never found them up to date.
+
+    They have no sizes and times: what was written since a shard was made counts as replaced.
+    """
     import pyarrow.parquet as pq
 
-    known: set[str] = set()
+    now = {int(state[0]): state for state in folder.states()}
+    found = []
     for shard in catalogue.shards(inbox.images):
         artefact = catalogue.artefact(inbox.images.key, shard)
-        if catalogue.store.meta(artefact):
-            path = catalogue.store.folder(artefact) / MANIFEST_FILE
-            known.update(pq.read_table(path, columns=["key"])["key"].to_pylist())
-    return known
+        meta = catalogue.store.meta(artefact)
+        if meta is None:
+            continue
+        # The record has whole seconds.
+        made = (datetime.fromisoformat(meta.created).timestamp() + 1) * 1e9
+        path = catalogue.store.folder(artefact) / MANIFEST_FILE
+        for key in pq.read_table(path, columns=["key"])["key"].to_pylist():
+            number = int(np.uint64(key_hash(key)).view(np.int64))
+            state = now.get(number)
+            same = state is not None and state[2] <= made
+            found.append(state if same else (number, -1, -1))
+    return np.array(found, np.int64).reshape(-1, 3)
 
 
 def _next(catalogue: Catalogue, inbox: Inbox, instance: dg.DagsterInstance, seen: Seen) -> Look:
@@ -217,13 +302,15 @@ def _next(catalogue: Catalogue, inbox: Inbox, instance: dg.DagsterInstance, seen
     )
     if at_work:
         return Look(seen, f"run {at_work[0].run_id[:8]} is at work on them")
+    if _is_read(catalogue, inbox):
+        _remember(catalogue, inbox, _folder(catalogue, inbox))
     requests = tuple(_preparing_requests(catalogue, inbox, instance, seen))
     if requests:
         tried = _tried(instance, requests)
         if tried:
             return Look(seen, f"run {tried[:8]} has tried it; waiting for other pictures, or you")
         return Look(seen, requests=requests)
-    done = replace(seen, pending=False, few=0)
+    done = replace(seen, pending=False, few=Changes().words)
     if not changed(catalogue, group):
         return Look(done, "the last candidate has seen them all")
     reason = reason_to_skip(catalogue, group, instance)

@@ -14,7 +14,7 @@ from dcgan_assets.instance import close_dead_runs, open_instance
 from dcgan_assets.materialize import Plan, Report, choose_steps, make_plan, run_plan, with_ancestors
 from dcgan_assets.publishing import publish_made
 from dcgan_assets.report_steps import PAGE
-from dcgan_assets.steps import Catalogue, Step, say
+from dcgan_assets.steps import Catalogue, Step, say, tell_failed
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -48,8 +48,10 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
     with open_instance(catalogue.workspace) as instance:
         for run_id in close_dead_runs(instance):
             say(f"closed run {run_id[:8]}: its process had died")
-        plan = _plan(catalogue, instance, chosen, request)
+        steps = chosen if request.only else with_ancestors(catalogue, chosen)
+        plan = _plan(catalogue, instance, steps, chosen, request)
         _print_plan(catalogue, plan)
+        _tell_standing(catalogue, steps, plan)
         if request.dry_run:
             return 0
         if not plan.items:
@@ -73,13 +75,13 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
 def _plan(
     catalogue: Catalogue,
     instance: dg.DagsterInstance,
+    steps: Sequence[Step],
     chosen: Sequence[Step],
     request: Request,
 ) -> Plan:
-    """The chosen steps, and their ancestors as far as they are missing or stale."""
+    """What of the steps is missing or stale, and what of the chosen ones is to be made anyhow."""
     seeded = request.seed is not None
     forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
-    steps = chosen if request.only else with_ancestors(catalogue, chosen)
     return make_plan(
         catalogue,
         instance,
@@ -114,6 +116,16 @@ def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
         say(f"up to date: {plan.current}")
 
 
+def _tell_standing(catalogue: Catalogue, steps: Sequence[Step], plan: Plan) -> None:
+    """Name the failed checks of what is up to date: nothing else would tell of them again."""
+    for step in steps:
+        for shard in catalogue.shards(step):
+            artefact = catalogue.artefact(step.key, shard)
+            meta = catalogue.store.meta(artefact)
+            if meta is not None and (step.key, shard) not in plan.items:
+                tell_failed(artefact.label, meta)
+
+
 def _name_report(catalogue: Catalogue, chosen: Sequence[Step]) -> None:
     """Say where the page is, as the last line, where it was asked for."""
     if PAGE in {step.key for step in chosen}:
@@ -137,6 +149,17 @@ def _conclude(catalogue: Catalogue, report: Report) -> int:
         say(f"blocked {label}: something that it needs failed")
     if report.failed or report.blocked or not published:
         return 1
-    say(f"done: {len(report.made)} made; look at {catalogue.workspace.root / 'results'}")
+    results = catalogue.workspace.root / "results"
+    say(f"done: {len(report.made)} made{_doubts(catalogue, report)}; look at {results}")
     say("open the graph with `dcgan ui` (in the checkout: `make ui`)")
     return 0
+
+
+def _doubts(catalogue: Catalogue, report: Report) -> str:
+    """How much of what was made has a failed check."""
+    failed = 0
+    for label in report.made:
+        key, _, shard = label.removesuffix("]").partition("[")
+        meta = catalogue.store.meta(catalogue.artefact(key, shard or None))
+        failed += meta is not None and not all(one["passed"] for one in meta.checks)
+    return f", {failed} of them with a failed check" if failed else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 MAX_PICTURE_BYTES = 200_000
+SUMMARY = "summary"
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -142,3 +144,18 @@ def _plain(value: Any) -> dg.MetadataValue:
             return dg.MetadataValue.float(value)
         case _:
             return dg.MetadataValue.text(str(value))
+
+
+def summary(metadata: dict[str, str]) -> str:
+    """The words on what came out, from encoded metadata; empty where there are none."""
+    found = decode({SUMMARY: metadata[SUMMARY]}) if SUMMARY in metadata else {}
+    return str(found[SUMMARY].value) if found else ""
+
+
+def verdict_words(verdicts: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Checks with the facts that they looked at, in one line; equal facts are said once."""
+    by_facts: dict[str, list[str]] = {}
+    for check, facts in verdicts:
+        words = ", ".join(f"{name}: {value}" for name, value in facts.items())
+        by_facts.setdefault(words, []).append(check)
+    return "; ".join(f"{', '.join(checks)} ({words})" for words, checks in by_facts.items())

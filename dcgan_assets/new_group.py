@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from dcgan_assets.params import PARAMS_FILE, Params, validate_params
+from dcgan_assets.quality_params import FEWEST_HELD_OUT
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -57,9 +58,10 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
     """Settings for so many pictures: a small network on a small machine, the paper's else."""
     small = workspace.params.profile == "sample"
     batch = 16 if small else min(128, n // 8)
-    trained = n * 9 // 10
+    held_out = max(FEWEST_HELD_OUT, n - n * 9 // 10)
+    trained = n - held_out
     minibatches = max(1, trained // batch)
-    measured = max(20, min(10_000, n - trained))
+    measured = min(10_000, held_out)
     inside = folder.is_relative_to(workspace.root)
     return {
         "images": {

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from dcgan_assets.sections import Count, Fraction, Positive, Section, Seed
 
+# With fewer held-out pictures neither copies nor manifolds can be told.
+FEWEST_HELD_OUT = 20
+
 
 class ExtractorParams(Section):
     """The feature space in which a group's generators are compared; trained once and kept.

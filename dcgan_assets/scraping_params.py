@@ -212,4 +212,5 @@ class ImageUrls(Section):
             folder_licence=own.licence,
             folder_attribution=own.attribution,
             folder_terms=None if self.folder else people / PICTURES_FILE,
+            workspace=workspace,
         )

@@ -71,10 +71,13 @@ class Outcome:
     Attributes:
         metadata: What the UI shows: plain values or Dagster's metadata values.
         verdicts: One for each of the step's checks.
+        summary: What came out, in a few words for the terminal: what was kept and rejected, what
+            was decided and why.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -478,8 +481,9 @@ class Work:
         self.context.log.info(message)
 
     def warn(self, message: str) -> None:
-        """Write a warning to the run's log."""
+        """Write a warning to the run's log, and tell the terminal."""
         self.context.log.warning(message)
+        say(f"{self._order.label}: warning: {message}")
 
     def result(self, **content: Any) -> Result:
         """A result file with what every result says of itself filled in."""
@@ -518,13 +522,18 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 duration_s=round(time.monotonic() - began, 3),
                 hardware=hardware(),
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
-                metadata=shown.encode(dict(outcome.metadata)),
+                metadata=shown.encode(_with_summary(outcome)),
             )
             if store.meta(artefact) is None:
                 meta = as_released(store.root, meta)
             _complete_result(staging, meta)
             metas.append(store.publish(staging, artefact, meta))
     return metas
+
+
+def _with_summary(outcome: Outcome) -> dict[str, Any]:
+    summary = {shown.SUMMARY: outcome.summary} if outcome.summary else {}
+    return {**summary, **outcome.metadata}
 
 
 def _refuse_failed(step: Step, outcome: Outcome, context: dg.AssetExecutionContext) -> None:
@@ -541,10 +550,8 @@ def _refuse_failed(step: Step, outcome: Outcome, context: dg.AssetExecutionConte
             )
         )
     if failed:
-        facts = "; ".join(
-            f"{v.check} ({', '.join(f'{k}: {x}' for k, x in v.facts.items())})" for v in failed
-        )
-        raise UserError(f"{step.key}: not published, check failed: {facts}")
+        words = shown.verdict_words((v.check, v.facts) for v in failed)
+        raise UserError(f"{step.key}: not published, check failed: {words}")
 
 
 def _complete_result(staging: Path, meta: Meta) -> None:
@@ -642,16 +649,27 @@ def _materialise(
                 catalogue.store.clear_foreign_shards(key, step.kind, names)
         say(f"{order.label}: making")
         metas = make(catalogue, order, context)
-        say(f"{order.label}: made in {metas[0].duration_s:.1f} s")
+        how = f"made in {metas[0].duration_s:.1f} s"
     else:
-        say(f"{order.label}: memoised, nothing that it depends on has changed")
+        how = "memoised, nothing that it depends on has changed"
+    summary = shown.summary(metas[0].metadata)
+    say(f"{order.label}: {how}{'; ' if summary else ''}{summary}")
+    tell_failed(order.label, metas[0])
     for meta in metas:
         yield _materialize_result(step, meta, memoised)
 
 
 def say(message: str) -> None:
-    """Tell the terminal, or the run's captured output."""
-    print(message, flush=True)
+    """Tell the terminal, or the run's captured output; bars of progress make room."""
+    with tqdm.external_write_mode():
+        print(message, flush=True)
+
+
+def tell_failed(label: str, meta: Meta) -> None:
+    """Name the failed checks of what is published, and what they saw, in one line."""
+    failed = [(one["check"], one["facts"]) for one in meta.checks if not one["passed"]]
+    if failed:
+        say(f"{label}: check failed: {shown.verdict_words(failed)}")
 
 
 def _report_canceling(context: dg.AssetExecutionContext) -> None:

@@ -65,13 +65,15 @@ def publish_champion(
         )
     else:
         work.keep_published()
+    decision = "published the candidate" if choice.publish else "kept the champion"
     return Outcome(
         metadata={
-            "decision": "published the candidate" if choice.publish else "kept the champion",
+            "decision": decision,
             "reason": choice.reason,
             "samples": shown.picture(fixed_samples(work.out()), "samples of the fixed latents"),
             **choice.facts,
-        }
+        },
+        summary=f"{decision}: {choice.reason}",
     )
 
 

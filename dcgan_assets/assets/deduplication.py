@@ -17,6 +17,7 @@ from dcgan_assets.assets.group_images import (
     read_manifests,
 )
 from dcgan_assets.group_params import HASH_SIDE, DedupAutoencoder, Deduplication
+from dcgan_assets.rejections import Intake
 from dcgan_assets.sources.items import key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE, REJECTED
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -230,6 +231,7 @@ def make_manifest(work: Work) -> Outcome:
                 {"duplicates": removed},
             ),
         ),
+        summary=Intake.of(manifest).words,
     )
 
 

@@ -16,6 +16,7 @@ from dcgan_assets.assets.group_images import SHARD_FILE
 from dcgan_assets.assets.image_urls import is_stand_in
 from dcgan_assets.assets.people import read_removals, reasons_table, search_of
 from dcgan_assets.face_params import FaceBoxes
+from dcgan_assets.rejections import SOME_KEPT, Intake
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.files import write_json
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BOX_CHECKS = (
     Check("counts_add_up", "Every photograph and every box is a row, kept or not.", required=True),
+    SOME_KEPT,
     Check("detectors_agree", "A second detector sees most of the kept faces as well."),
 )
 _MOSTLY = 0.8
@@ -64,7 +66,14 @@ def make_face_boxes(work: Work) -> Outcome:
     facts = {"size": TRAINING_SIDE, "stand_in": is_stand_in(photos)}
     write_json(work.out() / SHARD_FILE, {**facts, "section": section.identity()})
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files]
-    return Outcome(metadata=_facts(work.out(), report), verdicts=_judge(report, pixels))
+    # That most photographs hold boxes that are no good faces is as it should be.
+    intake = Intake(report.kept, report.reasons, whole=search_of(work).photos.shards == 1)
+    some_kept, _ = intake.judge()
+    return Outcome(
+        metadata=_facts(work.out(), report),
+        verdicts=(*_judge(report, pixels), some_kept),
+        summary=f"{report.photos:,} photographs, {intake.words}",
+    )
 
 
 def _removal(removals: RemovalList, photo: Photo) -> str | None:

@@ -17,6 +17,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.training_set import PERSON
 from dcgan_assets.faces.boxes import BOXES_FILE
 from dcgan_assets.faces.finding import AGREEMENT
+from dcgan_assets.rejections import Intake
 from dcgan_assets.results import Row
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -82,6 +83,7 @@ def make_manifest(work: Work) -> Outcome:
             ),
             Verdict("terms_known", not without, without or {"without": "none"}),
         ),
+        summary=Intake.of(table).words,
     )
 
 

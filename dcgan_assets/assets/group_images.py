@@ -6,7 +6,8 @@ A shard is a folder `data/GROUP/images/SHARD/` with the training pictures (`pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.group_params import HASH_SIDE, GroupImages
+from dcgan_assets.rejections import INTAKE_CHECKS, Intake
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.imagenet import imagenet
@@ -26,10 +28,12 @@ from dcgan_assets.sources.photographs import PROBES, WHOLE, Photographs
 from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.data import PixelStore
+from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
 IMAGE_CHECKS = (
     Check("counts_add_up", "Every input is a row, kept or rejected.", required=True),
+    *INTAKE_CHECKS,
     Check("not_blank", "Kept pictures differ from one another and use their range."),
 )
 SHARD_FILE = "shard.json"
@@ -59,10 +63,11 @@ def open_source(section: GroupImages, root: Path) -> Source:
 
         return UnlabelledCifar10(path, CIFAR10)
     if section.source == "imagenet":
-        return imagenet(path)
+        return imagenet(path, root)
     if section.source == "lsun":
         return Lsun(path)
-    kind = Folder if section.source == "folder" else Archive
+    tree = partial(Folder, workspace=root)
+    kind: Callable[..., Source] = tree if section.source == "folder" else Archive
     return kind(
         path,
         licence=section.licence,
@@ -120,7 +125,12 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
         {"size": section.size, "stand_in": stand_in, "section": section.identity()},
     )
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files[section.size]]
-    return Outcome(metadata=_facts(report, pixels), verdicts=_judge(report, len(items), pixels))
+    intake = Intake(report.kept, report.reasons, whole=section.shards == 1)
+    return Outcome(
+        metadata=_facts(report, pixels),
+        verdicts=(*_judge(report, len(items), pixels), *intake.judge()),
+        summary=intake.words,
+    )
 
 
 def _fetch(work: Work, category: str | None) -> None:
@@ -199,6 +209,18 @@ def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
     return pa.concat_tables(tables)
 
 
+def read_intake(work: Work) -> Intake:
+    """What became of the inputs of all shards.
+
+    Raises:
+        UserError: None was kept.
+    """
+    intake = Intake.of(read_manifests(work, ["reason"]))
+    if not intake.kept:
+        raise UserError(f"{work.pictures}: no picture to go on with: {intake.words}")
+    return intake
+
+
 def image_versions(work: Work) -> dict[str, str]:
     """Data versions of what holds a group's pictures, by label, in the order of the shards."""
     return {
@@ -238,7 +260,12 @@ def pixel_files(work: Work, size: int) -> list[list[Path]]:
 
 
 def open_pixels(work: Work, size: int) -> PixelStore:
-    """All kept pictures of a size, in the order of `read_manifests`."""
+    """All kept pictures of a size, in the order of `read_manifests`.
+
+    Raises:
+        UserError: There is none.
+    """
+    read_intake(work)
     files = [path for shard in pixel_files(work, size) for path in shard]
     shards = [np.load(path, mmap_mode="r") for path in files]
     lengths = [len(shard) for shard in shards]

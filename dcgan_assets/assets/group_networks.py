@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _publish(work: Work, *, snapshots: bool) -> Outcome:
     # `quality` is not kept under DVC: what it found goes with the networks.
     measured = shown.decode(work.input_meta(quality).metadata)
     table = {"comparison": measured["comparison"]} if "comparison" in measured else {}
-    return Outcome(metadata={**outcome.metadata, **table})
+    return replace(outcome, metadata={**outcome.metadata, **table})
 
 
 def _require_measured(work: Work, contest: Contest, champion: Path) -> None:

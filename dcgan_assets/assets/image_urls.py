@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.people import read_removals, reasons_table, search_of
+from dcgan_assets.rejections import Intake
 from dcgan_assets.scraping_params import ImageUrls
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -57,7 +58,11 @@ def make_image_urls(work: Work) -> Outcome:
         work.log,
     )
     write_json(work.out() / ORIGIN_FILE, {"stand_in": not section.asks_the_web})
-    return Outcome(metadata=_facts(report), verdicts=_judge(work.out(), report))
+    return Outcome(
+        metadata=_facts(report),
+        verdicts=_judge(work.out(), report),
+        summary=Intake(report.kept, report.reasons).words,
+    )
 
 
 def is_stand_in(folder: Path) -> bool:

@@ -25,6 +25,7 @@ from dcgan_assets.assets.group_images import (
     read_manifests,
 )
 from dcgan_assets.evaluation_params import SIDE, Cifar10Images, LabelledImages, SvhnImages
+from dcgan_assets.rejections import Intake
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.sources.pictures import FILE_BYTES, MANIFEST_FILE, PICTURE_SCHEMA, Pictures
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -105,6 +106,7 @@ def _write(work: Work, pictures: Pictures, classes: Sequence[str], *, stand_in: 
         },
     )
     counts = _counts(table, classes)
+    intake = Intake.of(table)
     return Outcome(
         metadata={
             "dagster/row_count": len(table),
@@ -114,7 +116,8 @@ def _write(work: Work, pictures: Pictures, classes: Sequence[str], *, stand_in: 
             "pictures": shown.picture(_sheet(pictures, classes), "a class a row"),
             "pictures_by_class": shown.table(counts),
         },
-        verdicts=_judge(pictures, counts),
+        verdicts=(*_judge(pictures, counts), *intake.judge()),
+        summary=intake.words,
     )
 
 

@@ -45,7 +45,7 @@ def _images(work: Work) -> Outcome:
     if section.source == "packaged":
         pictures = mnist.packaged()
     elif section.source == "folder":
-        pictures = mnist.from_folder(work.root / str(section.path))
+        pictures = mnist.from_folder(work.root / str(section.path), workspace=work.root)
     else:
         with work.downloading() as report:
             pictures = mnist.from_download(work.root / "data" / "downloads" / "mnist", report)

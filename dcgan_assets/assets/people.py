@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcgan_assets import metadata as shown
+from dcgan_assets.rejections import Intake
 from dcgan_assets.scraping_params import People
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.sources.pictures import KEPT
@@ -63,7 +64,11 @@ def make_people(work: Work) -> Outcome:
     report = gather_people(origin, section.count, work.kept_dir({}), work.out(), removals, work.log)
     if section.packaged is not None:
         _forget_rejected(work.out())
-    return Outcome(metadata=_facts(work.out(), report), verdicts=_judge(work.out(), report))
+    return Outcome(
+        metadata=_facts(work.out(), report),
+        verdicts=_judge(work.out(), report),
+        summary=Intake(report.kept, report.reasons).words,
+    )
 
 
 def _make_photographs(work: Work) -> Path:

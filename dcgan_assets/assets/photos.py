@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from dcgan_assets.assets.image_urls import (
 )
 from dcgan_assets.assets.people import read_removals, reasons_table, search_of
 from dcgan_assets.download_params import Photos
+from dcgan_assets.rejections import FEW_REJECTED, SOME_KEPT, Intake
 from dcgan_assets.sources.items import key_hash
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
 
 PHOTO_CHECKS = (
     Check("counts_add_up", "Every address is a row, fetched or rejected.", required=True),
-    Check("most_fetched", "Half of the addresses or more led to a picture."),
+    SOME_KEPT,
+    replace(FEW_REJECTED, description=f"{FEW_REJECTED.description[:-1]}; of the web's, half."),
 )
-_MOSTLY = 0.5
+# Of addresses of the web many lead nowhere.
+_MOST_OF_THE_WEB = 0.5
 _SHEET, _SHEET_SIDE = 24, 96
 _CARRIED = ("page", "original", "licence_url", "restrictions", "search", "rank")
 
@@ -61,12 +65,22 @@ def make_photos(work: Work) -> Outcome:
     extra = _extra_schema()
     removals = read_removals(search_of(work), work.root)
     removed = partial(_is_removed, removals)
-    fetch = _fetch if search_of(work).image_urls.asks_the_web else _collect
+    from_web = search_of(work).image_urls.asks_the_web
+    fetch = _fetch if from_web else _collect
     packed = fetch(work, wanted, extra=extra, is_removed=removed, should_stop=work.stop)
     if packed is None:
         work.stop.stop_now()
     write_json(work.out() / ORIGIN_FILE, {"stand_in": is_stand_in(addresses)})
-    return Outcome(metadata=_facts(work.out(), packed), verdicts=_judge(packed, len(wanted)))
+    intake = Intake(packed.kept, packed.reasons, whole=search_of(work).photos.shards == 1)
+    counted = Verdict(
+        "counts_add_up",
+        len(wanted) == packed.kept + packed.rejected,
+        {"addresses": len(wanted), "kept": packed.kept, "rejected": packed.rejected},
+    )
+    judged = intake.judge(_MOST_OF_THE_WEB) if from_web else intake.judge()
+    return Outcome(
+        metadata=_facts(work.out(), packed), verdicts=(counted, *judged), summary=intake.words
+    )
 
 
 def _wanted(folder: Path, shard: int, shards: int) -> list[Wanted]:
@@ -153,7 +167,8 @@ def _collect(work: Work, wanted: list[Wanted], **facts: Any) -> Packed | None:
     assert folder is not None  # noqa: S101  (nothing of the web is searched)
     kept = work.kept_dir({"local": True})
     shutil.rmtree(kept, ignore_errors=True)
-    packed = collect(wanted, partial(read_folder_picture, folder), kept, work.out(), **facts)
+    read = partial(read_folder_picture, folder, workspace=work.root)
+    packed = collect(wanted, read, kept, work.out(), **facts)
     shutil.rmtree(kept, ignore_errors=True)
     return packed
 
@@ -192,13 +207,3 @@ def _sheet(folder: Path) -> Any:
     good = (one.pixels for one in decoded if isinstance(one, Decoded))
     small = [thumbnails(pixels, (_SHEET_SIDE,))[0] for pixels in islice(good, _SHEET)]
     return tile(np.stack(small or [np.zeros((_SHEET_SIDE, _SHEET_SIDE, 3), np.uint8)]), 8)
-
-
-def _judge(packed: Packed, wanted: int) -> tuple[Verdict, ...]:
-    """Judge `PHOTO_CHECKS`."""
-    counts = {"addresses": wanted, "kept": packed.kept, "rejected": packed.rejected}
-    share = packed.kept / max(1, wanted)
-    return (
-        Verdict("counts_add_up", wanted == packed.kept + packed.rejected, counts),
-        Verdict("most_fetched", not wanted or share >= _MOSTLY, {"share": round(share, 3)}),
-    )

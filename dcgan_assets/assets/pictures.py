@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dcgan_assets.rejections import INTAKE_CHECKS, Intake
 from dcgan_assets.sources.pictures import (
     FILE_BYTES,
     KEPT,
@@ -27,6 +28,7 @@ UNUSED = "unused"
 PICTURE_CHECKS = (
     Check("counts_add_up", "Every input is kept or rejected, and splits add up.", required=True),
     Check("pixel_range", "Pixels use their range, and no picture is blank.", required=True),
+    *INTAKE_CHECKS,
 )
 
 
@@ -152,4 +154,5 @@ def judge_pictures(
             low < 64 and high > 191 and not blank,
             {"lowest": low, "highest": high, "blank": blank},
         ),
+        *Intake.of(manifest).judge(),
     )

@@ -29,7 +29,7 @@ from dcgan_assets.assets.quality_report import (
     write_scores,
 )
 from dcgan_assets.assets.training_set import TRAIN, require_current
-from dcgan_assets.quality_params import Quality
+from dcgan_assets.quality_params import FEWEST_HELD_OUT, Quality
 from dcgan_assets.sources.items import HELD_OUT
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_assets.store import Meta
@@ -43,8 +43,6 @@ QUALITY_CHECKS = (
     Check("not_memorised", "No more of the candidate's samples copy training pictures than may."),
     Check("floor_below_candidate", "Real pictures come out better than generated ones."),
 )
-# With fewer held-out pictures neither copies nor manifolds can be told.
-_FEWEST = 20
 _SHOWN = 48
 
 
@@ -53,7 +51,7 @@ def measure_quality(work: Work) -> Outcome:
     require_current(work)
     counts = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)["splits"]
     n = min(work.section.samples, counts[HELD_OUT], counts[TRAIN])
-    return _measure(work, n) if n >= _FEWEST else _leave_unmeasured(work, n)
+    return _measure(work, n) if n >= FEWEST_HELD_OUT else _leave_unmeasured(work, n)
 
 
 def _measure(work: Work, n: int) -> Outcome:
@@ -116,7 +114,16 @@ def _measure(work: Work, n: int) -> Outcome:
                 {"real": round(floor, 4), "candidate": round(score, 4), "by": section.measure},
             ),
         ),
+        summary=_summary(contest, floor, ground.notes),
     )
+
+
+def _summary(contest: Contest, floor: float, notes: list[str]) -> str:
+    """The deciding measure of each, and what was not measured."""
+    assert contest.rule is not None  # noqa: S101  (something was measured)
+    scores = {one.name: one.mean for one in contest.contenders.values()} | {FLOOR: floor}
+    words = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+    return " ".join([f"{contest.rule.measure}: {words}.", *notes])
 
 
 def _leave_unmeasured(work: Work, n: int) -> Outcome:
@@ -125,10 +132,9 @@ def _leave_unmeasured(work: Work, n: int) -> Outcome:
     from dcgan_models.data import PixelStore
 
     words = (
-        f"{n} held-out pictures, {_FEWEST} are needed: nothing was measured, and the candidate is "
-        "judged by its health alone."
+        f"{n} held-out pictures, {FEWEST_HELD_OUT} are needed: nothing was measured, and the "
+        "candidate is judged by its health alone."
     )
-    work.warn(words)
     Contest(None, {}, _champion_version(work)).write(work.out())
     store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
     rows = np.linspace(0, len(store) - 1, min(len(store), _SHOWN)).astype(np.int64)
@@ -141,13 +147,14 @@ def _leave_unmeasured(work: Work, n: int) -> Outcome:
         rows=[],
         notes=words,
     ).write(work.out())
-    unknown = {"held out": n, "needed": _FEWEST, "by": "nothing: too few are held out"}
+    unknown = {"by": "nothing: too few are held out", "held out": n, "needed": FEWEST_HELD_OUT}
     return Outcome(
         metadata={
             "notes": words,
             "pictures": shown.picture_file(work.out() / "figure.png", "real and generated"),
         },
-        verdicts=tuple(Verdict(check.name, True, unknown) for check in QUALITY_CHECKS),
+        verdicts=tuple(Verdict(check.name, False, unknown) for check in QUALITY_CHECKS),
+        summary=words,
     )
 
 

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from dcgan_assets.assets.group_images import (
     image_versions,
     pixel_files,
+    read_intake,
     read_manifests,
     shard_facts,
 )
 from dcgan_assets.group_params import TrainingSet
+from dcgan_assets.rejections import FEW_REJECTED
 from dcgan_assets.sources.items import HELD_OUT, key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
@@ -25,9 +27,11 @@ from dcgan_models.files import read_json
 TRAIN = "train"
 INDEX_FILE = "index.parquet"
 PERSON = "person_uri"
-TRAINING_SET_CHECKS = (Check("every_picture_once", "No picture is in two splits.", required=True),)
+_ONCE = Check("every_picture_once", "No picture is in two splits.", required=True)
+TRAINING_SET_CHECKS = (_ONCE, FEW_REJECTED)
+# That most of what is found in photographs of people is no good face is as it should be.
 PEOPLE_CHECKS = (
-    *TRAINING_SET_CHECKS,
+    _ONCE,
     Check("people_apart", "Nobody is both trained on and held out.", required=True),
 )
 
@@ -42,6 +46,7 @@ def make_training_set(work: Work) -> Outcome:
     import pyarrow.parquet as pq
 
     section: TrainingSet = work.section
+    intake = read_intake(work)
     table = _kept_rows(work)
     keys = table["key"].to_pylist()
     dealt = table[PERSON].to_pylist() if PERSON in table.column_names else keys
@@ -68,6 +73,8 @@ def make_training_set(work: Work) -> Outcome:
         counts |= {f"people, {name}": len(whose) for name, whose in people.items()}
         both = people[TRAIN] & people[HELD_OUT]
         verdicts.append(Verdict("people_apart", not both, {"in both": len(both)}))
+    else:
+        verdicts += [verdict for verdict in intake.judge() if verdict.check == FEW_REJECTED.name]
     write_dataset(
         work.out(),
         index=INDEX_FILE,
@@ -82,6 +89,7 @@ def make_training_set(work: Work) -> Outcome:
     return Outcome(
         metadata={"dagster/row_count": len(keys), **counts},
         verdicts=tuple(verdicts),
+        summary=f"{counts[TRAIN]:,} to train on, {counts[HELD_OUT]:,} held out",
     )
 
 
@@ -114,11 +122,12 @@ def deal_held_out(
 
     A source's own held-out pictures stand. Where it names none, those whose key hashes lowest
     are held out: a new picture leaves the others where they are, but for the last in the queue.
+    Where the share is too few to measure by, more are, as far as half of all suffices.
 
     Args:
         dealt: Key of each picture, or of the person; pictures with the same stay together.
         given: The source's own split, or None.
-        section: The share to hold out, and the most.
+        section: The share to hold out, the least and the most.
     """
     splits = np.full(len(dealt), TRAIN, object)
     if any(split is not None for split in given):
@@ -126,8 +135,11 @@ def deal_held_out(
         return splits
     hashes = np.array([key_hash(f"split/{key}") for key in dealt], np.uint64)
     values, counts = np.unique(hashes, return_counts=True)
-    fits = (values < section.held_out * 2.0**64) & (np.cumsum(counts) <= section.held_out_most)
-    splits[np.isin(hashes, values[fits])] = HELD_OUT
+    ends = np.cumsum(counts)
+    fits = values < section.held_out * 2.0**64
+    if section.held_out and len(dealt) >= 2 * section.held_out_least:
+        fits |= (ends - counts < section.held_out_least) & (2 * ends <= len(dealt))
+    splits[np.isin(hashes, values[fits & (ends <= section.held_out_most)])] = HELD_OUT
     return splits
 
 

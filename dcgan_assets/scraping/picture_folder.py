@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from dcgan_assets.scraping.content import MIMES
 from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.text import clean
-from dcgan_assets.sources.folder import FileBytes, Folder
+from dcgan_assets.sources.folder import FileBytes, Folder, may_be_read
 from dcgan_assets.sources.headers import BadHeaderError, read_header
 from dcgan_assets.sources.items import UNSTATED, Item, UnreadableError
 
@@ -32,6 +32,7 @@ class FolderSearch:
         licence, attribution: Of all its pictures that `terms` does not have.
         terms: A Parquet table with a picture's own: `file` (relative to the folder), `licence`,
             `author` and `attribution`.
+        workspace: Whose DVC cache symlinks may lead into.
     """
 
     name = "folder"
@@ -42,8 +43,10 @@ class FolderSearch:
         licence: str = UNSTATED,
         attribution: str = UNSTATED,
         terms: Path | None = None,
+        workspace: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._workspace = workspace
         self._general = (licence, attribution, attribution)
         self._terms_file = terms
         self._terms: dict[str, list[str]] = {}
@@ -56,7 +59,7 @@ class FolderSearch:
             UserError: It cannot be listed, or is empty.
         """
         listed = defaultdict(list)
-        for item in Folder(self._folder, labels=True).items(0, 1):
+        for item in Folder(self._folder, self._workspace, labels=True).items(0, 1):
             listed[clean(item.key.partition("/")[0])].append(item)
         self._pictures = dict(listed)
         if self._terms_file is not None:
@@ -96,14 +99,18 @@ def _facts(item: Item) -> tuple[int | None, int | None, str | None]:
     return header.width, header.height, MIMES[header.format]
 
 
-def read_folder_picture(folder: Path, address: str) -> bytes:
+def read_folder_picture(folder: Path, address: str, workspace: Path | None = None) -> bytes:
     """The bytes of a picture that `FolderSearch` has found.
+
+    Args:
+        folder, workspace: Of the search.
+        address: Of the picture.
 
     Raises:
         UnreadableError: It cannot be read, is too large, or does not lie in the folder.
     """
     top = os.path.realpath(os.fsencode(folder))
     path = os.path.realpath(os.path.join(top, unquote_to_bytes(address.removeprefix(SCHEME))))  # noqa: PTH118
-    if not address.startswith(SCHEME) or os.path.commonpath([top, path]) != top:
+    if not (address.startswith(SCHEME) and may_be_read(path, top, workspace)):
         raise UnreadableError("does not lie in the folder of pictures")
     return FileBytes(path).read()

@@ -61,7 +61,7 @@ class Searching:
         most: Pictures of a person from one search, at most.
         licences: Accepted ones, as `LicenceFilter.of` reads them.
         width: Of Commons' thumbnails.
-        folder, folder_licence, folder_attribution, folder_terms: Of the search 'folder'.
+        folder, folder_licence, folder_attribution, folder_terms, workspace: Of the search 'folder'.
         failures: Failed searches in a row after which a service is taken to be gone.
     """
 
@@ -74,6 +74,7 @@ class Searching:
     folder_licence: str = UNSTATED
     folder_attribution: str = UNSTATED
     folder_terms: Path | None = None
+    workspace: Path | None = None
     failures: int = 5
     commons_endpoint: str = COMMONS_ENDPOINT
     brave_endpoint: str = BRAVE_ENDPOINT
@@ -216,6 +217,7 @@ def _search(name: str, client: ApiClient | None, searching: Searching) -> ImageS
             searching.folder_licence,
             searching.folder_attribution,
             searching.folder_terms,
+            searching.workspace,
         )
     if client is not None and name == "commons":
         return CommonsSearch(client, searching.width, _checked("commons_endpoint", searching))

@@ -54,15 +54,19 @@ _EXPECTED = (
 )
 
 
-def imagenet(path: Path) -> ImageNetTree | ImageNetTar:
+def imagenet(path: Path, workspace: Path | None = None) -> ImageNetTree | ImageNetTar:
     """The source that lies at a path: class folders, also below `train/`, or the tar of tars.
+
+    Args:
+        path: Of either.
+        workspace: Whose DVC cache the class folders' symlinks may lead into.
 
     Raises:
         UserError: There is nothing.
     """
     if path.is_dir():
         train = path / "train"
-        return ImageNetTree(train if train.is_dir() else path)
+        return ImageNetTree(train if train.is_dir() else path, workspace)
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; {_EXPECTED}")
     return ImageNetTar(path)
@@ -75,13 +79,16 @@ def imagenet(path: Path) -> ImageNetTree | ImageNetTar:
 class ImageNetTree:
     """A folder of class folders. The key is a picture's name relative to it.
 
-    Files beside the class folders are rejected rows.
+    Files beside the class folders are rejected rows, and so is a class folder that cannot be
+    listed: it stays a class, or the labels of all the others would move.
 
     Attributes:
         path: Holds `n01440764/` and so on.
+        workspace: Whose DVC cache symlinks may lead into.
     """
 
     path: Path
+    workspace: Path | None = None
 
     @property
     def stand_in(self) -> bool:
@@ -91,11 +98,11 @@ class ImageNetTree:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the class folders, sorted: 1,000 of the whole."""
-        return _class_folders(self.path)
+        return _class_folders(self._folder)
 
     def items(self, shard: int, shards: int) -> list[Item]:
         """As `Source.items`; keys are dealt into shards by their hash."""
-        _class_folders(self.path)
+        _class_folders(self._folder)
         stray = Unread("not in a class folder")
         return [
             item if item.label is not None else replace(item, location=stray)
@@ -104,17 +111,18 @@ class ImageNetTree:
 
     def version(self, shard: int, shards: int) -> str:
         """As `Source.version`: names, sizes and times of modification; and the classes."""
-        _class_folders(self.path)
+        _class_folders(self._folder)
         return self._folder.version(shard, shards)
 
     @property
     def _folder(self) -> Folder:
-        return Folder(self.path, labels=True, attribution=IMAGENET_ATTRIBUTION)
+        return Folder(self.path, self.workspace, labels=True, attribution=IMAGENET_ATTRIBUTION)
 
 
 @once_a_process
-def _class_folders(root: Path) -> tuple[str, ...]:
+def _class_folders(folder: Folder) -> tuple[str, ...]:
     """Names of the class folders, which all hold something; nothing else may be a folder."""
+    root = folder.path
     try:
         with os.scandir(root) as entries:
             found = [entry for entry in entries if not is_system_file(entry.name)]
@@ -130,7 +138,7 @@ def _class_folders(root: Path) -> tuple[str, ...]:
             raise UserError(f"{root}: {name} is a link or a file; a class is a folder of pictures")
         if entry.is_dir() and not is_class:
             raise UserError(f"{root}: folder {name} among the classes; {_EXPECTED}")
-    empty = sorted(set(classes) - set(Folder(root, labels=True).classes))
+    empty = sorted(set(classes) - set(folder.classes))
     if empty:
         raise UserError(f"{root}: class {empty[0]} has no pictures; copy it again")
     return tuple(classes)

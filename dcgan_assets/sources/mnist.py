@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
+from dcgan_assets.sources.folder import may_be_read
+from dcgan_assets.sources.items import is_system_file
 from dcgan_assets.sources.pictures import SPLITS, Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
@@ -141,7 +143,13 @@ def holds_mnist(folder: Path) -> bool:
     return all(p.is_file() and sha256_file(p) == d.sha256 for d, p in paths.items())
 
 
-def from_folder(path: Path, *, licence: str = UNSTATED, attribution: str = UNSTATED) -> Pictures:
+def from_folder(
+    path: Path,
+    *,
+    licence: str = UNSTATED,
+    attribution: str = UNSTATED,
+    workspace: Path | None = None,
+) -> Pictures:
     """Read 28x28 grey digits from a folder of the user.
 
     Either IDX files under their classical names (train-images-idx3-ubyte and so on, gzip or not;
@@ -154,6 +162,7 @@ def from_folder(path: Path, *, licence: str = UNSTATED, attribution: str = UNSTA
         path: The folder.
         licence: The pictures' licence, when known.
         attribution: Whom to name, when known.
+        workspace: Whose DVC cache symlinks may lead into.
 
     Returns:
         Pictures of shape (n, 28, 28, 1).
@@ -165,9 +174,9 @@ def from_folder(path: Path, *, licence: str = UNSTATED, attribution: str = UNSTA
     if not path.is_dir():
         raise UserError(f"{path}: not a folder; {_LOOKED_FOR}")
     with _unreadable_named():
-        pictures = _from_idx(path, licence, attribution)
+        pictures = _from_idx(path, workspace, licence, attribution)
         if pictures is None:
-            pictures = _from_class_folders(path, licence, attribution)
+            pictures = _from_class_folders(path, workspace, licence, attribution)
     if pictures is None:
         raise UserError(f"{path}: no digits found; {_LOOKED_FOR}")
     if not len(pictures.pixels):
@@ -287,13 +296,15 @@ def _leading_bytes(path: Path, limit: int) -> bytearray:
     return content
 
 
-def _from_idx(root: Path, licence: str, attribution: str) -> Pictures | None:
+def _from_idx(
+    root: Path, workspace: Path | None, licence: str, attribution: str
+) -> Pictures | None:
     """Read the sets that are there; None when there are no IDX files."""
     parts: list[npt.NDArray[np.uint8]] = []
     records: list[Record] = []
     for prefix, split in _SETS.items():
-        images = _idx_file(root, f"{prefix}-images-idx3-ubyte")
-        labels = _idx_file(root, f"{prefix}-labels-idx1-ubyte")
+        images = _idx_file(root, workspace, f"{prefix}-images-idx3-ubyte")
+        labels = _idx_file(root, workspace, f"{prefix}-labels-idx1-ubyte")
         if images is None and labels is None:
             continue
         if images is None or labels is None:
@@ -316,19 +327,20 @@ def _from_idx(root: Path, licence: str, attribution: str) -> Pictures | None:
     return Pictures.assemble(np.concatenate(parts)[..., np.newaxis], records) if parts else None
 
 
-def _idx_file(root: Path, stem: str) -> Path | None:
+def _idx_file(root: Path, workspace: Path | None, stem: str) -> Path | None:
     for name in (f"{stem}.gz", stem):
         path = root / name
-        if _leaves(path, root):
+        if _leaves(path, root, workspace):
             raise UserError(f"{path}: a symlink that leaves the folder; put the file itself there")
         if path.exists():
             return path
     return None
 
 
-def _leaves(path: Path, root: Path) -> bool:
+def _leaves(path: Path, root: Path, workspace: Path | None) -> bool:
     # `Path.resolve` raises on a loop of links in some versions of Python; realpath does not.
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    real, top = (os.path.realpath(os.fsencode(one)) for one in (path, root))
+    return not may_be_read(real, top, workspace)
 
 
 def _read_pair(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -368,7 +380,9 @@ class _Reading:
 _OUTSIDE = _Reading("a symlink that leaves the folder")
 
 
-def _from_class_folders(root: Path, licence: str, attribution: str) -> Pictures | None:
+def _from_class_folders(
+    root: Path, workspace: Path | None, licence: str, attribution: str
+) -> Pictures | None:
     """Read every entry of every class folder; None when there is no such folder."""
     folders = list(_class_folders(root))
     if not folders:
@@ -376,7 +390,7 @@ def _from_class_folders(root: Path, licence: str, attribution: str) -> Pictures 
     records: list[Record] = []
     kept: list[npt.NDArray[np.uint8]] = []
     for folder, split, label in folders:
-        for entry, reading in _read_class_folder(folder, root):
+        for entry, reading in _read_class_folder(folder, root, workspace):
             # A name that is not UTF-8 cannot go into a table as it is.
             name = os.fsencode(entry.relative_to(root).as_posix())
             key = name.decode("utf-8", "backslashreplace")
@@ -409,13 +423,17 @@ def _class_folders(root: Path) -> Iterator[tuple[Path, str | None, int]]:
                 yield folder, split, label
 
 
-def _read_class_folder(folder: Path, root: Path) -> Iterator[tuple[Path, _Reading]]:
+def _read_class_folder(
+    folder: Path, root: Path, workspace: Path | None
+) -> Iterator[tuple[Path, _Reading]]:
     # A folder elsewhere is not even listed: it is one rejected row itself.
-    if _leaves(folder, root):
+    if _leaves(folder, root, workspace):
         yield folder, _OUTSIDE
         return
     for entry in sorted(folder.iterdir()):
-        outside = entry.is_symlink() and _leaves(entry, root)
+        if is_system_file(entry.name):
+            continue
+        outside = entry.is_symlink() and _leaves(entry, root, workspace)
         yield entry, _OUTSIDE if outside else _read_entry(entry)
 
 

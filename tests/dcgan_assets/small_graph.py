@@ -183,6 +183,8 @@ def _mean(work: Work) -> Outcome:
     values = [read_json(folder / "value.json") for folder in work.input_shards("toy/images")]
     mean = sum(values) / len(values)
     write_json(work.out() / "mean.json", mean)
+    if mean <= 0:
+        work.warn("the mean is not positive")
     bounded = mean <= work.section.limit
     return Outcome(
         metadata={"mean": mean, "shards": len(values)},
@@ -190,6 +192,7 @@ def _mean(work: Work) -> Outcome:
             Verdict("bounded", bounded, {"mean": mean, "limit": work.section.limit}),
             Verdict("positive", mean > 0, {"mean": mean}),
         ),
+        summary=f"the mean of {len(values)} is {mean:g}",
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dcgan_assets.group_params import Deduplication, GroupImages, PictureGroup
+from dcgan_assets.assets.training_set import deal_held_out
+from dcgan_assets.group_params import Deduplication, GroupImages, PictureGroup, TrainingSet
 from dcgan_assets.params import PROFILES, Params, profile_text, validate_params
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.errors import UserError
@@ -375,3 +376,20 @@ def test_names_that_are_not(name: str) -> None:
 @pytest.mark.parametrize("name", ["mnist", "lsun", "report", "seed", "groups"])
 def test_names_that_are_taken(name: str) -> None:
     assert f"groups.{name}: the name is taken" in refusal(with_group(name=name))
+
+
+def test_at_least_so_many_are_held_out_where_half_is_enough() -> None:
+    def held_out(n: int, share: float, people: int = 0, **bounds: int) -> int:
+        dealt = [f"{number % people if people else number}" for number in range(n)]
+        section = TrainingSet(held_out=share, **bounds)
+        return int((deal_held_out(dealt, [None] * n, section) == "held_out").sum())
+
+    # As many as `quality` needs, of 40 pictures and more; fewer keep their share.
+    assert [held_out(n, 0.1) for n in (40, 60, 120)] == [20, 20, 20]
+    assert held_out(39, 0.1) < 12
+    assert held_out(1_000, 0.1) > 70
+    assert held_out(1_000, 0.0) == 0
+    assert held_out(1_000, 0.001, held_out_least=50, held_out_most=30) == 30
+    # People stay whole, so that there may be more, or none where it would be too many.
+    assert held_out(120, 0.01, people=10) == 24
+    assert held_out(120, 0.001, people=1) == 0

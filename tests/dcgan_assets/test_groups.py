@@ -183,7 +183,7 @@ def test_everything_is_made_and_up_to_date(finished: tuple[Path, list[str]]) -> 
     root, first = finished
     assert first[:4] == [*IMAGES, "lsun/dedup_autoencoder", "lsun/hashes"]
     assert set(first[4:]) == AFTER_HASHES
-    assert materialize(root, "lsun").stdout == f"up to date: {len(first)}\n"
+    assert materialize(root, "lsun").stdout.splitlines()[0] == f"up to date: {len(first)}"
 
 
 # --- Pictures -------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +19,15 @@ import yaml
 from dcgan_assets.automation import build_automation
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.groups import image_group
-from dcgan_assets.inbox import STILL_SECONDS, Look, Seen, find_inboxes, look
+from dcgan_assets.inbox import (
+    STILL_SECONDS,
+    Changes,
+    Look,
+    Seen,
+    compare_states,
+    find_inboxes,
+    look,
+)
 from dcgan_assets.params import profile_text
 from dcgan_assets.retraining import trained_groups
 from dcgan_assets.sources.workers import close_workers
@@ -190,6 +200,73 @@ def test_the_sensor_keeps_its_cursor(cats: Cats, instance: dg.DagsterInstance) -
     # As Dagster has checked and completed them.
     assert {request.partition_key for request in asked} == SHARDS
     assert {request.tags["dagster/partition"] for request in asked} == SHARDS
+
+
+# --- What is another picture --------------------------------------------------------------------
+
+
+def read_all(cats: Cats, instance: dg.DagsterInstance) -> None:
+    """Have the pictures read, as a first look does."""
+    cats.look(instance)
+    cats.run(instance, cats.look(instance, 60))
+
+
+def say(cats: Cats, instance: dg.DagsterInstance) -> str:
+    """What a look says once the folder stands still."""
+    cats.look(instance, 60)
+    found = cats.look(instance, 60)
+    return "enough" if found.requests else found.reason
+
+
+def test_states_are_compared_by_key() -> None:
+    known = np.array([[1, 10, 5], [2, 10, 5], [3, 10, 5], [4, 10, 5]])
+    now = np.array([[7, 1, 1], [4, 10, 5], [2, 11, 5], [3, 10, 6], [6, 1, 1], [5, 1, 1]])
+    found = compare_states(known, now)
+    assert found == Changes(new=3, replaced=2, deleted=1)
+    assert (found.total, found.words) == (6, "3 new, 2 replaced, 1 deleted pictures")
+    assert compare_states(known, known[::-1]) == Changes()
+    assert Changes().words == "0 new pictures"
+    assert compare_states(known[:0], now) == Changes(new=6)
+
+
+def test_replaced_and_deleted_pictures_count(cats: Cats, instance: dg.DagsterInstance) -> None:
+    """Ten are enough: other content of the same size and time, other times, no file any more."""
+    read_all(cats, instance)
+    cats.seen = Seen()
+    assert say(cats, instance) == "0 new pictures are too few to train anew"
+    folder = cats.root / "pictures"
+    for number in range(4):
+        picture = folder / f"{number:03d}.png"
+        times = picture.stat()
+        draw_pictures(folder, 500 + number, 1)
+        # As `rsync -t` or `cp -p` puts it there: an older file in the old one's place.
+        (folder / f"{500 + number}.png").replace(picture)
+        os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns - 10**9))
+    assert say(cats, instance) == "4 replaced pictures are too few to train anew"
+    for number in range(4, 8):
+        (folder / f"{number:03d}.png").unlink()
+    draw_pictures(folder, 600, 1)
+    words = "1 new, 4 replaced, 4 deleted pictures are too few to train anew"
+    assert say(cats, instance) == words
+    # It is known after a restart, and without a cursor.
+    cats.seen = Seen()
+    assert say(cats, instance) == words
+    (folder / "008.png").unlink()
+    assert say(cats, instance) == "enough"
+
+
+def test_pictures_read_before_the_sensor_was_on(cats: Cats, instance: dg.DagsterInstance) -> None:
+    """The manifests have no sizes and times: what was written since then is another picture."""
+    read_all(cats, instance)
+    shutil.rmtree(cats.root / ".dagster_home/inbox", ignore_errors=True)
+    cats.seen = Seen()
+    folder = cats.root / "pictures"
+    for number in range(3):
+        picture = folder / f"{number:03d}.png"
+        picture.write_bytes((folder / f"{number + 20:03d}.png").read_bytes())
+        os.utime(picture, (time.time() + 60,) * 2)
+    (folder / "010.png").unlink()
+    assert say(cats, instance) == "3 replaced, 1 deleted pictures are too few to train anew"
 
 
 # --- The whole way ----------------------------------------------------------------------------

@@ -440,12 +440,35 @@ def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> 
     assert checks_recorded(small, "toy/candidate") == {"healthy": "FAILED"}
     assert small.meta("toy/generator").data_version == champion.data_version
     assert small.meta("toy/samples") == samples
-    assert run_well(small).lines == ["up to date: 5"]
+    assert run_well(small).lines == [
+        "up to date: 5",
+        "toy/candidate: check failed: healthy (seed: 43)",
+    ]
 
     # Judged by other bounds the very same candidate may win.
     small.change(candidate={"healthy": True})
     assert run_well(small).made == ["toy/candidate", "toy/generator", "toy/samples"]
     assert small.meta("toy/generator").data_version != champion.data_version
+
+
+def test_what_came_out_is_told_when_made_and_when_found_again(small: SmallGraph) -> None:
+    small.only("images", "mean").write_source("00", -4.0)
+    told = run_well(small).lines
+    summary, failed = "the mean of 2 is -1", "toy/mean: check failed: positive (mean: -1.0)"
+    made = told.index("toy/mean: making")
+    assert told[made + 1] == "toy/mean: warning: the mean is not positive"
+    assert told[made + 2].startswith("toy/mean: made in ")
+    assert told[made + 2].endswith(f" s; {summary}")
+    assert told[made + 3] == failed
+    assert ["3 made, 1 of them with a failed check" in line for line in told[-2:]] == [True, False]
+    assert small.run().lines == ["up to date: 3", failed]
+    # Another home of Dagster's knows of none: what stands is recorded, and told of, again.
+    shutil.rmtree(small.root / ".dagster_home")
+    told = run_well(small).lines
+    how = "memoised, nothing that it depends on has changed"
+    found = told.index(f"toy/mean: {how}; {summary}")
+    assert told[found + 1] == failed
+    assert f"toy/images[00]: {how}" in told
 
 
 # --- Interruptions --------------------------------------------------------------------------

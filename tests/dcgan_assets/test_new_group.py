@@ -368,7 +368,8 @@ def test_settings_fit_the_profile_and_the_number_of_pictures(
     assert new_group(plain, "cats", "--from", tmp_path / "pictures").exit_code == 0
     candidate = load_params(plain / "params.yaml").groups["cats"].candidate
     assert (candidate.batch, candidate.width) == (batch, width)
-    updates = candidate.epochs * (54 // batch)
+    # 20 of the 60 are held out: nothing is measured by fewer.
+    updates = candidate.epochs * (40 // batch)
     wanted = 3_000 if profile == "sample" else 30_000
     assert wanted <= updates < 1.01 * wanted
 

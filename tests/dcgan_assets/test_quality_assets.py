@@ -356,7 +356,7 @@ def test_with_nothing_held_out_the_gate_goes_by_health_alone(copy: Path) -> None
         group["training_set"].update(held_out=0.0)
 
     write_params(copy, edit)
-    materialize_well(copy, "imagenet/generator")
+    told = materialize(copy, "imagenet/generator").stdout
     published = meta(copy, "imagenet/generator")
     assert read_metadata(published, "decision") == "published the candidate"
     assert "too few pictures to measure it by" in read_metadata(published, "reason")
@@ -364,6 +364,15 @@ def test_with_nothing_held_out_the_gate_goes_by_health_alone(copy: Path) -> None
     assert result.rows == []
     assert result.notes.startswith("0 held-out pictures, 20 are needed")
     assert (copy / "results/imagenet/quality/figure.png").exists()
+    # What was not measured has not passed, and the command says so, now and when asked again.
+    assert {c["passed"] for c in meta(copy, "imagenet/quality").checks} == {False}
+    line = (
+        "imagenet/quality: check failed: not_memorised, floor_below_candidate "
+        "(by: nothing: too few are held out, held out: 0, needed: 20)"
+    )
+    assert line in told
+    assert "; published the candidate: a healthy candidate; too few pictures" in told
+    assert line in materialize(copy, "imagenet/generator").stdout
 
 
 def test_an_inception_file_that_is_not_there_is_one_line(copy: Path) -> None:

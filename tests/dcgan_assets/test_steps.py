@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -35,6 +36,7 @@ class Listener:
     """What making uses of Dagster's context, for steps made outside any run."""
 
     run = SimpleNamespace(run_id="the run")
+    log = logging.getLogger(__name__)
 
     def __init__(self) -> None:
         self.events: list[Any] = []

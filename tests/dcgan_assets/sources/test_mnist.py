@@ -454,7 +454,6 @@ def test_every_entry_has_its_row(tmp_path: Path) -> None:
         "m.jpg": (jpeg(good)[:-200], "a damaged picture"),
         "n.png": (big, f"{len(big):,} bytes, at most 1,048,576 are read"),
         "o.png": (png(np.zeros((28, 28, 2), np.uint8), colour_type=4), "mode LA"),
-        ".DS_Store": (b"\0\0\0\1Bud1", "not a readable PNG or JPEG picture"),
     }
     for name, (content, _) in cases.items():
         put(tmp_path / "5" / name, content)
