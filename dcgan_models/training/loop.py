@@ -2,13 +2,14 @@
 
 It does what the authors' code did (mnist/train_cond_dcgan.py, faces/train_uncond_dcgan.py):
 alternating updates on different minibatches, real and generated pictures through D as separate
-batches, the non-saturating loss for G. On CPU a run is a function of its configuration: stopped
-anywhere and resumed, it ends in the same bits.
+batches, the non-saturating loss for G. On CPU a run is a function of its configuration and its
+number of threads, which the state keeps: stopped anywhere and resumed, it ends in the same bits.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ from dcgan_models.training.health import FilterWatch
 from dcgan_models.training.pictures import Order, Pictures, open_pictures
 from dcgan_models.training.streams import random_stream
 from dcgan_models.training.team import Team
+from dcgan_models.training.threads import go_on_with_threads, threads_given_back
 from dcgan_models.training.updates import Updates
 
 LOG_FILE = "log.jsonl"
@@ -62,6 +64,7 @@ FIXED_LATENTS = 1024
 _GRID_COLUMNS = 10
 _GRID_PICTURES = 100
 _AGREE_STEPS = 8
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def train(
             (`DivergedError`) a loss, gradient or weight is not finite.
     """
     team = team or Team()
-    with run_lock(run_dir, held=team.leads):
+    with run_lock(run_dir, held=team.leads), threads_given_back():
         run = _Run.open(config, run_dir, team)
         if team.leads:
             config.write(run_dir)  # not before: a refused run leaves the folder as it was
@@ -249,11 +252,8 @@ class _Run:
         return draw_latents(self.preset, self.preset.batch, self.latent_rng)[self.order.share]
 
     def _set_learning_rate(self) -> None:
-        """Constant for `epochs`, then down by lr / decay_epochs after each epoch."""
-        past = self.step // self.order.steps_per_epoch - self.preset.epochs
-        rate = self.preset.learning_rate
-        if past > 0:
-            rate *= 1 - past / self.preset.decay_epochs
+        """That of this step's epoch, for both Adams."""
+        rate = self.config.learning_rate_in(self.step // self.order.steps_per_epoch)
         for _, _, optimiser in self._halves():
             optimiser.param_groups[0]["lr"] = rate
 
@@ -266,6 +266,7 @@ class _Run:
         seconds = max(time.monotonic() - self.clock_began, 1e-9)
         minibatches = self.step - self.clock_step
         shown = self.step if self.preset.schedule == "both" else self.step // 2
+        watched = self.watch.state()
         fixed_z_spread, oscillating_filters = self.watch.look()
         tick = Tick(
             step=self.step,
@@ -281,7 +282,10 @@ class _Run:
         if self.team.leads:
             with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(tick)) + "\n")
-        self.updates.restart_sums()
+        if self.step % self.config.tick_steps == 0:
+            self.updates.restart_sums()
+        else:  # the run's last, between two ticks: the state stays what a longer run has here
+            self.watch.restore(watched)
         self._restart_clock()
         return tick
 
@@ -341,6 +345,8 @@ class _Run:
             "step": self.step,
             "loss_counts": self.updates.counts,
             "config": self.config.identity(),
+            "threads": torch.get_num_threads(),
+            "processes": self.team.size,
         }
         save_state(self.run_dir, tensors, facts, epoch)
 
@@ -356,6 +362,8 @@ class _Run:
         if facts["config"] != wanted:
             differences = describe_differences(facts["config"], wanted)
             raise UserError(f"{self.run_dir}: its state is of another run: {differences}")
+        if self.device.type == "cpu" and "threads" in facts:  # no older state says it
+            self._compute_as(facts["threads"], facts["processes"])
         for prefix, network, optimiser in self._halves():
             network.load_state_dict(_below(tensors, f"{prefix}."))
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
@@ -364,6 +372,16 @@ class _Run:
         self.updates.loss_sums = tensors["loss_sums"].to(self.device)
         self.updates.counts = list(facts["loss_counts"])
         self.step = facts["step"]
+
+    def _compute_as(self, threads: int, processes: int) -> None:
+        """Split the work as the state's processes did, as far as that is ours to choose."""
+        if processes == self.team.size:
+            go_on_with_threads(threads, self.run_dir)
+        elif self.team.leads:
+            _LOG.warning(
+                "%s: its number of processes was %d and becomes %d: its last bits become others",
+                *(self.run_dir, processes, self.team.size),
+            )
 
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
         yield "generator", self.generator, self.updates.g_adam
