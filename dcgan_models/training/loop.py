@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -305,14 +305,13 @@ class _Run:
     def snapshot(self, epoch: int) -> None:
         """Keep G as it is after this epoch, ready to sample, a grid of its fixed z, the state."""
         self._require_finite()
-        name = f"epoch_{epoch:04d}"
         self._fix_statistics()
         if self.team.leads:
-            folder = self.run_dir / RESULT / "generator" / "snapshots"
-            folder.mkdir(parents=True, exist_ok=True)
-            save_weights(self.generator, folder / f"{name}.safetensors")
-            (self.run_dir / "grids").mkdir(exist_ok=True)
-            write_png(self.run_dir / "grids" / f"{name}.png", fixed_grid(self.generator))
+            weights, grid = snapshot_files(self.run_dir, epoch)
+            for path in (weights, grid):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(self.generator, weights)
+            write_png(grid, fixed_grid(self.generator))
         self.generator.train()
         self.save(epoch)  # last: a run that goes on from this state has the snapshot
         self._restart_clock()
@@ -389,15 +388,27 @@ class _Run:
 
     def _rewind_log(self) -> None:
         """Drop lines that a killed run wrote after its last save: they will come again."""
-        path = self.run_dir / LOG_FILE
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and _step_of(line) <= self.step]
-        with open_atomic(path) as stream:
-            stream.write("".join(f"{line}\n" for line in kept).encode())
+        write_log(self.run_dir, [x for x in read_log(self.run_dir) if x["step"] <= self.step])
 
 
-def _step_of(line: str) -> int:
-    return int(json.loads(line)["step"])
+def snapshot_files(run_dir: Path, epoch: int) -> tuple[Path, Path]:
+    """Where a run keeps G as it was after an epoch: its weights, and a grid of its fixed z."""
+    name = f"epoch_{epoch:04d}"
+    weights = run_dir / RESULT / "generator" / "snapshots" / f"{name}.safetensors"
+    return weights, run_dir / "grids" / f"{name}.png"
+
+
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's log, oldest first, as `Tick` has them; none before it began."""
+    path = run_dir / LOG_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def write_log(run_dir: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write a run's log anew, atomically."""
+    with open_atomic(run_dir / LOG_FILE) as stream:
+        stream.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
 
 
 def _below(state: State, prefix: str) -> State:
