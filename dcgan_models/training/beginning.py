@@ -139,7 +139,7 @@ def _what_differs(config: TrainConfig, other: EarlierRun) -> list[str]:
         words.append(_another("size", image[0][-1], image[1][-1]))
     elif _tables(other.config.preset) != _tables(config.preset):
         one, two = _width(other.config.preset), _width(config.preset)
-        words.append(_another("width", one, two) if one != two else "has other layers")
+        words.append(_another("width", one, two) if one and two else "has other layers")
     for key, (one, two) in differences(saved, wanted).items():
         if key == "data_version":
             words.append("has other pictures")
@@ -156,17 +156,17 @@ def _tables(chosen: Preset) -> Any:
     return chosen.generator, chosen.discriminator
 
 
-def _width(chosen: Preset) -> str:
-    """The roundest factor on the preset's channels that gives these layers."""
+def _width(chosen: Preset) -> float | None:
+    """The roundest factor on the preset's channels that gives these layers, if any does."""
     plain = preset(chosen.name)
     if plain.image != chosen.image:
         plain = plain.with_overrides(size=chosen.image[-1])
-    exact = max(layer.out for layer in chosen.discriminator[:-1]) / max(
-        layer.out for layer in plain.discriminator[:-1]
-    )
-    rounded = (float(f"{exact:.{digits}g}") for digits in range(1, 9))
-    fits = (w for w in rounded if w and _tables(plain.with_overrides(width=w)) == _tables(chosen))
-    return f"{next(fits, exact):g}"
+    here, there = (max(x.out for x in one.discriminator[:-1]) for one in (chosen, plain))
+    for digits in range(1, 9):
+        width = float(f"{here / there:.{digits}g}")
+        if _tables(plain.with_overrides(width=width)) == _tables(chosen):
+            return width
+    return None
 
 
 # --- Bringing it over -------------------------------------------------------------------------

@@ -146,21 +146,26 @@ def _loop(run: _Run, on_tick: Callable[[Tick], None], should_stop: Callable[[], 
     def due() -> bool:
         return time.monotonic() - saved_at > config.save_seconds
 
+    def tick() -> None:
+        line = run.tick()
+        if run.team.leads:
+            on_tick(line)
+
     while run.step < run.steps:
         if run.agree(should_stop):
             run.save()
             return False
         run.update()
         if run.step % config.tick_steps == 0 or run.step == run.steps:
-            tick = run.tick()
-            if run.team.leads:
-                on_tick(tick)
+            tick()
         epoch, position = divmod(run.step, run.order.steps_per_epoch)
         if position == 0 and epoch in config.snapshots:
             run.snapshot(epoch)
         if run.agree(due):
             run.save()
             saved_at = time.monotonic()
+    if run.logged < run.step:  # it began at its end, with a state of a longer run
+        tick()
     run.save()
     run.finish()
     return True
@@ -178,7 +183,7 @@ class _Run:
         self.team = team
         self.order = Order(len(store), preset.batch, config.seed, team)
         self.steps = config.epochs * self.order.steps_per_epoch
-        self.step = 0
+        self.step = self.logged = 0
 
         rng = random_stream(config.seed, "weights")
         self.generator = Generator(preset)
@@ -211,9 +216,11 @@ class _Run:
         saved = load_state(run_dir)
         if saved is not None:
             run._restore(*saved)
+        kept = [line for line in read_log(run_dir) if line["step"] <= run.step]
+        run.logged = kept[-1]["step"] if kept else 0
         team.wait()  # all have read the log and states before the leader changes them
         if team.leads:
-            run._rewind_log()
+            write_log(run_dir, kept)  # what a killed run wrote after its last save comes again
             remove_half_states(run_dir)
         shown = filter(run._shows_pictures, range(run.step, run.steps))
         run.pictures = open_pictures(store, run.order, run.device, config.loading, shown)
@@ -279,6 +286,7 @@ class _Run:
             oscillating_filters=oscillating_filters,
             images_per_second=minibatches * self.preset.batch / seconds,
         )
+        self.logged = self.step
         if self.team.leads:
             with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(tick)) + "\n")
@@ -385,10 +393,6 @@ class _Run:
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
         yield "generator", self.generator, self.updates.g_adam
         yield "discriminator", self.discriminator, self.updates.d_adam
-
-    def _rewind_log(self) -> None:
-        """Drop lines that a killed run wrote after its last save: they will come again."""
-        write_log(self.run_dir, [x for x in read_log(self.run_dir) if x["step"] <= self.step])
 
 
 def snapshot_files(run_dir: Path, epoch: int) -> tuple[Path, Path]:
