@@ -54,4 +54,6 @@ def where_it_begins(work: Work, config: TrainConfig, beginning: Beginning) -> st
     folder = beginning.run_dir.relative_to(work.root).as_posix()
     if beginning.reason:
         return f"{work.step.key}: begins anew: {folder} {beginning.reason}"
+    if beginning.epoch == config.epochs:
+        return f"{work.step.key}: all of it is trained in {folder}"
     return f"{work.step.key}: goes on from epoch {beginning.epoch:.6g} of {folder}"
