@@ -20,7 +20,12 @@ _FILE = click.Path(path_type=Path)
 def _png_option(default: str) -> Callable[[_F], _F]:
     """`-o`, where the picture goes."""
     return click.option(
-        "-o", "out", default=default, show_default=True, type=_FILE, help="The PNG; one that is there is replaced."
+        "-o",
+        "out",
+        default=default,
+        show_default=True,
+        type=_FILE,
+        help="The PNG; one that is there is replaced.",
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def begin_run(config: TrainConfig, run_dir: Path, others: Sequence[EarlierRun]) 
             try:
                 reached = _take_over(config, run_dir, other, per_epoch, above=own, until=last)
                 return Beginning(reached / per_epoch, other.run_dir)
-            except _Unusable as error:
+            except _UnusableError as error:
                 reasons[other.run_dir] = [str(error)]
     if own or not reasons:
         return Beginning(own / per_epoch, run_dir if own else None)
@@ -102,7 +102,7 @@ def begin_run(config: TrainConfig, run_dir: Path, others: Sequence[EarlierRun]) 
     return Beginning(0, nearest, " and ".join(reasons[nearest][:_MOST_REASONS]))
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """Why a run's folder cannot be gone on from after all."""
 
 
@@ -116,7 +116,9 @@ def _shared_steps(config: TrainConfig, other: EarlierRun, per_epoch: int) -> tup
     rates = ((config.learning_rate_in(e), earlier.learning_rate_in(e)) for e in range(both))
     alike = next((epoch for epoch, (one, two) in enumerate(rates) if one != two), both)
     for epoch in sorted(config.snapshots):
-        if epoch <= alike and not all(path.is_file() for path in snapshot_files(other.run_dir, epoch)):
+        if epoch <= alike and not all(
+            path.is_file() for path in snapshot_files(other.run_dir, epoch)
+        ):
             why = f"kept no snapshot of epoch {epoch} and has no state from before"
             return epoch * per_epoch - 1, why
     if alike < both:
@@ -179,9 +181,14 @@ def _take_over(
 
     The state comes last: a folder without one is filled again.
     """
-    with run_lock(run_dir), _usable(other.run_dir):
-        found = load_state(other.run_dir, above=above, until=until)
-        assert found is not None  # noqa: S101  (the caller has seen it, and the folder is held)
+    with run_lock(run_dir), ExitStack() as stack:
+        try:
+            stack.enter_context(run_lock(other.run_dir))
+            found = load_state(other.run_dir, above=above, until=until)
+        except UserError as error:
+            raise _UnusableError(f"cannot be gone on from ({error})") from None
+        if found is None:  # it went on, or was cleared away, after it had been looked at
+            raise _UnusableError("has no state any more that would do")
         tensors, facts = found
         step = int(facts["step"])
         snapshots = [epoch for epoch in config.snapshots if epoch * per_epoch <= step]
@@ -192,16 +199,6 @@ def _take_over(
         kept_for = next((epoch for epoch in snapshots if epoch * per_epoch == step), None)
         save_state(run_dir, tensors, {**facts, "config": config.identity()}, kept_for)
     return step
-
-
-@contextmanager
-def _usable(run_dir: Path) -> Iterator[None]:
-    """Hold another run's folder."""
-    try:
-        with run_lock(run_dir):
-            yield
-    except UserError as error:
-        raise _Unusable(f"cannot be gone on from ({error})") from None
 
 
 def _copy_log(config: TrainConfig, run_dir: Path, source: Path, step: int, per_epoch: int) -> None:

@@ -110,6 +110,7 @@ def test_more_epochs_go_on_in_the_commands(tmp_path: Path) -> None:
         yaml = YAML()
         content = yaml.load(root / "params.yaml")
         content["groups"]["cats"]["candidate"].update(changes)
+        content["groups"]["cats"]["samples"]["epochs"] = []
         yaml.dump(content, root / "params.yaml")
         lines = dcgan("materialize", "cats/candidate").splitlines()
         start = "cats/candidate: "
