@@ -19,8 +19,8 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets.retraining import trained_groups
+from dcgan_assets.run_folders import training_folders
 from dcgan_assets.steps import Catalogue
-from dcgan_assets.versions import code_version
 from dcgan_models.errors import UserError
 
 _DAY = 86_400.0
@@ -108,26 +108,19 @@ class WorkFolder:
 
 def work_folders(catalogue: Catalogue) -> Iterator[WorkFolder]:
     """The folders below `runs/` that hold a training; others are none of our business."""
-    from dcgan_models.training import TrainConfig, train
-    from dcgan_models.training.config import CONFIG_FILE
-
     data, candidates = _data_versions(catalogue), _candidate_seeds(catalogue)
-    for config_file in sorted((catalogue.workspace.root / "runs").glob(f"*/*/{CONFIG_FILE}")):
-        path = config_file.parent
-        try:
-            config = TrainConfig.read(path)
-        except UserError:
-            continue  # another kind of work, or of another version: not known, not touched
-        done = all((path / "result" / role).is_dir() for role in _ROLES)
-        version = code_version(train, config.identity())
-        of_today = path.name == version[: len(path.name)] and config.data_version in data
-        yield WorkFolder(
-            path,
-            config.seed,
-            unfinished=not done,
-            needed=of_today and (not done or (path.parent.name, config.seed) in candidates),
-            touched=max(file.stat().st_mtime for file in path.rglob("*")),
-        )
+    for group in sorted((catalogue.workspace.root / "runs").glob("*")):
+        for run in training_folders(group):
+            path, config = run.run_dir, run.config
+            done = all((path / "result" / role).is_dir() for role in _ROLES)
+            of_today = run.same_code and config.data_version in data
+            yield WorkFolder(
+                path,
+                config.seed,
+                unfinished=not done,
+                needed=of_today and (not done or (group.name, config.seed) in candidates),
+                touched=max(file.stat().st_mtime for file in path.rglob("*")),
+            )
 
 
 def _data_versions(catalogue: Catalogue) -> set[str]:

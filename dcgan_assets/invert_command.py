@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.annotations import Subject, concepts_path, read_concepts
+from dcgan_assets.output_files import check_output, output_errors
 from dcgan_assets.sample_command import open_generator
 from dcgan_assets.sources.decode import Refused, decode, thumbnails
 from dcgan_assets.workspace import Workspace
@@ -51,9 +52,9 @@ def invert_photograph(
         UserError: The photograph cannot be read, there is no such generator or it is
             conditional, a concept is unknown or has no picks, or a file cannot be written.
     """
-    for path in (out, save):
-        if path is not None and not path.parent.is_dir():
-            raise UserError(f"{path.parent}: no such folder")
+    check_output(workspace.root, out, ".png", reads=photograph)
+    if save is not None:
+        check_output(workspace.root, save, ".npy", reads=photograph)
     square = read_square(photograph)
     generator, whose = open_generator(workspace, group)
     if generator.preset.classes:
@@ -124,12 +125,8 @@ def _write(out: Path, pictures: list[Pixels], save: Path | None, z: Any) -> None
     from dcgan_models.files import open_atomic
     from dcgan_models.grids import beside, write_png
 
-    path = out
-    try:
+    with output_errors(out):
         write_png(out, beside(pictures, _GAP))
-        if save is not None:
-            path = save
-            with open_atomic(save) as stream:
-                np.save(stream, z.numpy())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    if save is not None:
+        with output_errors(save), open_atomic(save) as stream:
+            np.save(stream, z.numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dcgan_assets.output_files import check_output, output_errors
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -18,12 +19,12 @@ def draw_sample(
 
     Args:
         label: Only this class, of a conditional network.
+        out: A place that `check_output` allows for a PNG.
 
     Raises:
         UserError: There is no such generator, or `out` cannot be written.
     """
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
+    check_output(workspace.root, out, ".png")
     generator, whose = open_generator(workspace, group)
 
     from dcgan_models.grids import tile, write_png
@@ -31,10 +32,8 @@ def draw_sample(
     labels = None if label is None else [label] * count
     pictures = generator.sample(count, seed, labels)
     columns = generator.preset.classes or round(count**0.5)
-    try:
+    with output_errors(out):
         write_png(out, tile(pictures, min(columns, count)))
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
     return f"{out}: {count} pictures by {whose}, seed {seed}"
 
 

@@ -46,8 +46,18 @@ from dcgan_models.presets import Preset
 from dcgan_models.training.checkpoint import run_lock
 from dcgan_models.training.config import Device, choose_device, settle_kernels
 from dcgan_models.training.streams import random_stream
+from dcgan_models.training.threads import go_on_with_threads, threads_given_back
 from dcgan_models.training.updates import adam
-from dcgan_models.trials import SPACE, Trial, abandon, ask, finished_trials, open_study, tell
+from dcgan_models.trials import (
+    SPACE,
+    Trial,
+    abandon,
+    ask,
+    finished_trials,
+    open_study,
+    tell,
+    threads_of,
+)
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -131,9 +141,9 @@ def search(
 ) -> SearchResult:
     """Search at random, or go on where an earlier call stopped or was killed.
 
-    A trial that was not finished is begun again and leaves nothing in the result. On a CPU, and
-    with one number of threads, the trials are the same bits however often the search was
-    interrupted. More trials may be asked for later.
+    A trial that was not finished is begun again and leaves nothing in the result. On a CPU the
+    trials are the same bits however often the search was interrupted: it goes on with the number
+    of threads that it began with. More trials may be asked for later.
 
     Args:
         images: uint8 (n, height, width, channels), the labelled pictures (`svm.draw_labelled`).
@@ -162,7 +172,10 @@ def search(
     data = _Data.check(images, labels, validation_images, validation_labels, preset)
     chosen = choose_device(device)
     settle_kernels(chosen)
-    with run_lock(folder), open_study(folder, _identity(preset, data, epochs, seed)) as study:
+    identity = _identity(preset, data, epochs, seed)
+    with run_lock(folder), threads_given_back(), open_study(folder, identity) as study:
+        if chosen.type == "cpu":
+            go_on_with_threads(threads_of(study), folder)
         done = finished_trials(study)
         while len(done) < trials and not should_stop():
             # Optuna counts trials that were killed, too; ours are numbered by what is finished.

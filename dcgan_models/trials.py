@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
@@ -91,6 +92,13 @@ def open_study(folder: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def threads_of(study: optuna.Study) -> int:
+    """The number of threads that a search began with, which is this process's for a new one."""
+    if "threads" not in study.user_attrs:
+        study.set_user_attr("threads", torch.get_num_threads())
+    return int(study.user_attrs["threads"])
 
 
 def finished_trials(study: optuna.Study) -> list[Trial]:

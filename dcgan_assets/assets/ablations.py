@@ -13,6 +13,7 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.assets.digit_quality import least_diversity, validation_error
 from dcgan_assets.params import Ablations
 from dcgan_assets.results import Row
+from dcgan_assets.run_folders import open_run
 from dcgan_assets.steps import Outcome, Step, Work
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
@@ -83,7 +84,7 @@ def _train_and_measure(work: Work, preset: Any, seed: int) -> tuple[float, float
         seed=seed,
         device=work.params.machine.device,
     )
-    run_dir = work.run_dir(train, config.identity())
+    run_dir, _ = open_run(work, config)
     try:
         if not train(config, run_dir, should_stop=work.stop):
             work.stop.stop_now()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.launcher import train_somewhere
+from dcgan_assets.run_folders import open_run, where_it_begins
 from dcgan_assets.sections import Candidate
-from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_assets.steps import Check, Outcome, Verdict, Work, say
 
 TRAINING_CHECKS = (
     Check("finite_losses", "Every logged loss is a finite number."),
@@ -30,15 +30,16 @@ def train_candidate(
 ) -> Outcome:
     """Train both networks of the section's preset and judge their health.
 
-    The work lies in a run folder of its own, so that a stopped or killed run goes on there.
+    The work lies in a run folder of its own, so that a stopped or killed run goes on there, and
+    one of a longer budget goes on from what a shorter one did.
 
     Args:
         data: Key of the data set.
         judge: Judges the trained generator by the group's own checks; gives verdicts, metadata.
     """
     from dcgan_models import load_generator
-    from dcgan_models.training import TrainConfig, train
-    from dcgan_models.training.loop import fixed_grid
+    from dcgan_models.training import TrainConfig
+    from dcgan_models.training.loop import fixed_grid, read_log
 
     section: Candidate = work.section
     config = TrainConfig(
@@ -51,7 +52,8 @@ def train_candidate(
         compile=section.compile,
         device=work.params.machine.device,
     )
-    run_dir = work.run_dir(train, config.identity())
+    run_dir, beginning = open_run(work, config)
+    say(where_it_begins(work, config, beginning))
     reporter = _Reporter(work, config.preset.batch, read_log(run_dir))
     with reporter.bar:
         finished = train_somewhere(work, config, run_dir, reporter.tick)
@@ -115,15 +117,6 @@ class _Reporter:
             if not finding.healthy and finding.rule not in self.ailing:
                 self.work.warn(f"step {line['step']}: {finding.words}")
         self.ailing = {finding.rule for finding in findings if not finding.healthy}
-
-
-def read_log(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, none where it has not begun."""
-    from dcgan_models.training.loop import LOG_FILE
-
-    path = run_dir / LOG_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _write_history(history: Sequence[Mapping[str, Any]], out: Path) -> None:

@@ -20,7 +20,7 @@ from dcgan_assets.group_params import HASH_SIDE, DedupAutoencoder, Deduplication
 from dcgan_assets.rejections import Intake
 from dcgan_assets.sources.items import key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE, REJECTED
-from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_assets.steps import Check, Outcome, Verdict, Work, say
 from dcgan_models.files import read_json, write_json
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
@@ -84,6 +84,7 @@ def make_autoencoder(work: Work) -> Outcome:
             should_stop=work.stop,
         )
     if work.stop():
+        say(f"{work.step.key}: stopped; it keeps no state and will begin anew")
         work.stop.stop_now()
     save_autoencoder(model, work.out() / AUTOENCODER_FILE)
     write_json(work.out() / PROBES_FILE, [key for key, s in zip(keys, seen, strict=True) if not s])

@@ -12,7 +12,7 @@ from dcgan_assets.assets.group_images import shard_facts
 from dcgan_assets.assets.labelled_images import labelled_store, read_labelled
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.evaluation_params import SupervisedCnn
-from dcgan_assets.steps import Outcome, Work
+from dcgan_assets.steps import Outcome, Work, say
 
 # Validation error in percent, the best of 64 trials (section 5.2 of v2).
 _PAPER = 28.87
@@ -34,6 +34,7 @@ def search_cnn(work: Work) -> Outcome:
     chosen = few.labelled(labels, split, few.test_seeds[0])
     folder = work.run_dir(search, _identity(work))
     folder.mkdir(parents=True, exist_ok=True)
+    say(f"{work.step.key}: {_where_it_begins(work, folder)}")
     with work.progress(section.trials, "trials") as bar:
 
         def show(trial: Any) -> None:
@@ -58,6 +59,19 @@ def search_cnn(work: Work) -> Outcome:
         work.log(f"stopped after {len(found.trials)} trials; materialise again to go on")
         work.stop.stop_now()
     return _report(work, found, len(split.validation))
+
+
+def _where_it_begins(work: Work, folder: Path) -> str:
+    """Whether a search goes on, and what keeps it from going on from an earlier one."""
+    from dcgan_models.trials import SEARCH_FILE
+
+    if (folder / SEARCH_FILE).exists():
+        return f"goes on with the search in {folder.relative_to(work.root).as_posix()}"
+    others = sorted(folder.parent.glob(f"*/{SEARCH_FILE}"), key=lambda path: path.stat().st_mtime)
+    if not others:
+        return "begins; no earlier search is there"
+    last = others[-1].parent.relative_to(work.root).as_posix()
+    return f"begins anew: {last} is a search by other code or settings, or on other pictures"
 
 
 def _identity(work: Work) -> dict[str, Any]:

@@ -14,13 +14,18 @@ from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path)
 
 
 def _png_option(default: str) -> Callable[[_F], _F]:
     """`-o`, where the picture goes."""
     return click.option(
-        "-o", "out", default=default, show_default=True, type=_FILE, help="The PNG."
+        "-o",
+        "out",
+        default=default,
+        show_default=True,
+        type=_FILE,
+        help="The PNG; one that is there is replaced.",
     )
 
 
@@ -116,7 +121,7 @@ def sample(
     metavar="EXPRESSION",
     help='Picked concepts to add, as "smiling_woman - neutral_woman".',
 )
-@click.option("--save", type=_FILE, help="Write the z here, as .npy.")
+@click.option("--save", type=_FILE, help="Write the z here: a .npy.")
 @click.pass_obj
 def invert(
     root: Path | None,

@@ -13,8 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,22 @@ LOCK_FILE = "lock"
 KEPT_STATES = 2
 
 State = dict[str, Tensor]
+_NAME = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A state on disk, as its name tells.
+
+    Attributes:
+        step: Minibatches done.
+        epoch: The snapshot epoch that it is kept for, if any.
+    """
+
+    path: Path
+    step: int
+    epoch: int | None
 
 
 @contextmanager
@@ -85,23 +103,30 @@ def save_state(
             f"{path}: cannot be written ({error.strerror}); the state before it is whole: mend "
             "the disk and start again"
         ) from None
-    passing = [path for path in _states(run_dir) if "_epoch_" not in path.name]
+    passing = [saved.path for saved in saved_states(run_dir) if saved.epoch is None]
     for old in passing[:-KEPT_STATES]:
         old.unlink()
 
 
-def load_state(run_dir: Path) -> tuple[State, dict[str, Any]] | None:
+def load_state(
+    run_dir: Path, *, above: int = -1, until: int = sys.maxsize
+) -> tuple[State, dict[str, Any]] | None:
     """Read the newest whole state and its facts; None where nothing was saved.
 
     A damaged one is named in the log, and the one before it is taken.
+
+    Args:
+        above, until: Steps: only states after the first and not after the second are looked at.
 
     Raises:
         UserError: There are states, and none is whole.
     """
     damage = ""
-    for path in reversed(_states(run_dir)):
+    for saved in reversed(saved_states(run_dir)):
+        if not above < saved.step <= until:
+            continue
         try:
-            return _read_state(path)
+            return read_state(saved.path)
         except UserError as error:
             _LOG.warning("%s; going back to the state before it", error)
             damage = damage or str(error)
@@ -116,12 +141,18 @@ def remove_half_states(run_dir: Path) -> None:
         left.unlink()
 
 
-def _states(run_dir: Path) -> list[Path]:
-    """Saved states, oldest first."""
-    return sorted((run_dir / STATES).glob("step_*.safetensors"))
+def saved_states(run_dir: Path) -> list[SavedState]:
+    """What was saved, whole or not, oldest first."""
+    found = []
+    for path in sorted((run_dir / STATES).glob("step_*.safetensors")):
+        name = _NAME.fullmatch(path.name)
+        if name:
+            found.append(SavedState(path, int(name[1]), int(name[2]) if name[2] else None))
+    return found
 
 
-def _read_state(path: Path) -> tuple[State, dict[str, Any]]:
+def read_state(path: Path) -> tuple[State, dict[str, Any]]:
+    """Read one state and its facts; raise `UserError` where it is not whole."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -168,14 +199,20 @@ def load_adam_state(
         }
 
 
-def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Name every setting that differs: `batch 128 (saved) / 64 (asked)`, nested ones dotted."""
+def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Every setting that differs, nested ones dotted, with both values; None where it lacks."""
     one, other = _flatten(saved), _flatten(wanted)
-    return ", ".join(
-        f"{key} {one.get(key)} (saved) / {other.get(key)} (asked)"
+    return {
+        key: (one.get(key), other.get(key))
         for key in sorted(set(one) | set(other))
         if one.get(key) != other.get(key)
-    )
+    }
+
+
+def describe_differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Name every setting that differs: `batch 128 (saved) / 64 (asked)`."""
+    found = differences(saved, wanted).items()
+    return ", ".join(f"{key} {one} (saved) / {other} (asked)" for key, (one, other) in found)
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:

@@ -23,6 +23,8 @@ Compile = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
 # Where a run is computed, not what it computes: these may differ when a run goes on elsewhere.
 # Precision counts as it was asked for: `auto` may become bf16 here and fp32 there.
 _MACHINE_SETTINGS = ("data", "device", "loading", "save_seconds")
+# How long a run is and what is kept on its way: of the preset, and of the run itself.
+_BUDGET_OF_PRESET, _BUDGET_OF_RUN = ("epochs", "decay_epochs"), ("snapshots",)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class TrainConfig:
         """Passes of the loader, those of the falling learning rate included."""
         return self.preset.epochs + self.preset.decay_epochs
 
+    def learning_rate_in(self, epoch: int) -> float:
+        """Of both Adams in an epoch, counted from 0.
+
+        Constant for `epochs`, then down by learning_rate / decay_epochs after each epoch.
+        """
+        past = epoch - self.preset.epochs
+        rate = self.preset.learning_rate
+        return rate * (1 - past / self.preset.decay_epochs) if past > 0 else rate
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""
         return {**dataclasses.asdict(self), "preset": self.preset.to_dict()}
@@ -73,6 +84,15 @@ class TrainConfig:
         """What must be equal for a saved state to belong to this run."""
         content = self.to_dict()
         return {name: value for name, value in content.items() if name not in _MACHINE_SETTINGS}
+
+    def identity_but_budget(self) -> dict[str, Any]:
+        """What must be equal for two runs to be one run as far as their budgets agree."""
+        content = self.identity()
+        chosen = content.pop("preset")
+        return {
+            **{name: value for name, value in content.items() if name not in _BUDGET_OF_RUN},
+            "preset": {n: value for n, value in chosen.items() if n not in _BUDGET_OF_PRESET},
+        }
 
     def write(self, run_dir: Path) -> None:
         """Write `config.json` into the run's folder."""

@@ -2,16 +2,17 @@
 
 It does what the authors' code did (mnist/train_cond_dcgan.py, faces/train_uncond_dcgan.py):
 alternating updates on different minibatches, real and generated pictures through D as separate
-batches, the non-saturating loss for G. On CPU a run is a function of its configuration: stopped
-anywhere and resumed, it ends in the same bits.
+batches, the non-saturating loss for G. On CPU a run is a function of its configuration and its
+number of threads, which the state keeps: stopped anywhere and resumed, it ends in the same bits.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ from dcgan_models.training.health import FilterWatch
 from dcgan_models.training.pictures import Order, Pictures, open_pictures
 from dcgan_models.training.streams import random_stream
 from dcgan_models.training.team import Team
+from dcgan_models.training.threads import go_on_with_threads, threads_given_back
 from dcgan_models.training.updates import Updates
 
 LOG_FILE = "log.jsonl"
@@ -62,6 +64,7 @@ FIXED_LATENTS = 1024
 _GRID_COLUMNS = 10
 _GRID_PICTURES = 100
 _AGREE_STEPS = 8
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def train(
             (`DivergedError`) a loss, gradient or weight is not finite.
     """
     team = team or Team()
-    with run_lock(run_dir, held=team.leads):
+    with run_lock(run_dir, held=team.leads), threads_given_back():
         run = _Run.open(config, run_dir, team)
         if team.leads:
             config.write(run_dir)  # not before: a refused run leaves the folder as it was
@@ -143,21 +146,26 @@ def _loop(run: _Run, on_tick: Callable[[Tick], None], should_stop: Callable[[], 
     def due() -> bool:
         return time.monotonic() - saved_at > config.save_seconds
 
+    def tick() -> None:
+        line = run.tick()
+        if run.team.leads:
+            on_tick(line)
+
     while run.step < run.steps:
         if run.agree(should_stop):
             run.save()
             return False
         run.update()
         if run.step % config.tick_steps == 0 or run.step == run.steps:
-            tick = run.tick()
-            if run.team.leads:
-                on_tick(tick)
+            tick()
         epoch, position = divmod(run.step, run.order.steps_per_epoch)
         if position == 0 and epoch in config.snapshots:
             run.snapshot(epoch)
         if run.agree(due):
             run.save()
             saved_at = time.monotonic()
+    if run.logged < run.step:  # it began at its end, with a state of a longer run
+        tick()
     run.save()
     run.finish()
     return True
@@ -175,7 +183,7 @@ class _Run:
         self.team = team
         self.order = Order(len(store), preset.batch, config.seed, team)
         self.steps = config.epochs * self.order.steps_per_epoch
-        self.step = 0
+        self.step = self.logged = 0
 
         rng = random_stream(config.seed, "weights")
         self.generator = Generator(preset)
@@ -208,9 +216,11 @@ class _Run:
         saved = load_state(run_dir)
         if saved is not None:
             run._restore(*saved)
+        kept = [line for line in read_log(run_dir) if line["step"] <= run.step]
+        run.logged = kept[-1]["step"] if kept else 0
         team.wait()  # all have read the log and states before the leader changes them
         if team.leads:
-            run._rewind_log()
+            write_log(run_dir, kept)  # what a killed run wrote after its last save comes again
             remove_half_states(run_dir)
         shown = filter(run._shows_pictures, range(run.step, run.steps))
         run.pictures = open_pictures(store, run.order, run.device, config.loading, shown)
@@ -249,11 +259,8 @@ class _Run:
         return draw_latents(self.preset, self.preset.batch, self.latent_rng)[self.order.share]
 
     def _set_learning_rate(self) -> None:
-        """Constant for `epochs`, then down by lr / decay_epochs after each epoch."""
-        past = self.step // self.order.steps_per_epoch - self.preset.epochs
-        rate = self.preset.learning_rate
-        if past > 0:
-            rate *= 1 - past / self.preset.decay_epochs
+        """That of this step's epoch, for both Adams."""
+        rate = self.config.learning_rate_in(self.step // self.order.steps_per_epoch)
         for _, _, optimiser in self._halves():
             optimiser.param_groups[0]["lr"] = rate
 
@@ -266,6 +273,7 @@ class _Run:
         seconds = max(time.monotonic() - self.clock_began, 1e-9)
         minibatches = self.step - self.clock_step
         shown = self.step if self.preset.schedule == "both" else self.step // 2
+        watched = self.watch.state()
         fixed_z_spread, oscillating_filters = self.watch.look()
         tick = Tick(
             step=self.step,
@@ -278,10 +286,14 @@ class _Run:
             oscillating_filters=oscillating_filters,
             images_per_second=minibatches * self.preset.batch / seconds,
         )
+        self.logged = self.step
         if self.team.leads:
             with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(tick)) + "\n")
-        self.updates.restart_sums()
+        if self.step % self.config.tick_steps == 0:
+            self.updates.restart_sums()
+        else:  # the run's last, between two ticks: the state stays what a longer run has here
+            self.watch.restore(watched)
         self._restart_clock()
         return tick
 
@@ -301,14 +313,13 @@ class _Run:
     def snapshot(self, epoch: int) -> None:
         """Keep G as it is after this epoch, ready to sample, a grid of its fixed z, the state."""
         self._require_finite()
-        name = f"epoch_{epoch:04d}"
         self._fix_statistics()
         if self.team.leads:
-            folder = self.run_dir / RESULT / "generator" / "snapshots"
-            folder.mkdir(parents=True, exist_ok=True)
-            save_weights(self.generator, folder / f"{name}.safetensors")
-            (self.run_dir / "grids").mkdir(exist_ok=True)
-            write_png(self.run_dir / "grids" / f"{name}.png", fixed_grid(self.generator))
+            weights, grid = snapshot_files(self.run_dir, epoch)
+            for path in (weights, grid):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(self.generator, weights)
+            write_png(grid, fixed_grid(self.generator))
         self.generator.train()
         self.save(epoch)  # last: a run that goes on from this state has the snapshot
         self._restart_clock()
@@ -341,6 +352,8 @@ class _Run:
             "step": self.step,
             "loss_counts": self.updates.counts,
             "config": self.config.identity(),
+            "threads": torch.get_num_threads(),
+            "processes": self.team.size,
         }
         save_state(self.run_dir, tensors, facts, epoch)
 
@@ -356,6 +369,8 @@ class _Run:
         if facts["config"] != wanted:
             differences = describe_differences(facts["config"], wanted)
             raise UserError(f"{self.run_dir}: its state is of another run: {differences}")
+        if self.device.type == "cpu" and "threads" in facts:  # no older state says it
+            self._compute_as(facts["threads"], facts["processes"])
         for prefix, network, optimiser in self._halves():
             network.load_state_dict(_below(tensors, f"{prefix}."))
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
@@ -365,21 +380,39 @@ class _Run:
         self.updates.counts = list(facts["loss_counts"])
         self.step = facts["step"]
 
+    def _compute_as(self, threads: int, processes: int) -> None:
+        """Split the work as the state's processes did, as far as that is ours to choose."""
+        if processes == self.team.size:
+            go_on_with_threads(threads, self.run_dir)
+        elif self.team.leads:
+            _LOG.warning(
+                "%s: its number of processes was %d and becomes %d: its last bits become others",
+                *(self.run_dir, processes, self.team.size),
+            )
+
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
         yield "generator", self.generator, self.updates.g_adam
         yield "discriminator", self.discriminator, self.updates.d_adam
 
-    def _rewind_log(self) -> None:
-        """Drop lines that a killed run wrote after its last save: they will come again."""
-        path = self.run_dir / LOG_FILE
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and _step_of(line) <= self.step]
-        with open_atomic(path) as stream:
-            stream.write("".join(f"{line}\n" for line in kept).encode())
+
+def snapshot_files(run_dir: Path, epoch: int) -> tuple[Path, Path]:
+    """Where a run keeps G as it was after an epoch: its weights, and a grid of its fixed z."""
+    name = f"epoch_{epoch:04d}"
+    weights = run_dir / RESULT / "generator" / "snapshots" / f"{name}.safetensors"
+    return weights, run_dir / "grids" / f"{name}.png"
 
 
-def _step_of(line: str) -> int:
-    return int(json.loads(line)["step"])
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's log, oldest first, as `Tick` has them; none before it began."""
+    path = run_dir / LOG_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def write_log(run_dir: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write a run's log anew, atomically."""
+    with open_atomic(run_dir / LOG_FILE) as stream:
+        stream.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
 
 
 def _below(state: State, prefix: str) -> State:

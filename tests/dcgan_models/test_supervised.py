@@ -197,6 +197,23 @@ def test_stopped_in_a_trial_it_goes_on_to_the_same_table(
     assert run(tmp_path, trials=2).trials == uninterrupted.trials[:2]
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="this machine has one core")
+def test_a_search_goes_on_with_the_threads_that_it_began_with(tmp_path: Path) -> None:
+    used = []
+
+    def look(trial: Trial) -> None:
+        used.append(torch.get_num_threads())
+
+    torch.set_num_threads(2)
+    try:
+        run(tmp_path, trials=1, epochs=1, progress=look)
+    finally:
+        torch.set_num_threads(1)
+    run(tmp_path, trials=2, epochs=1, progress=look)
+    assert used == [2, 2]
+    assert torch.get_num_threads() == 1
+
+
 # Kills itself, as the system does when memory is short, at a minibatch given by its number.
 _KILLED = """
 import os, signal, sys

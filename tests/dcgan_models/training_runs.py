@@ -29,7 +29,8 @@ def quick_run(data: Path, changes: dict[str, Any], **settings: Any) -> TrainConf
         changes: To the preset.
         settings: Of the run.
     """
-    chosen = preset("mnist28").with_overrides(width=0.02, batch=8, decay_epochs=0, **changes)
+    changes = {"width": 0.02, "batch": 8, "decay_epochs": 0, **changes}
+    chosen = preset("mnist28").with_overrides(**changes)
     common = {"seed": 5, "tick_steps": 3, "device": "cpu", "precision": "fp32", "save_seconds": 0.0}
     return TrainConfig(preset=chosen, data=str(data), **{**common, **settings})
 
