@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
+import yaml
 
 from dcgan_assets.liveness import forget, has_died, marked_runs
 from dcgan_assets.workspace import ROOT_VARIABLE, Workspace
@@ -87,8 +88,8 @@ def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[d
         place: As for `prepare_home`.
 
     Raises:
-        UserError: The home or its disk cannot be written; its records are broken, or of another
-            version of Dagster. Nothing was changed then.
+        UserError: The home or its disk cannot be written; its dagster.yaml is none; its records are
+            broken, or of another version of Dagster. Nothing was changed then.
     """
     # As heavy as all of this project's modules; Dagster loads it with its storage.
     from sqlalchemy.exc import DBAPIError
@@ -98,7 +99,7 @@ def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[d
         try:
             with tempfile.TemporaryFile(dir=home) as probe:
                 probe.write(bytes(_ROOM_BYTES))
-            instance = stack.enter_context(dg.DagsterInstance.get())
+            instance = stack.enter_context(_get_instance(home))
             _require_version(home, instance)
         except OSError as error:
             raise UserError(f"{home}: cannot be written ({error.strerror})") from None
@@ -106,6 +107,20 @@ def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[d
             reason = getattr(error, "orig", error)
             raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
         yield instance
+
+
+def _get_instance(home: Path) -> dg.DagsterInstance:
+    """Dagster's instance by the dagster.yaml of its home, which may be the user's own."""
+    from dagster._check import CheckError
+
+    try:
+        return dg.DagsterInstance.get()
+    except (dg.DagsterError, CheckError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).removeprefix("Failure condition: ")
+        raise UserError(
+            f"{home / SETTINGS}: Dagster cannot use it ({reason}); mend it, or remove it and have "
+            "ours written"
+        ) from None
 
 
 def _require_version(home: Path, instance: dg.DagsterInstance) -> None:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -54,7 +54,8 @@ def hold(instance: dg.DagsterInstance, run_id: str) -> Path:
         fcntl.flock(_HELD[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
         fresh.rename(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         raise UserError(
             f"{path.parent}: no lock can be held there ({error.strerror}); Dagster's home needs a "
             "disk with file locks"
