@@ -374,7 +374,12 @@ def standing(catalogue: Catalogue, order: Order) -> list[Meta] | None:
 
 
 def is_current(catalogue: Catalogue, step: Step) -> bool | None:
-    """Whether a step's outputs are published as they would be made today; None: inputs lack."""
+    """Whether a step's outputs lie there as they would be made today.
+
+    None where something lies there and it cannot be told: inputs are missing.
+    """
+    if any(catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs):
+        return False
     try:
         return standing(catalogue, place_order(catalogue, step)) is not None
     except UserError:
