@@ -246,9 +246,9 @@ def claim_place(instance: dg.DagsterInstance, pool: str, run_id: str, op: str) -
 def pool_holder(instance: dg.DagsterInstance, pool: str) -> tuple[str, str] | None:
     """A run that has a place in a pool, and its op; None where nobody has."""
     info = instance.event_log_storage.get_concurrency_info(pool)
+    holders = [(slot.run_id, slot.step_key) for slot in info.claimed_slots]
     # Also those to whom Dagster has given a place that they have not taken yet.
-    promised = [step for step in info.pending_steps if step.assigned_timestamp]
-    holders = [(one.run_id, one.step_key) for one in (*info.claimed_slots, *promised)]
+    holders += [(p.run_id, p.step_key) for p in info.pending_steps if p.assigned_timestamp]
     return holders[0] if holders else None
 
 

@@ -32,12 +32,20 @@ class _LivingExecutor(dg.Executor):
         yield from self._inner.execute(plan_context, execution_plan)
 
 
-@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)
-def living_executor(context: dg.InitExecutorContext) -> dg.Executor:
-    """Dagster's in-process executor for runs whose death is to be seen."""
-    create = dg.in_process_executor.executor_creation_fn
-    assert create is not None  # noqa: S101  (only an executor that is declared by name lacks it)
-    return _LivingExecutor(create(context))
+_IN_PROCESS: Any = dg.in_process_executor
+
+
+def _create(context: dg.InitExecutorContext) -> dg.Executor:
+    return _LivingExecutor(_IN_PROCESS.executor_creation_fn(context))
+
+
+# Dagster's in-process executor for runs whose death is to be seen.
+living_executor = dg.ExecutorDefinition(
+    name=_IN_PROCESS.name,
+    config_schema=_IN_PROCESS.config_schema,
+    executor_creation_fn=_create,
+    description=_IN_PROCESS.description,
+)
 
 
 class WatchfulLauncher(dg.DefaultRunLauncher):
