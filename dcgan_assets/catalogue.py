@@ -8,6 +8,7 @@ from dcgan_assets import outline_memory
 from dcgan_assets.assets import ablations, architecture, mnist, sampling_statistics
 from dcgan_assets.automation import automated, build_automation
 from dcgan_assets.groups import cifar10_group, image_group, svhn_group
+from dcgan_assets.living_runs import living_executor
 from dcgan_assets.publishing import publish_hook, publish_job
 from dcgan_assets.report_steps import report_steps
 from dcgan_assets.scraped_groups import albums_group, faces_group
@@ -53,5 +54,5 @@ def build_definitions(catalogue: Catalogue) -> dg.Definitions:
         jobs=[publish_job(catalogue), *automation.jobs],
         schedules=automation.schedules,
         sensors=automation.sensors,
-        executor=dg.in_process_executor,
+        executor=living_executor,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.face_params import FaceDetector
+from dcgan_assets.instance import SETTINGS, is_ours
 from dcgan_assets.integrity import Finding, State, examine_books
 from dcgan_assets.scraped_group_params import Search
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
@@ -38,6 +39,7 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     if workspace is None:
         return
     yield _disk(workspace.root)
+    yield from _settings(workspace.dagster_home / SETTINGS)
     try:
         catalogue = open_catalogue(workspace)
     except UserError as error:
@@ -112,6 +114,12 @@ def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / 1e9
     state: State = "ok" if free > _LEAST_FREE_GB else "FAIL"
     return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
+
+
+def _settings(path: Path) -> Iterator[Finding]:
+    """Whether the dagster.yaml is the user's, which is neither changed nor brought up to date."""
+    if path.exists() and not is_ours(path.read_bytes()):
+        yield Finding("note", SETTINGS, f"{path} is yours; remove it to have ours written")
 
 
 def _groups(catalogue: Catalogue) -> Iterator[Finding]:

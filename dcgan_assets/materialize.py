@@ -9,23 +9,35 @@ those that the web UI starts. What failed blocks only what needs it.
 from __future__ import annotations
 
 import graphlib
+import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from dcgan_assets.instance import close_dead_runs, pool_holder, process_tags, release_ended_run
+from dcgan_assets.instance import (
+    claim_place,
+    close_dead_runs,
+    describe_run,
+    pool_holder,
+    process_tags,
+    release_ended_run,
+)
+from dcgan_assets.liveness import alive
 from dcgan_assets.names import unknown
 from dcgan_assets.publishing import LATER_TAG
-from dcgan_assets.steps import Catalogue, Step, place_order, standing
+from dcgan_assets.steps import Catalogue, Step, is_current, place_order, standing
 from dcgan_models.errors import UserError
 
 Say = Callable[[str], None]
 Item = tuple[Step, str | None]
 
 _POOL_SECONDS = 1.0
+_SAY_SECONDS = 60.0
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -129,7 +141,7 @@ def make_plan(
             reason = _reason(catalogue, instance, (step, name), items)
             if step.key in forced:
                 reason = "asked for"
-            elif _is_absent_transient(catalogue, step) and step.key not in wanted:
+            elif _is_away(catalogue, step) and step.key not in wanted:
                 if reason == _ANEW:
                     reason = _PERHAPS
                 elif reason is not None and _stood_in(catalogue, step):
@@ -214,27 +226,19 @@ def _wanted(catalogue: Catalogue, named: Collection[str], forced: Collection[str
     return wanted
 
 
-def _is_absent_transient(catalogue: Catalogue, step: Step) -> bool:
-    return step.transient and all(
-        catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs
-    )
+def _is_away(catalogue: Catalogue, step: Step) -> bool:
+    """Whether a transient asset does not lie there as it would be made today."""
+    return step.transient and not is_current(catalogue, step)
 
 
 def _stood_in(catalogue: Catalogue, step: Step) -> bool:
-    """Whether an absent transient asset is not needed: all that is made of it is current."""
+    """Whether a transient asset that is away is not needed: all that is made of it is current."""
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
-    if not (_is_absent_transient(catalogue, step) and consumers):
+    if not (_is_away(catalogue, step) and consumers):
         return False
     return all(
-        _is_current(catalogue, consumer) or _stood_in(catalogue, consumer) for consumer in consumers
+        is_current(catalogue, consumer) or _stood_in(catalogue, consumer) for consumer in consumers
     )
-
-
-def _is_current(catalogue: Catalogue, step: Step) -> bool:
-    try:
-        return standing(catalogue, place_order(catalogue, step)) is not None
-    except UserError:
-        return False
 
 
 def recorded_version(instance: dg.DagsterInstance, key: str, shard: str | None) -> str | None:
@@ -283,15 +287,21 @@ def run_plan(
                 ready.append(step)
         if not ready:
             continue
-        _wait_for_pools(instance, ready, say)
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey.from_user_string(k) for s in ready for k in s.outputs],
-            partition_key=shard,
-            raise_on_error=False,
-            tags={**process_tags(), LATER_TAG: "at the end"},
-            run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
-        )
+        run_id = str(uuid.uuid4())
+        try:
+            with alive(instance, run_id), _place(catalogue, instance, run_id, ready[0], say):
+                result = job.execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    asset_selection=_asset_keys(ready),
+                    partition_key=shard,
+                    raise_on_error=False,
+                    tags={**process_tags(), LATER_TAG: "at the end"},
+                    run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
+                )
+        except KeyboardInterrupt:
+            report.interrupted = True
+            break
         _read_result(catalogue, result, (ready, shard), stopped, report)
         if report.interrupted:
             break
@@ -306,8 +316,9 @@ def batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | No
         step = catalogue.by_key[key]
         shards = [shard for other, shard in plan.items if other == key]
         last = batches[-1] if batches else None
-        # Whether it is needed is known when what is before it has run.
-        waits = plan.items[key, shards[0]] == _PERHAPS
+        # Whether it is needed is known when what is before it has run; and its place in a pool is
+        # waited for before its run begins.
+        waits = plan.items[key, shards[0]] == _PERHAPS or step.pool is not None
         # The same partitions, and the same ones of them to make. What reads something if it is
         # there has a run of its own: Dagster skips it where that fails in the same run.
         same = last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step)
@@ -331,6 +342,10 @@ def _needs(catalogue: Catalogue, step: Step, shard: str | None) -> set[tuple[str
     }
 
 
+def _asset_keys(steps: Iterable[Step]) -> list[dg.AssetKey]:
+    return [dg.AssetKey.from_user_string(key) for step in steps for key in step.outputs]
+
+
 def _launch_config(
     steps: Iterable[Step], seed: int | None, forced: Collection[str]
 ) -> dict[str, Any]:
@@ -339,25 +354,52 @@ def _launch_config(
         launch: dict[str, Any] = {"force": step.key in forced}
         if step.seeded and seed is not None:
             launch["seed"] = seed
-        config[step.key.replace("/", "__")] = {"config": launch}
+        config[step.op_name] = {"config": launch}
     return config
 
 
-def _wait_for_pools(instance: dg.DagsterInstance, steps: Iterable[Step], say: Say) -> None:
-    """Wait until every pool that a run needs has a free slot, and say for whom.
+@contextmanager
+def _place(
+    catalogue: Catalogue, instance: dg.DagsterInstance, run_id: str, step: Step, say: Say
+) -> Iterator[None]:
+    """A place in the pool of a run's first step, where it needs one, until the run is over.
 
-    Dagster would wait as well, but without a word, for the slot of a dead process for ever, and
-    not always mindful of Ctrl-C.
+    Dagster would wait for it as well, but without a word, for the place of a dead process for
+    ever, and deaf to Ctrl-C. So no step but the first of a run needs one (see `batches`).
     """
-    for pool in sorted({step.pool for step in steps if step.pool}):
-        holder = pool_holder(instance, pool)
+    if step.pool is None:
+        yield
+        return
+    began, said = time.monotonic(), -math.inf
+    while not claim_place(instance, step.pool, run_id, step.op_name):
+        waited = time.monotonic() - began
+        holder = pool_holder(instance, step.pool)
+        if waited - said >= _SAY_SECONDS:
+            said = waited
+            say(_waiting_line(catalogue, instance, step.pool, holder, waited))
+        time.sleep(_POOL_SECONDS)
+        close_dead_runs(instance)
         if holder:
-            say(f"waiting for the {pool} pool: run {holder[:8]} holds it")
-        while holder:
-            time.sleep(_POOL_SECONDS)
-            close_dead_runs(instance)
-            release_ended_run(instance, holder)
-            holder = pool_holder(instance, pool)
+            release_ended_run(instance, holder[0])
+    try:
+        yield
+    finally:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+
+
+def _waiting_line(
+    catalogue: Catalogue,
+    instance: dg.DagsterInstance,
+    pool: str,
+    holder: tuple[str, str] | None,
+    waited: float,
+) -> str:
+    so_far = f" (for {waited / 60:.0f} min so far)" if waited >= _SAY_SECONDS else ""
+    if holder is None:
+        return f"waiting for the {pool} pool{so_far}: it has no free place"
+    run_id, op = holder
+    what = next((step.key for step in catalogue.steps if step.op_name == op), op)
+    return f"waiting for the {pool} pool{so_far}: held by {describe_run(instance, run_id, what)}"
 
 
 def _read_result(
@@ -372,7 +414,7 @@ def _read_result(
     succeeded = {event.step_key for event in result.all_events if event.is_step_success}
     failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
     for step in steps:
-        name = step.key.replace("/", "__")
+        name = step.op_name
         label = catalogue.artefact(step.key, shard).label
         if name in succeeded:
             report.made.append(label)

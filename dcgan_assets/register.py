@@ -18,7 +18,7 @@ from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import in_order, shows_checks
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
-from dcgan_assets.steps import FINGERPRINT, Catalogue, Step
+from dcgan_assets.steps import FINGERPRINT, Catalogue, Step, is_current
 from dcgan_assets.store import Artefact
 from dcgan_assets.versions import digest_json
 from dcgan_models.errors import UserError
@@ -113,6 +113,8 @@ def _register_entry(
     key, entry = released
     artefact = catalogue.artefact(key, entry.shard)
     here = catalogue.store.meta(artefact)
+    if here is not None and here.fingerprint != entry.fingerprint and _is_left(catalogue, step):
+        here = None
     if here is not None and here.fingerprint != entry.fingerprint:
         done.superseded.append(artefact.label)
         return
@@ -132,6 +134,11 @@ def _register_entry(
     note = {} if here is not None or step.transient else {"rebuild": rebuild_hint(key)}
     report(instance, step, artefact, entry, "released", {"released": entry.created, **note})
     done.new.append(artefact.label)
+
+
+def _is_left(catalogue: Catalogue, step: Step) -> bool:
+    """Whether what lies there is a candidate of another commit, for which the release stands in."""
+    return step.transient and not is_current(catalogue, step)
 
 
 def is_whole(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:

@@ -125,11 +125,7 @@ def retraining_schedule(catalogue: Catalogue, group: TrainedGroup, job: Any) -> 
 def retraining_request(catalogue: Catalogue, group: TrainedGroup, occasion: str) -> dg.RunRequest:
     """A run that trains a group anew, with the seed of this occasion and no other."""
     seed = occasion_seed(catalogue.workspace.params.seed, group.name, occasion)
-    ops = {
-        step.key.replace("/", "__"): {"config": {"seed": seed}}
-        for step in group.steps
-        if step.seeded
-    }
+    ops = {step.op_name: {"config": {"seed": seed}} for step in group.steps if step.seeded}
     return dg.RunRequest(
         run_key=f"{group.name}/{occasion}", run_config={"ops": ops}, job_name=group.job_name
     )
@@ -180,15 +176,17 @@ def changed(catalogue: Catalogue, group: TrainedGroup) -> bool:
 def _sees_others(catalogue: Catalogue, group: TrainedGroup, training: Step) -> bool:
     store = catalogue.store
     candidate = store.meta(catalogue.artefact(training.key))
-    if candidate is None:
-        return not _is_on_record(catalogue, group, training)
-    read = [a for artefacts in catalogue.read_by(training, None).values() for a in artefacts]
-    now = {label: meta.data_version for label, meta in store.require(read).items()}
-    return now != {label: made.data_version for label, made in candidate.inputs.items()}
+    if candidate is not None:
+        read = [a for artefacts in catalogue.read_by(training, None).values() for a in artefacts]
+        now = {label: meta.data_version for label, meta in store.require(read).items()}
+        if now == {label: made.data_version for label, made in candidate.inputs.items()}:
+            return False
+    # It is not there, or is that of another commit.
+    return not _is_on_record(catalogue, group, training)
 
 
 def _is_on_record(catalogue: Catalogue, group: TrainedGroup, training: Step) -> bool:
-    """Whether what was published names an absent candidate that would come out the same today."""
+    """Whether what was published names a candidate that would come out the same today."""
     for step in group.published:
         meta = catalogue.store.meta(catalogue.artefact(step.key))
         recorded = meta.inputs.get(training.key) if meta else None

@@ -22,7 +22,6 @@ import dagster as dg
 from tqdm import tqdm
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.instance import process_tags
 from dcgan_assets.interrupts import StopFlag
 from dcgan_assets.records import as_released
 from dcgan_assets.results import RESULT_FILE, Result, hardware
@@ -138,6 +137,11 @@ class Step:
         return self.outputs[0]
 
     @property
+    def op_name(self) -> str:
+        """Under which Dagster runs it."""
+        return self.key.replace("/", "__")
+
+    @property
     def group(self) -> str:
         """The first half of the key."""
         return self.key.split("/")[0]
@@ -223,6 +227,8 @@ class Order:
     Attributes:
         inputs: What is read, by label.
         fingerprint: Hash of code version, inputs and seed.
+        outdated: Keys of transient inputs that are read as they lie there, though they would come
+            out otherwise today.
     """
 
     step: Step
@@ -232,6 +238,7 @@ class Order:
     code_version: str
     seed: int | None
     fingerprint: str
+    outdated: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -264,11 +271,12 @@ def place_order(
     if step.seeded and seed is None:
         seed = _kept_seed(standing, catalogue.workspace.params.seed)
     version = catalogue.code_version(step)
+    outdated: frozenset[str] = frozenset()
     if step.kept and not afresh and standing and standing.code_version == version:
         inputs = dict(standing.inputs)
     else:
-        known = {**(recorded or {}), **(standing.inputs if standing else {})}
-        inputs = _read_inputs(catalogue, step, shard, known)
+        known = {**(standing.inputs if standing else {}), **(recorded or {})}
+        inputs, outdated = _read_inputs(catalogue, step, shard, known)
     # A candidate counts with the way it was judged: other bounds may make another champion.
     judged = {key for key in step.inputs if catalogue.by_key[key].transient}
     versions = {
@@ -285,22 +293,26 @@ def place_order(
         root = catalogue.workspace.root
         versions["source"] = step.source_version(catalogue.section(step), root, shard)
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
-    return Order(step, shard, outputs, inputs, version, seed, fingerprint)
+    return Order(step, shard, outputs, inputs, version, seed, fingerprint, outdated)
 
 
 def _read_inputs(
     catalogue: Catalogue, step: Step, shard: str | None, known: Mapping[str, Input]
-) -> dict[str, Input]:
-    """What a step reads, by label; raise `UserError` naming what is missing."""
+) -> tuple[dict[str, Input], frozenset[str]]:
+    """What a step reads, by label, and which of it is outdated.
+
+    Raises:
+        UserError: Naming what is missing.
+    """
     read = catalogue.read_by(step, shard)
     needed = [a for key in step.inputs for a in read[key]]
-    inputs = _stand_ins(catalogue, step, known)
+    inputs, outdated = _stand_ins(catalogue, step, known)
     metas = catalogue.store.require([a for a in needed if a.label not in inputs])
     for artefact in (a for key in step.if_there for a in read[key]):
         meta = catalogue.store.meta(artefact)
         if meta is not None:
             metas[artefact.label] = meta
-    return inputs | {label: as_input(meta) for label, meta in metas.items()}
+    return inputs | {label: as_input(meta) for label, meta in metas.items()}, outdated
 
 
 def as_input(meta: Meta) -> Input:
@@ -315,39 +327,66 @@ def _kept_seed(standing: Meta | Input | None, params_seed: int) -> int:
     return params_seed
 
 
-def _stand_ins(catalogue: Catalogue, step: Step, known: Mapping[str, Input]) -> dict[str, Input]:
-    """Absent transient inputs of which the records say that they would come out the same.
+def _stand_ins(
+    catalogue: Catalogue, step: Step, known: Mapping[str, Input]
+) -> tuple[dict[str, Input], frozenset[str]]:
+    """Transient inputs that need not be there, as the records say that they would come out so.
 
-    After `dvc pull` the candidates are not there, nor how they were measured. Where the champion
-    was made from a candidate whose making would have the same fingerprint today, nothing needs
-    training.
+    After `dvc pull` the candidates are not there, nor how they were measured; back at an older
+    commit those of a later one are. Where the champion was made from a candidate whose making would
+    have the same fingerprint today, nothing needs training. But one that lies there as it would be
+    made today goes first: it may be to be published.
 
     Args:
         known: Inputs as the standing output records them, or what was made from it.
+
+    Returns:
+        What stands in, by key, and the keys of what lies there, is outdated, and has no stand-in.
     """
     found: dict[str, Input] = {}
+    outdated: set[str] = set()
     for key in step.inputs:
         upstream = catalogue.by_key[key]
-        if not upstream.transient or key not in known:
+        current = not upstream.transient or is_current(catalogue, upstream)
+        if current:
             continue
-        if catalogue.store.meta(catalogue.artefact(key)) is not None:
-            continue
-        try:
-            kept = _kept_seed(known[key], catalogue.workspace.params.seed)
-            seed = kept if upstream.seeded else None
-            order = place_order(catalogue, upstream, seed=seed, recorded=known)
-        except UserError:
-            continue
-        if order.fingerprint == known[key].fingerprint:
+        if key in known and _would_come_out(catalogue, upstream, known):
             found[key] = known[key]
-    return found
+        elif current is False:
+            outdated.add(key)
+    return found, frozenset(outdated)
+
+
+def _would_come_out(catalogue: Catalogue, step: Step, known: Mapping[str, Input]) -> bool:
+    """Whether making a transient step today would give what the records name."""
+    kept = _kept_seed(known[step.key], catalogue.workspace.params.seed)
+    try:
+        order = place_order(catalogue, step, seed=kept if step.seeded else None, recorded=known)
+    except UserError:
+        return False
+    return not order.outdated and order.fingerprint == known[step.key].fingerprint
 
 
 def standing(catalogue: Catalogue, order: Order) -> list[Meta] | None:
     """The records of an order's outputs where all are published and current, else None."""
+    if order.outdated:
+        return None
     metas = [catalogue.store.meta(artefact) for artefact in order.outputs]
     current = [m for m in metas if m is not None and m.fingerprint == order.fingerprint]
     return current if len(current) == len(metas) else None
+
+
+def is_current(catalogue: Catalogue, step: Step) -> bool | None:
+    """Whether a step's outputs lie there as they would be made today.
+
+    None where something lies there and it cannot be told: inputs are missing.
+    """
+    if any(catalogue.store.meta(catalogue.artefact(key)) is None for key in step.outputs):
+        return False
+    try:
+        return standing(catalogue, place_order(catalogue, step)) is not None
+    except UserError:
+        return None
 
 
 # --- Making ---------------------------------------------------------------------------------
@@ -499,6 +538,7 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
     """Run a step's function, judge its checks and publish what it built."""
     began = time.monotonic()
     store, step = catalogue.store, order.step
+    _require_what_is_recorded(catalogue, order)
     with ExitStack() as stack:
         folders = {a.key: stack.enter_context(store.writing(a)) for a in order.outputs}
         stop = stack.enter_context(StopFlag())
@@ -534,6 +574,18 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
 def _with_summary(outcome: Outcome) -> dict[str, Any]:
     summary = {shown.SUMMARY: outcome.summary} if outcome.summary else {}
     return {**summary, **outcome.metadata}
+
+
+def _require_what_is_recorded(catalogue: Catalogue, order: Order) -> None:
+    """Stop where a record stands in for an input: it is not there, or another one lies there."""
+    transient = [key for key in order.step.inputs if catalogue.by_key[key].transient]
+    metas = catalogue.store.require([catalogue.artefact(key) for key in transient])
+    for key, meta in metas.items():
+        if meta.fingerprint != order.inputs[key].fingerprint:
+            raise UserError(
+                f"{order.label}: {key} that lies there is of other parameters, code or inputs than "
+                f"today's; run `dcgan materialize {key}`"
+            )
 
 
 def _refuse_failed(step: Step, outcome: Outcome, context: dg.AssetExecutionContext) -> None:
@@ -606,7 +658,7 @@ def dagster_asset(catalogue: Catalogue, step: Step, hook: dg.HookDefinition) -> 
     launch_type = SeededLaunch if step.seeded else Launch
     materialise.__annotations__ = {"context": dg.AssetExecutionContext, "config": launch_type}
     return dg.multi_asset(
-        name=step.key.replace("/", "__"),
+        name=step.op_name,
         specs=specs,
         check_specs=check_specs,
         partitions_def=dg.StaticPartitionsDefinition(names) if names else None,
@@ -637,8 +689,6 @@ def _materialise(
     seed: int | None,
     force: bool,
 ) -> Iterator[Any]:
-    # The UI's runs too: after a power cut the next command sees whose process is gone.
-    context.instance.add_run_tags(context.run.run_id, process_tags())
     order = place_order(catalogue, step, shard, seed, afresh=force)
     metas = None if force else standing(catalogue, order)
     memoised = metas is not None

@@ -19,6 +19,7 @@ import pytest
 import dcgan_assets
 import dcgan_models
 from dcgan_assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.living_runs import living_executor
 from dcgan_assets.params import PROFILES, profile_text
 from dcgan_assets.steps import Catalogue, Launch, SeededLaunch
 from dcgan_assets.workspace import Workspace
@@ -278,7 +279,8 @@ def test_string_selections_work(definitions: dg.Definitions) -> None:
 
 def test_steps_run_in_the_process_of_their_run(definitions: dg.Definitions) -> None:
     """Most are shorter than the start of a process; and no policy may restart a training."""
-    assert definitions.executor is dg.in_process_executor
+    assert definitions.executor is living_executor
+    assert living_executor.name == dg.in_process_executor.name
     for asset in definitions.resolve_all_job_defs()[0].asset_layer.asset_graph.assets_defs:
         assert asset.op.retry_policy is None
         assert asset.backfill_policy is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -11,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -24,13 +27,19 @@ from small_graph import SmallGraph
 
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.instance import (
+    _UNSEALED,
     claim_home,
+    claim_place,
     close_dead_runs,
+    describe_run,
+    is_ours,
     open_instance,
     pool_holder,
     prepare_home,
     process_tags,
+    release_ended_run,
 )
+from dcgan_assets.liveness import alive, has_died, marked_runs
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -51,14 +60,82 @@ def test_a_home_is_made_with_our_settings(tmp_path: Path) -> None:
     assert settings["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
 
 
-def test_an_old_home_gets_the_settings_of_today_and_keeps_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("earlier", ["sealed", "before seals", "cut off by a crash"])
+def test_an_old_home_gets_the_settings_of_today_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
     home = prepare_home(Workspace(tmp_path))
-    settings = (home / "dagster.yaml").read_text(encoding="utf-8")
-    (home / "dagster.yaml").write_text("telemetry: {enabled: true}\n", encoding="utf-8")
+    path = home / "dagster.yaml"
+    settings = path.read_bytes()
+    body = b"telemetry: {enabled: true}\n"
+    digest = hashlib.sha256(body).hexdigest()
+    seal = settings.partition(b"\n")[0].rsplit(b" ", 1)[0]
+    monkeypatch.setattr("dcgan_assets.instance._UNSEALED", {digest})
+    old = {
+        "sealed": seal + f" {digest}\n".encode() + body,
+        "before seals": body,
+        "cut off by a crash": b"",
+    }
+    path.write_bytes(old[earlier])
     (home / "history").touch()
     prepare_home(Workspace(tmp_path))
-    assert (home / "dagster.yaml").read_text(encoding="utf-8") == settings
+    assert path.read_bytes() == settings
     assert (home / "history").exists()
+
+
+def test_the_settings_of_all_versions_before_seals_are_known() -> None:
+    """As their files were: a changed character makes it the user's."""
+    assert not is_ours(b"telemetry: {enabled: true}\n")
+    assert len(_UNSEALED) == 3
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in _UNSEALED)
+
+
+@pytest.mark.parametrize("change", ["another", "a line more", "a line less", "the seal alone"])
+def test_a_dagster_yaml_of_the_user_is_never_touched(tmp_path: Path, change: str) -> None:
+    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+    written = path.read_bytes()
+    own = {
+        "another": b"storage: {sqlite: {base_dir: /elsewhere}}\n",
+        "a line more": written + b"# mine\n",
+        "a line less": written[:-10],
+        "the seal alone": written.partition(b"\n")[0] + b"\n",
+    }
+    path.write_bytes(own[change])
+    before = path.stat().st_mtime_ns
+    prepare_home(Workspace(tmp_path))
+    assert path.read_bytes() == own[change]
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("storage: {postgres: {postgres_url: x}}", "Couldn't import module dagster_postgres"),
+        ("nonsense: 3", 'unexpected config entry "nonsense"'),
+        ("a: [", "expected the node content"),
+        ("- 3", "to parse to dictionary"),
+    ],
+)
+def test_a_dagster_yaml_that_is_none_is_one_line(
+    tmp_path: Path, refused: Refused, settings: str, words: str
+) -> None:
+    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+    path.write_text(settings, encoding="utf-8")
+    with (
+        refused(f"{path}: Dagster cannot use it", words, "remove it"),
+        open_instance(Workspace(tmp_path)),
+    ):
+        pass
+    assert path.read_text(encoding="utf-8") == settings
+
+
+def test_records_may_lie_where_an_own_dagster_yaml_says(tmp_path: Path) -> None:
+    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+    path.write_text(f"storage: {{sqlite: {{base_dir: {tmp_path / 'records'}}}}}\n", "utf-8")
+    with open_instance(Workspace(tmp_path)) as instance:
+        assert instance.get_runs_count() == 0
+    assert (tmp_path / "records/history/runs.db").exists()
+    assert not (tmp_path / ".dagster_home/history").exists()
 
 
 def test_settings_that_are_right_are_not_written_again(tmp_path: Path) -> None:
@@ -161,7 +238,8 @@ def test_a_killed_process_holds_nothing_up(small: SmallGraph) -> None:
         assert run.status is dg.DagsterRunStatus.STARTED
         # While it lives, it is left alone, and whoever waits is told for whom.
         assert close_dead_runs(instance) == []
-        assert pool_holder(instance, "gpu") == run.run_id
+        assert has_died(instance, run.run_id) is False
+        assert pool_holder(instance, "gpu") == (run.run_id, "toy__patient")
         assert pool_holder(instance, "net") is None
         process.kill()
         # Dead, but not yet waited for by its parent: its number still exists.
@@ -196,6 +274,109 @@ def start_run(small: SmallGraph, instance: dg.DagsterInstance, ago: float, **tag
     return run.run_id
 
 
+def mark_dead(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Leave the lock file of a run as a process does that is killed."""
+    with pytest.raises(ZeroDivisionError), alive(instance, run_id):
+        raise ZeroDivisionError
+
+
+# Of no process: more than any system gives out.
+NO_PROCESS = str(2**22 + 1)
+
+
+def test_the_lock_decides_and_neither_host_name_nor_process_number(
+    small: SmallGraph, instance: dg.DagsterInstance
+) -> None:
+    """As seen from another container: same name, other numbers; or another name, same disk."""
+    lives = start_run(small, instance, ago=0, pid=NO_PROCESS)
+    dead = start_run(small, instance, ago=0, host="container-a")
+    mark_dead(instance, dead)
+    with alive(instance, lives):
+        assert has_died(instance, lives) is False
+        assert has_died(instance, dead) is True
+        assert close_dead_runs(instance) == [dead]
+        assert marked_runs(instance) == [lives]
+        assert close_dead_runs(instance) == []
+    assert marked_runs(instance) == []
+    run = instance.get_run_by_id(dead)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_somebody_stopped_before_its_process_died_is_canceled(
+    small: SmallGraph, instance: dg.DagsterInstance
+) -> None:
+    """So that the daemon does not try it again."""
+    run_id = start_run(small, instance, ago=0)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_canceling(run)
+    mark_dead(instance, run_id)
+    assert close_dead_runs(instance) == [run_id]
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
+
+
+def test_what_ended_runs_and_waits_leave_is_cleared_without_a_word(
+    small: SmallGraph, instance: dg.DagsterInstance
+) -> None:
+    run_id = start_run(small, instance, ago=0)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    for left in (run_id, "never-began"):
+        mark_dead(instance, left)
+        assert claim_place(instance, "gpu", left, "toy__patient")
+        assert pool_holder(instance, "gpu") == (left, "toy__patient")
+        assert close_dead_runs(instance) == []
+        assert pool_holder(instance, "gpu") is None
+    assert marked_runs(instance) == []
+
+
+# --- Places in a pool -----------------------------------------------------------------------
+
+
+def test_a_place_is_taken_once_and_found_by_the_run_that_it_is_for(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert claim_place(instance, "gpu", "first", "toy__patient")
+    assert claim_place(instance, "gpu", "first", "toy__patient"), "it has it already"
+    assert not claim_place(instance, "gpu", "second", "toy__patient")
+    info = instance.event_log_storage.get_concurrency_info("gpu")
+    assert info.pending_run_ids == set(), "who is killed while waiting has no turn"
+    instance.event_log_storage.free_concurrency_slots_for_run("first")
+    assert claim_place(instance, "gpu", "second", "toy__patient")
+
+
+def test_a_run_that_is_about_to_begin_keeps_its_place(instance: dg.DagsterInstance) -> None:
+    with alive(instance, "beginning"):
+        assert claim_place(instance, "gpu", "beginning", "toy__patient")
+        release_ended_run(instance, "beginning")
+        assert pool_holder(instance, "gpu") == ("beginning", "toy__patient")
+        assert describe_run(instance, "beginning", "x") == "run beginnin (x, just beginning)"
+    release_ended_run(instance, "beginning")
+    assert pool_holder(instance, "gpu") is None
+
+
+def test_whoever_waits_is_told_for_whom(small: SmallGraph, instance: dg.DagsterInstance) -> None:
+    run_id = start_run(small, instance, ago=0, host="container-a")
+    with alive(instance, run_id):
+        words = describe_run(instance, run_id, "toy/patient")
+    since = r"since (\d{4}-\d\d-\d\d )?\d\d:\d\d"
+    where = "on host container-a"
+    assert re.fullmatch(rf"run {run_id[:8]} \(toy/patient, {since}, {where}\)", words)
+    old = start_run(small, instance, ago=3 * 86_400, host="container-a")
+    words = describe_run(instance, old, "toy/patient")
+    day = (datetime.now() - timedelta(days=3)).date()
+    assert f"since {day} " in words
+    assert "holds no lock, so nobody can tell from here whether it lives" in words
+    assert words.endswith("terminate it on the page Runs of `dcgan ui`")
+
+
+# --- Runs of versions that held no lock -----------------------------------------------------
+
+
 def test_a_number_that_a_younger_process_has_got_counts_as_dead(
     small: SmallGraph, instance: dg.DagsterInstance
 ) -> None:
@@ -215,8 +396,7 @@ def test_a_number_that_a_younger_process_has_got_counts_as_dead(
 def test_runs_of_other_machines_are_left_alone(
     small: SmallGraph, instance: dg.DagsterInstance, tags: dict[str, str], dead: bool
 ) -> None:
-    # More than any system gives out.
-    run_id = start_run(small, instance, ago=0, pid=str(2**22 + 1), **tags)
+    run_id = start_run(small, instance, ago=0, pid=NO_PROCESS, **tags)
     assert close_dead_runs(instance) == [run_id] * dead
 
 

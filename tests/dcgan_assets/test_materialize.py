@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,10 +16,11 @@ import pytest
 import small_graph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from small_graph import Ran, SmallGraph
+from small_graph import GATED_NAMES, Ran, SmallGraph
 
 from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.materialize import in_order, with_ancestors
+from dcgan_assets.materialize import batches, in_order, make_plan, with_ancestors
+from dcgan_assets.status import survey
 from dcgan_models.errors import UserError
 
 
@@ -469,6 +473,117 @@ def test_what_came_out_is_told_when_made_and_when_found_again(small: SmallGraph)
     found = told.index(f"toy/mean: {how}; {summary}")
     assert told[found + 1] == failed
     assert f"toy/images[00]: {how}" in told
+
+
+# --- Back at an older commit ----------------------------------------------------------------
+
+PUBLISHED = ("models/toy/generator", "models/toy/discriminator")
+
+
+@pytest.fixture(scope="module")
+def older_commit(memory: str | None, gated_made: Path) -> Iterator[Path]:
+    """As after `git checkout` and `dvc checkout`: of the later commit lies what is in no commit."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder, pytest.MonkeyPatch.context() as patch:
+        for name in ("DCGAN_ROOT", "DAGSTER_HOME"):
+            patch.setenv(name, folder)
+        root = Path(folder) / "older"
+        shutil.copytree(gated_made, root)
+        small = SmallGraph(root, GATED_NAMES, {"images": {"shards": 1}})
+        small.change(seed=43)
+        run_well(small, "toy/generator")
+        small.change(seed=42)
+        for place in PUBLISHED:
+            shutil.rmtree(root / place)
+            shutil.copytree(gated_made / place, root / place)
+        yield root
+
+
+@pytest.fixture
+def back(fast_disk: Path, older_commit: Path) -> SmallGraph:
+    """A copy of a workspace that is back at an older commit."""
+    shutil.copytree(older_commit, fast_disk / "back")
+    return SmallGraph(fast_disk / "back", GATED_NAMES, {"images": {"shards": 1}, "seed": 42})
+
+
+def test_networks_that_came_back_are_up_to_date(back: SmallGraph) -> None:
+    champion, candidate = back.meta("toy/generator"), back.meta("toy/candidate")
+    ran = run_well(back)
+    assert ran.planned == ["toy/generator"]
+    assert ran.lines[1] == "  toy/generator: Dagster has no record of it"
+    assert ran.made == []
+    assert run_well(back).lines == ["up to date: 7"]
+    assert back.recorded("toy/generator") == {None: champion.data_version}
+    assert back.meta("toy/generator") == champion
+    assert back.meta("toy/candidate") == candidate, "of the later commit, left as it was"
+    assert stale(back) == set()
+    states = survey(back.catalogue(), {}, {}, ())
+    assert [state.key for state in states if not state.in_order] == []
+
+
+def test_so_they_are_where_the_pictures_have_to_be_made_again(back: SmallGraph) -> None:
+    """They are in no commit either; they come out the same."""
+    shutil.rmtree(back.root / "data")
+    ran = run_well(back)
+    assert ran.made == ["toy/images[00]", "toy/mean"]
+    assert ran.starting("toy/candidate: not needed") != []
+    assert run_well(back).lines == ["up to date: 7"]
+
+
+def test_parameters_that_change_train_whatever_lies_there(back: SmallGraph) -> None:
+    back.change(seed=44)
+    made = ["toy/candidate", "toy/quality", "toy/generator"]
+    assert back.run("toy/generator", dry_run=True).planned == made
+    # Those of the later commit: its candidate is one of today again, and is to be published.
+    back.change(seed=43)
+    assert back.run("toy/generator", dry_run=True).planned == ["toy/generator"]
+
+
+@pytest.mark.slow
+def test_what_is_made_of_the_networks_may_change_and_trains_nothing(back: SmallGraph) -> None:
+    back.change(samples={"count": 5})
+    assert run_well(back).made == ["toy/samples"]
+
+
+@pytest.mark.slow
+def test_a_candidate_that_is_named_is_trained(back: SmallGraph) -> None:
+    assert run_well(back, "toy/candidate").made == ["toy/candidate"]
+    assert back.meta("toy/candidate").seed == 42
+    assert run_well(back).made == []
+
+
+@pytest.mark.slow
+def test_by_force_all_that_leads_there_is_made_and_alone_it_is_one_line(back: SmallGraph) -> None:
+    ran = back.run("toy/generator", force=True, only=True)
+    assert ran.code == 1
+    assert ran.starting("FAILED") == [
+        "FAILED toy/generator: toy/generator: toy/candidate that lies there is of other "
+        "parameters, code or inputs than today's; run `dcgan materialize toy/candidate`"
+    ]
+    made = run_well(back, "toy/generator", force=True).made
+    assert made == ["toy/candidate", "toy/quality", "toy/generator"]
+
+
+@pytest.mark.slow
+def test_a_candidate_of_another_seed_is_published_there_too(back: SmallGraph) -> None:
+    assert run_well(back, "toy/candidate", seed=7).made == ["toy/candidate"]
+    assert run_well(back, "toy/generator").made == ["toy/quality", "toy/generator"]
+    assert back.meta("toy/generator").inputs["toy/candidate"].seed == 7
+
+
+# --- Runs and pools -------------------------------------------------------------------------
+
+
+def test_a_step_that_needs_a_place_begins_its_run(small: SmallGraph) -> None:
+    """So that no run waits for one in the middle, where nobody would say so."""
+    small.only(*GATED)
+    catalogue = small.catalogue()
+    with small.instance() as instance:
+        plan = make_plan(catalogue, instance, catalogue.steps)
+    runs = [[step.op_name for step in steps] for steps, _ in batches(catalogue, plan)]
+    pooled = {step.op_name for step in catalogue.steps if step.pool}
+    assert pooled
+    assert not any(name in pooled for names in runs for name in names[1:])
+    assert [name for names in runs for name in names][-1] == "toy__generator"
 
 
 # --- Interruptions --------------------------------------------------------------------------

@@ -187,6 +187,20 @@ def test_a_shard_that_changes_later_makes_its_consumers_stale(clone: SmallGraph)
     }
 
 
+def test_a_candidate_of_another_commit_is_not_in_the_way(released: SmallGraph) -> None:
+    """The release stands in for it, as for one that is not there."""
+    candidate = released.recorded("toy/candidate")
+    released.change(seed=43)
+    assert released.run("toy/candidate").made == ["toy/candidate"]
+    assert released.recorded("toy/candidate") != candidate
+    released.change(seed=42)
+    done = call(released)
+    assert (done.new, done.superseded, done.damaged) == (["toy/candidate"], [], [])
+    assert released.recorded("toy/candidate") == candidate
+    assert stale(released) == {}
+    assert call(released).new == []
+
+
 @pytest.mark.slow
 def test_what_was_made_here_since_is_left_alone(clone: SmallGraph) -> None:
     call(clone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -187,6 +188,24 @@ def test_when_changed_believes_the_record_of_an_absent_candidate(toy: Toy) -> No
     toy.graph.write_source("00", 5.0)
     assert toy.graph.run("toy/mean").code == 0
     assert isinstance(toy.tick(SUNDAY), dg.RunRequest)
+
+
+@pytest.mark.slow
+def test_when_changed_is_not_misled_by_the_candidate_of_another_commit(toy: Toy) -> None:
+    """Back at an older commit: what is published saw the pictures that are there."""
+    toy.graph.change(retraining={"retrain": "when_changed"})
+    aside = toy.graph.root / "older"
+    for name in ("generator", "discriminator"):
+        shutil.copytree(toy.graph.root / "models/toy" / name, aside / name)
+    toy.graph.write_source("00", 5.0)
+    assert toy.graph.run().code == 0
+    toy.graph.write_source("00", 1.0)
+    assert toy.graph.run("toy/mean").code == 0
+    assert isinstance(toy.tick(SUNDAY), dg.RunRequest), "they are others than both saw last"
+    for name in ("generator", "discriminator"):
+        shutil.rmtree(toy.graph.root / "models/toy" / name)
+        shutil.copytree(aside / name, toy.graph.root / "models/toy" / name)
+    assert isinstance(toy.tick(SUNDAY), str)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 import small_graph
+from fixture_types import Refused
 from small_graph import SmallGraph
 
 from dcgan_assets.catalogue import build_definitions
@@ -306,6 +308,139 @@ def test_not_where_one_of_the_chain_would_come_out_otherwise(
     small.change(**change)
     with pytest.raises(UserError, match=f"^missing: {missing}; "):
         order_of(small, "toy/generator")
+
+
+# --- Transient inputs of another commit -----------------------------------------------------
+
+
+def gated_with(small: SmallGraph) -> SmallGraph:
+    small.only(*GATED)
+    made_up_to(small, *(f"toy/{name}" for name in GATED))
+    return small
+
+
+TO_QUALITY = ("toy/candidate", "toy/quality")
+OTHERS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"seed": 43}, ("toy/candidate",)),
+    ({"seed": 43}, TO_QUALITY),
+    ({"candidate": {"healthy": False}}, TO_QUALITY),
+    ({"summary": {"digits": 1}}, ("toy/quality",)),
+    ({"seed": 43, "summary": {"digits": 1}}, TO_QUALITY),
+]
+
+
+@pytest.mark.parametrize(("other", "left"), OTHERS)
+def test_what_another_commit_left_there_does_not_make_the_champion_stale(
+    small: SmallGraph, other: dict[str, Any], left: tuple[str, ...]
+) -> None:
+    gated_with(small)
+    small.change(**other)
+    made_up_to(small, *left)
+    assert not stands(small, "toy/generator"), "there it is to be published"
+    small.change(seed=42, candidate={"healthy": True}, summary={"digits": 3})
+    assert stands(small, "toy/generator")
+    assert order_of(small, "toy/generator").inputs == small.meta("toy/generator").inputs
+    for key in left:
+        assert not stands(small, key)
+
+
+@pytest.mark.parametrize("gone", TO_QUALITY)
+def test_nor_does_half_of_it(small: SmallGraph, gone: str) -> None:
+    gated_with(small)
+    small.change(seed=43)
+    made_up_to(small, *TO_QUALITY)
+    small.change(seed=42)
+    remove(small, gone)
+    assert stands(small, "toy/generator")
+
+
+def test_an_extractor_that_came_back_stands_for_a_measurement_by_another_one(
+    small: SmallGraph,
+) -> None:
+    """It is kept, and under DVC: back at the older commit the older one lies there."""
+    gated_with(small)
+    small.write_source("00", 9.0)
+    made_up_to(small, "toy/images", "toy/mean")
+    aside = small.root / "models/toy/extractor"
+    shutil.copytree(aside, small.root / "older")
+    catalogue = small.catalogue()
+    order = place_order(catalogue, catalogue.by_key["toy/extractor"], afresh=True)
+    make(catalogue, order, cast(Any, Listener()))
+    made_up_to(small, *TO_QUALITY)
+    assert not stands(small, "toy/generator")
+
+    small.write_source("00", 1.0)
+    made_up_to(small, "toy/images", "toy/mean")
+    remove(small, "toy/extractor")
+    (small.root / "older").rename(aside)
+    assert stands(small, "toy/generator")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"candidate": {"healthy": False}}, id="candidate"),
+        pytest.param({"seed": 44}, id="seed"),
+        pytest.param({"summary": {"digits": 1}}, id="quality"),
+    ],
+)
+@pytest.mark.parametrize("left", [True, False])
+def test_a_champion_of_other_parameters_is_stale_whatever_lies_there(
+    small: SmallGraph, change: dict[str, Any], left: bool
+) -> None:
+    """Also where what lies there is what it was made from."""
+    gated_with(small)
+    if left:
+        small.change(seed=43)
+        made_up_to(small, *TO_QUALITY)
+        small.change(seed=42)
+    small.change(**change)
+    assert not stands(small, "toy/generator")
+
+
+def test_a_candidate_of_today_with_another_seed_is_to_be_published(small: SmallGraph) -> None:
+    """As a schedule trains it: nothing but its seed is another one."""
+    gated_with(small)
+    made(small, "toy/candidate", seed=7)
+    assert stands(small, "toy/candidate")
+    assert not stands(small, "toy/quality")
+    assert not stands(small, "toy/generator")
+    made_up_to(small, "toy/quality")
+    assert not stands(small, "toy/generator")
+    made_up_to(small, "toy/generator")
+    assert stands(small, "toy/generator")
+
+
+def test_what_is_outdated_is_read_all_the_same_where_nothing_stands_in(small: SmallGraph) -> None:
+    """Pictures that come while a training is at work do not keep it from being measured."""
+    gated_with(small)
+    made(small, "toy/candidate", seed=7)
+    candidate = small.meta("toy/candidate")
+    change_the_mean(small)
+    quality = made(small, "toy/quality")
+    assert quality.inputs["toy/candidate"].fingerprint == candidate.fingerprint
+    generator = made(small, "toy/generator")
+    assert generator.inputs["toy/candidate"].fingerprint == candidate.fingerprint
+    assert not stands(small, "toy/generator"), "but it is not of today"
+
+
+def test_nothing_is_made_of_another_candidate_than_its_record_will_say(
+    small: SmallGraph, refused: Refused
+) -> None:
+    gated_with(small)
+    small.change(seed=43)
+    made_up_to(small, "toy/candidate")
+    small.change(seed=42)
+    before = small.meta("toy/generator")
+    with refused(
+        "toy/generator: toy/candidate that lies there is of other parameters, code or inputs than "
+        "today's; run `dcgan materialize toy/candidate`"
+    ):
+        made(small, "toy/generator")
+    remove(small, "toy/candidate")
+    with refused("missing: toy/candidate"):
+        made(small, "toy/generator")
+    assert small.meta("toy/generator") == before
 
 
 # --- Making ---------------------------------------------------------------------------------

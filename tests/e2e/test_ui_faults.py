@@ -81,6 +81,20 @@ def test_a_training_outlives_the_web_server(cut_short: tuple[Bench, str]) -> Non
     assert bench.meta("models/mnist/fc_candidate")["key"] == "mnist/fc_candidate"
 
 
+def test_the_daemon_closes_what_was_killed_beside_the_web_ui(cut_short: tuple[Bench, str]) -> None:
+    """It launched none of `dcgan materialize`'s runs, and a schedule would wait for ever."""
+    bench, _ = cut_short
+    before = len(bench.recorded_runs())
+    with served(bench) as server:
+        with bench.running("dcgan", "materialize", "mnist/candidate", "--force") as running:
+            running.until(lambda: "candidate: making" in running.output(), "the training")
+            running.kill()
+        run_id = server.latest_run()
+        assert server.wait_for_end(run_id) == "FAILURE"
+        server.running.until(lambda: not server.pool_holders("gpu"), "the place in the pool")
+        assert len(bench.recorded_runs()) == before + 1, "nobody asked to try it again"
+
+
 def test_records_of_another_version_are_refused_until_they_are_migrated(
     cut_short: tuple[Bench, str],
 ) -> None:
