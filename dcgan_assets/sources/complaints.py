@@ -1,4 +1,4 @@
-"""What libjpeg says about a JPEG while it is decoded.
+"""What libjpeg says about a JPEG, or about one inside a TIFF, while it is decoded.
 
 libjpeg makes something of damaged data, and says so in a line on the standard error of the process
 and nowhere else: OpenCV does not pass it on. So that descriptor is another file while a JPEG is
@@ -16,7 +16,12 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 _STDERR = 2
-_DAMAGE = ("Corrupt JPEG data: ", "Premature end of JPEG file", "Inconsistent progression")
+_DAMAGE = (
+    "Corrupt JPEG data: ",
+    "Premature end of JPEG file",
+    "Inconsistent progression",
+    "Unsupported marker type",
+)
 # Oddities of encoders, and profiles, whose damage is found when they are used.
 _HARMLESS = (
     "Corrupt JPEG data: bad ICC marker",
@@ -88,6 +93,7 @@ def _damage(said: bytes) -> str | None:
     damage = None
     for line in said.splitlines(keepends=True):
         text = line.decode("ascii", "replace").strip()
+        text = text.removeprefix("JPEGLib: ").removeprefix("Warning, ")  # libtiff's words
         if text.startswith(_HARMLESS):
             continue
         if text.startswith(_DAMAGE):

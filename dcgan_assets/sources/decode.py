@@ -33,6 +33,7 @@ NARROW = "less than a sixteenth of the range used"
 Pixels = npt.NDArray[np.uint8]
 
 _OPENCV_FORMATS = frozenset({"JPEG", "PNG", "WebP"})
+_JPEG_FORMATS = frozenset({"JPEG", "TIFF"})
 _ROWS_AT_ONCE = 64
 
 
@@ -90,9 +91,8 @@ def decode(data: bytes, min_side: int = 1) -> Decoded | Refused:
     reason = _size_refusal(width, height, min_side)
     if reason:
         return Refused(reason, width, height)
-    read = _with_opencv if header.format in _OPENCV_FORMATS else _with_pillow
     try:
-        stored = read(data, header)
+        stored = _stored(data, header)
     except _BadPixelsError as error:
         return Refused(str(error), width, height)
     colours, told = _in_srgb(stored.colours, header)
@@ -172,6 +172,21 @@ class _Stored(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def _stored(data: bytes, header: Header) -> _Stored:
+    """Decode.
+
+    Raises:
+        _BadPixelsError: It is damaged, or of a kind that is not read.
+    """
+    read = _with_opencv if header.format in _OPENCV_FORMATS else _with_pillow
+    if header.format not in _JPEG_FORMATS:
+        return read(data, header)
+    stored, damage = listening(lambda: read(data, header))
+    if damage:
+        raise _BadPixelsError(f"{DAMAGED}: {damage}")
+    return stored
+
+
 def _with_opencv(data: bytes, header: Header) -> _Stored:
     """Decode a JPEG, PNG or WebP.
 
@@ -183,17 +198,13 @@ def _with_opencv(data: bytes, header: Header) -> _Stored:
     # What OpenCV would print about damaged pictures is said in their rows.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     colours = cv2.IMREAD_UNCHANGED if header.transparency else cv2.IMREAD_COLOR_RGB
-    flags = colours | cv2.IMREAD_IGNORE_ORIENTATION
-
-    def decoded() -> Any:
-        try:
-            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            return None
-
-    stored, damage = listening(decoded) if header.format == "JPEG" else (decoded(), None)
-    if stored is None or damage:
-        raise _BadPixelsError(f"{DAMAGED}: {damage}" if damage else DAMAGED)
+    flags = colours | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        stored: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        stored = None
+    if stored is None:
+        raise _BadPixelsError(DAMAGED)
     if header.colour == "CMYK" and header.profile and conversion(header.profile, 4).transform:
         # OpenCV gives no inks.
         return _with_pillow(data, header)

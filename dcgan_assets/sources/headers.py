@@ -13,6 +13,7 @@ from dcgan_assets.sources.avif_header import read_avif
 from dcgan_assets.sources.header import (
     DAMAGED,
     NO_PICTURE,
+    NOT_READ,
     TRUNCATED,
     BadHeaderError,
     Colour,
@@ -90,9 +91,11 @@ def _jpeg(data: bytes) -> Header:
     if data.rfind(_END_OF_IMAGE, position) < 0:
         raise BadHeaderError(TRUNCATED)
     depth, height, width, channels = frame
+    if depth != 8:
+        raise BadHeaderError(f"JPEG {NOT_READ}: {depth} bits")
     colour = _JPEG_COLOURS.get(channels, "colour")
     joined = _joined(profile) if profile else None
-    return Header("JPEG", width, height, orientation, depth, colour, profile=joined)
+    return Header("JPEG", width, height, orientation, colour=colour, profile=joined)
 
 
 def _joined(parts: list[bytes]) -> bytes:

@@ -22,7 +22,7 @@ _SMALLER_COPY, _SAMPLE_FORMAT, _EXTRA, _PROFILE, _RAW = 254, 339, 338, 34675, 50
 _TIFF_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 5: "CMYK"}
 _TIFF_MEANINGS = frozenset({0, 1, 2, 3, 5, 6})
 _MAX_TIFF_PARTS = 65_536
-_MAX_TILE_SIDE = 16_384
+_MAX_TILE_PIXELS = 4096 * 4096
 _MAX_PAGES = 1000
 
 
@@ -66,8 +66,8 @@ def _check_parts(tiff: Tiff, entries: dict[int, Entry], size: int) -> None:
     if places not in entries or entries[places].count > _MAX_TIFF_PARTS:
         raise BadHeaderError(DAMAGED)
     if tiled:
-        sides = [tiff.numbers(entries.get(tag))[0] for tag in _TILE_SIDES]
-        if not all(1 <= side <= _MAX_TILE_SIDE for side in sides):
+        wide, high = (tiff.numbers(entries.get(tag))[0] for tag in _TILE_SIDES)
+        if not 1 <= wide * high <= _MAX_TILE_PIXELS:
             raise BadHeaderError(DAMAGED)
     starts = tiff.numbers(entries[places])
     lengths = tiff.numbers(entries.get(sizes))
