@@ -109,7 +109,7 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
             items,
             work.out(),
             _sizes(section),
-            min_side=section.min_side,
+            min_side=section.least_side,
             on_progress=show,
             should_stop=work.stop,
         )

@@ -45,25 +45,28 @@ class Tiff:
         Raises:
             struct.error: The data end before, as with all that is read here.
         """
-        (position,) = struct.unpack_from(f"{self._order}I", self._data, 4)
-        return int(position)
+        return self._place(4)
 
-    def directory(self, position: int) -> tuple[dict[int, Entry], int]:
-        """A directory's entries by tag, and where the next directory lies; 0 where none does."""
-        (count,) = struct.unpack_from(f"{self._order}H", self._data, position)
+    def directory(self, position: int) -> dict[int, Entry]:
+        """A directory's entries by tag."""
         entries = {}
+        (count,) = struct.unpack_from(f"{self._order}H", self._data, position)
         for place in range(position + 2, position + 2 + 12 * count, 12):
             tag, kind, values = struct.unpack_from(f"{self._order}HHI", self._data, place)
             here = _BYTES.get(kind, 1) * values <= 4
-            at = place + 8 if here else self._place(place + 8)
-            entries[tag] = Entry(kind, values, at)
-        return entries, self._place(position + 2 + 12 * count)
+            entries[tag] = Entry(kind, values, place + 8 if here else self._place(place + 8))
+        return entries
 
-    def numbers(self, entry: Entry | None, default: int = 0) -> tuple[int, ...]:
-        """An entry's values; the default where it is missing or holds no whole numbers."""
+    def following(self, position: int) -> int:
+        """Where the directory after this one lies; 0 where there is none."""
+        (count,) = struct.unpack_from(f"{self._order}H", self._data, position)
+        return self._place(position + 2 + 12 * count)
+
+    def numbers(self, entry: Entry | None, most: int, default: int = 0) -> tuple[int, ...]:
+        """An entry's values, `most` at most; the default where it has no whole numbers."""
         if entry is None or entry.kind not in _NUMBERS or not entry.count:
             return (default,)
-        values = f"{self._order}{entry.count}{_NUMBERS[entry.kind]}"
+        values = f"{self._order}{min(entry.count, most)}{_NUMBERS[entry.kind]}"
         return struct.unpack_from(values, self._data, entry.place)
 
     def content(self, entry: Entry) -> bytes:
@@ -80,8 +83,8 @@ def exif_orientation(exif: bytes) -> int:
     """The orientation in EXIF data, 1 to 8; 1 where there is none or the data make no sense."""
     try:
         tiff = Tiff(exif)
-        entries, _ = tiff.directory(tiff.first())
-        value = tiff.numbers(entries.get(ORIENTATION), 1)[0]
+        entry = tiff.directory(tiff.first()).get(ORIENTATION)
+        value = tiff.numbers(entry, 1, default=1)[0]
     except (ValueError, struct.error):
         return 1
     return value if 1 <= value <= 8 else 1

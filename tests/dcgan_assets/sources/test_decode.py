@@ -401,10 +401,12 @@ def test_too_many_pixels_of_every_format(width: int, height: int) -> None:
     bmp = bytearray(encoded(picture(), "BMP"))
     bmp[18:26] = struct.pack("<ii", width, -height)
     bmp[30:34] = struct.pack("<I", 1)  # run lengths: the file may be short
-    tiff = bytearray(encoded(picture(), "TIFF"))
-    for tag, side in ((256, width), (257, height)):
-        place = tiff.index(struct.pack("<HHI", tag, 4, 1))
-        tiff[place + 8 : place + 12] = struct.pack("<I", side)
+    tiff = bytearray(encoded(picture(), "TIFF", compression="tiff_lzw"))
+    (first,) = struct.unpack_from("<I", tiff, 4)
+    for place in range(first + 2, first + 2 + 12 * tiff[first], 12):
+        (tag,) = struct.unpack_from("<H", tiff, place)
+        if tag in {256, 257, 278}:  # width, height, rows in a strip
+            tiff[place : place + 12] = struct.pack("<HHII", tag, 4, 1, (height, width)[tag == 256])
     avif = bytearray(encoded(picture(), "AVIF"))
     place = avif.index(b"ispe")
     avif[place + 8 : place + 16] = struct.pack(">II", width, height)
