@@ -42,8 +42,8 @@ class GroupImages(Section):
             of its binary archive, which is downloaded when there is no path.
         category: Of LSUN, to be downloaded; in place of a path.
         size: Side of the training pictures: short side scaled to it, centre cropped.
-        min_side: Pictures with a shorter side are rejected; by default `size`, so that none is blown
-            up, and 32 for the packaged photographs, whose crops are as small on purpose.
+        min_side: Pictures with a shorter side are rejected; by default `size`, so that none is
+            enlarged, and 32 for the packaged photographs, whose crops are small on purpose.
         shards: Parts that are made one by one, each in a run of its own.
         pictures, held_out, planted, seed: Of photographs: how many crops are trained on, how many
             come from regions that are not, the share that are near-duplicates of others.

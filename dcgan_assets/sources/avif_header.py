@@ -134,4 +134,4 @@ def _frames(data: bytes) -> int:
     if place is None:
         return 1
     (count,) = struct.unpack_from(">I", data, place[0] + 8)
-    return max(1, count)
+    return max(1, int(count))

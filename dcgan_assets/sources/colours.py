@@ -90,7 +90,7 @@ def to_srgb(pixels: _Pixels, transform: Any) -> _Pixels:
     for first in range(0, height, rows):
         part = np.ascontiguousarray(pixels[first : first + rows])
         image = Image.frombuffer(mode, (width, len(part)), part, "raw", mode, 0, 1)
-        converted[first : first + rows] = ImageCms.applyTransform(image, transform)
+        converted[first : first + rows] = np.asarray(ImageCms.applyTransform(image, transform))
     return converted
 
 

@@ -17,12 +17,12 @@ class Entry(NamedTuple):
 
     Attributes:
         kind: The number of their type.
-        count: How many there are.
+        length: How many there are.
         place: Where the first begins.
     """
 
     kind: int
-    count: int
+    length: int
     place: int
 
 
@@ -64,14 +64,14 @@ class Tiff:
 
     def numbers(self, entry: Entry | None, most: int, default: int = 0) -> tuple[int, ...]:
         """An entry's values, `most` at most; the default where it has no whole numbers."""
-        if entry is None or entry.kind not in _NUMBERS or not entry.count:
+        if entry is None or entry.kind not in _NUMBERS or not entry.length:
             return (default,)
-        values = f"{self._order}{min(entry.count, most)}{_NUMBERS[entry.kind]}"
+        values = f"{self._order}{min(entry.length, most)}{_NUMBERS[entry.kind]}"
         return struct.unpack_from(values, self._data, entry.place)
 
     def content(self, entry: Entry) -> bytes:
         """An entry's bytes; fewer where the data end before."""
-        size = entry.count * _BYTES.get(entry.kind, 1)
+        size = entry.length * _BYTES.get(entry.kind, 1)
         return self._data[entry.place : entry.place + size]
 
     def _place(self, position: int) -> int:

@@ -72,7 +72,7 @@ class _Claims:
 
     def count(self, tag: int) -> int:
         """How many values a tag has; 0 where it is missing."""
-        return self._entries[tag].count if tag in self._entries else 0
+        return self._entries[tag].length if tag in self._entries else 0
 
     def number(self, tag: int, default: int = 0) -> int:
         """A tag's first value."""
