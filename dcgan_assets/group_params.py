@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -42,7 +42,8 @@ class GroupImages(Section):
             of its binary archive, which is downloaded when there is no path.
         category: Of LSUN, to be downloaded; in place of a path.
         size: Side of the training pictures: short side scaled to it, centre cropped.
-        min_side: Pictures with a shorter side are rejected.
+        min_side: Pictures with a shorter side are rejected; by default `size`, so that none is
+            enlarged, and 32 for the packaged photographs, whose crops are small on purpose.
         shards: Parts that are made one by one, each in a run of its own.
         pictures, held_out, planted, seed: Of photographs: how many crops are trained on, how many
             come from regions that are not, the share that are near-duplicates of others.
@@ -54,7 +55,7 @@ class GroupImages(Section):
     path: str | None = None
     category: Annotated[str | None, AfterValidator(_known_category)] = None
     size: Size
-    min_side: Count = HASH_SIDE
+    min_side: Count | None = None
     shards: Annotated[int, Field(ge=1, le=99, strict=True)]
     pictures: Count | None = None
     held_out: Epochs = 0
@@ -76,6 +77,17 @@ class GroupImages(Section):
         if self.source != "cifar10" and (self.path is None) != without:
             raise ValueError("`path` is needed unless the pictures are packaged or downloaded")
         return self
+
+    @property
+    def least_side(self) -> int:
+        """`min_side`, or what it is by default."""
+        if self.min_side is not None:
+            return self.min_side
+        return HASH_SIDE if self.source == "photographs" else self.size
+
+    def identity(self) -> dict[str, Any]:
+        """The section with the least side that is meant."""
+        return {**super().identity(), "min_side": self.least_side}
 
     @property
     def downloaded(self) -> bool:

@@ -18,6 +18,7 @@ from dcgan_assets import metadata as shown
 from dcgan_assets.group_params import HASH_SIDE, GroupImages
 from dcgan_assets.rejections import INTAKE_CHECKS, Intake
 from dcgan_assets.sources.archive import Archive
+from dcgan_assets.sources.decode import NARROW
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.imagenet import imagenet
 from dcgan_assets.sources.ingest import INGEST_SCHEMA, IngestReport, ingest
@@ -114,7 +115,7 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
             items,
             work.out(),
             _sizes(section),
-            min_side=section.min_side,
+            min_side=section.least_side,
             on_progress=show,
             should_stop=work.stop,
         )
@@ -125,6 +126,8 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
         {"size": section.size, "stand_in": stand_in, "section": section.identity()},
     )
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files[section.size]]
+    if dark := report.conversions.get(NARROW):
+        work.warn(f"{dark:,} 16-bit pictures: {NARROW}, and no sBIT says which; look at them")
     intake = Intake(report.kept, report.reasons, whole=section.shards == 1)
     return Outcome(
         metadata=_facts(report, pixels),

@@ -14,25 +14,29 @@ from typing import IO
 
 from dcgan_assets.scraping.wanted import Picture, Reason, RejectedError
 from dcgan_assets.sources.decode import MAX_PIXELS, MAX_SIDE
-from dcgan_assets.sources.headers import (
-    DAMAGED,
-    TRUNCATED,
-    BadHeaderError,
-    Format,
-    Header,
-    read_header,
-)
+from dcgan_assets.sources.header import DAMAGED, TRUNCATED, BadHeaderError, Format
+from dcgan_assets.sources.headers import read_header
 
 # By so many bytes it shows what a file is: the longest mark is 12, and HTML may begin with spaces.
 _START = 1024
 _IN_MEMORY = 1 << 20
-_END_OF_IMAGE, _SCAN = b"\xff\xd9", b"\xff\xda"
-EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
+EXTENSIONS = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/bmp": "bmp",
+    "image/tiff": "tif",
+    "image/avif": "avif",
+}
 MIMES: dict[Format, str] = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
     "WebP": "image/webp",
     "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
 }
 
 
@@ -45,7 +49,7 @@ def check_start(start: bytes) -> None:
     try:
         read_header(start)
     except BadHeaderError as error:
-        if str(error) not in {TRUNCATED, DAMAGED, "empty"}:
+        if _kind(error) not in {TRUNCATED, DAMAGED, "empty"}:
             raise RejectedError(Reason.NO_PICTURE, str(error)) from None
 
 
@@ -53,14 +57,14 @@ def judge(data: bytes) -> tuple[str, int, int]:
     """The MIME type, width and height of a picture, from its header alone.
 
     Raises:
-        RejectedError: It is no JPEG, PNG, WebP or GIF, is cut off, or promises too many pixels.
+        RejectedError: It is no picture that `read_header` knows, is cut off, or promises too many
+            pixels.
     """
     try:
         header = read_header(data)
     except BadHeaderError as error:
-        text = str(error)
         known = {TRUNCATED: Reason.TRUNCATED, DAMAGED: Reason.DAMAGED}
-        raise RejectedError(known.get(text, Reason.NO_PICTURE), text) from None
+        raise RejectedError(known.get(_kind(error), Reason.NO_PICTURE), str(error)) from None
     width, height = header.width, header.height
     if header.orientation > 4:
         width, height = height, width
@@ -69,8 +73,6 @@ def judge(data: bytes) -> tuple[str, int, int]:
         raise RejectedError(Reason.DAMAGED, size)
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise RejectedError(Reason.PIXELS, size)
-    if _cut_off(header, data):
-        raise RejectedError(Reason.TRUNCATED, f"{len(data)} bytes")
     return MIMES[header.format], width, height
 
 
@@ -84,11 +86,9 @@ def examined(data: bytes, final_address: str) -> Picture:
     return Picture(final_address, hashlib.sha256(data).hexdigest(), len(data), mime, width, height)
 
 
-def _cut_off(header: Header, data: bytes) -> bool:
-    """Whether a JPEG has no end of image after its last scan; the others say their length."""
-    if header.format != "JPEG" or data.endswith(_END_OF_IMAGE):
-        return False
-    return data.rfind(_END_OF_IMAGE) < data.rfind(_SCAN)
+def _kind(error: BadHeaderError) -> str:
+    """What stands before the details."""
+    return str(error).partition(":")[0]
 
 
 class Arrival:

@@ -18,7 +18,8 @@ from dcgan_assets.scraping.content import MIMES
 from dcgan_assets.scraping.found import FoundPicture, Subject
 from dcgan_assets.scraping.text import clean
 from dcgan_assets.sources.folder import FileBytes, Folder, may_be_read
-from dcgan_assets.sources.headers import BadHeaderError, read_header
+from dcgan_assets.sources.header import BadHeaderError
+from dcgan_assets.sources.headers import read_header
 from dcgan_assets.sources.items import UNSTATED, Item, UnreadableError
 
 SCHEME = "folder:"

@@ -8,56 +8,41 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Literal, NamedTuple
 
-Format = Literal["JPEG", "PNG", "WebP", "GIF"]
-Colour = Literal["colour", "grey", "CMYK"]
-
-TRUNCATED = "truncated"
-DAMAGED = "damaged"
+from dcgan_assets.sources.avif_header import read_avif
+from dcgan_assets.sources.header import (
+    DAMAGED,
+    NO_PICTURE,
+    NOT_READ,
+    TRUNCATED,
+    BadHeaderError,
+    Colour,
+    Header,
+    bounded,
+    check_written,
+)
+from dcgan_assets.sources.png_header import read_png
+from dcgan_assets.sources.tiff import exif_orientation
+from dcgan_assets.sources.tiff_header import read_tiff
 
 # Start-of-frame markers: all of 0xC0 to 0xCF but the tables DHT, JPG and DAC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM, the restarts, and start of image.
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_PROFILE = b"ICC_PROFILE\0"
+_END_OF_IMAGE = b"\xff\xd9"
 _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 4: "CMYK"}
-
-
-class BadHeaderError(Exception):
-    """The bytes are no picture that is read here; the text is the reason."""
-
-
-class Header(NamedTuple):
-    """What a picture says of itself.
-
-    Attributes:
-        width, height: In pixels, as stored: before the EXIF orientation is applied.
-        orientation: The EXIF orientation, 1 to 8; 1 is upright.
-        depth: Bits a channel.
-        transparency: Whether there may be transparent pixels.
-        frames: 1, or the number of frames of an animation.
-        transparent_level: The grey level that stands for nothing, as a grey PNG may name one.
-    """
-
-    format: Format
-    width: int
-    height: int
-    orientation: int = 1
-    depth: int = 8
-    colour: Colour = "colour"
-    transparency: bool = False
-    frames: int = 1
-    transparent_level: int | None = None
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
 def read_header(data: bytes) -> Header:
-    """Read the header of a JPEG, PNG, WebP or GIF file, told by its content.
+    """Read the header of a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file, told by its content.
 
     Raises:
         BadHeaderError: It is none of these, or cut off or damaged where that can be seen.
     """
-    for magic, read in _READERS:
-        if data.startswith(magic):
+    for place, magic, read in _READERS:
+        if data.startswith(magic, place):
             try:
                 return read(data)
             except (IndexError, struct.error):
@@ -68,17 +53,20 @@ def read_header(data: bytes) -> Header:
 def _what_else(data: bytes) -> str:
     if not data:
         return "empty"
+    if data.startswith(b"version https://git-lfs.github.com/"):
+        return "a git-lfs pointer: `git lfs pull` fetches the picture"
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")) or (
         start.startswith(b"<") and b"<html" in start
     ):
         return "HTML, not a picture"
-    return "not a JPEG, PNG, WebP or GIF picture"
+    return NO_PICTURE
 
 
 def _jpeg(data: bytes) -> Header:
     position, orientation = 2, 1
     frame: tuple[int, int, int, int] | None = None
+    profile: list[bytes] = []
     while True:
         if data[position] != 0xFF:
             raise BadHeaderError(DAMAGED)
@@ -94,46 +82,28 @@ def _jpeg(data: bytes) -> Header:
         if marker in _JPEG_FRAMES:
             frame = struct.unpack_from(">BHHB", data, position + 2)
         elif marker == 0xE1 and data[position + 2 : position + 8] == b"Exif\0\0":
-            orientation = _exif_orientation(data[position + 8 : position + length])
+            orientation = exif_orientation(data[position + 8 : position + length])
+        elif marker == 0xE2 and data.startswith(_JPEG_PROFILE, position + 2):
+            profile.append(data[position + 14 : position + length])
         position += max(length, 2)
     if frame is None:
         raise BadHeaderError(DAMAGED)
-    depth, height, width, channels = frame
-    colour = _JPEG_COLOURS.get(channels, "colour")
-    return Header("JPEG", width, height, orientation, depth, colour)
-
-
-def _png(data: bytes) -> Header:
-    width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
-    transparency, orientation, frames = kind in {4, 6}, 1, 1
-    transparent_level = None
-    position = 8
-    while True:
-        length, name = struct.unpack_from(">I4s", data, position)
-        if name == b"IEND":
-            break
-        if name == b"tRNS":
-            transparency = True
-            if kind == 0:
-                (transparent_level,) = struct.unpack_from(">H", data, position + 8)
-        elif name == b"eXIf":
-            orientation = _exif_orientation(data[position + 8 : position + 8 + length])
-        elif name == b"acTL":
-            (frames,) = struct.unpack_from(">I", data, position + 8)
-        position += length + 12
-    if position + 12 > len(data):
+    if data.rfind(_END_OF_IMAGE, position) < 0:
         raise BadHeaderError(TRUNCATED)
-    return Header(
-        "PNG",
-        width,
-        height,
-        orientation,
-        depth,
-        "grey" if kind in {0, 4} else "colour",
-        transparency,
-        frames,
-        transparent_level,
-    )
+    depth, height, width, channels = frame
+    if depth != 8:
+        raise BadHeaderError(f"JPEG {NOT_READ}: {depth} bits")
+    colour = _JPEG_COLOURS.get(channels, "colour")
+    joined = _joined(profile) if profile else None
+    return Header("JPEG", width, height, orientation, colour=colour, profile=joined)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """A profile from its segments, each with its number and the number of all; empty if bad."""
+    whole = {part[0]: part[2:] for part in parts if len(part) > 2 and part[1] == len(parts)}
+    if sorted(whole) != list(range(1, len(parts) + 1)):
+        return b""
+    return bounded(b"".join(whole[number] for number in sorted(whole)))
 
 
 def _webp(data: bytes) -> Header:
@@ -144,6 +114,7 @@ def _webp(data: bytes) -> Header:
         raise BadHeaderError(TRUNCATED)
     kind = data[12:16]
     if kind == b"VP8 ":
+        check_written(data[20 : size + 8])
         width, height = struct.unpack_from("<HH", data, 26)
         return Header("WebP", width & 0x3FFF, height & 0x3FFF)
     if kind == b"VP8L":
@@ -160,15 +131,26 @@ def _extended_webp(data: bytes, end: int) -> Header:
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
     orientation, frames, position = 1, 0, 30
+    profile = None
     while position + 8 <= end:
         name, length = struct.unpack_from("<4sI", data, position)
         if name == b"EXIF":
             exif = data[position + 8 : position + 8 + length]
-            orientation = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
+            orientation = exif_orientation(exif.removeprefix(b"Exif\0\0"))
+        elif name == b"ICCP":
+            profile = bounded(data[position + 8 : position + 8 + length])
+        elif name == b"VP8 ":
+            check_written(data[position + 8 : position + 8 + length])
         frames += name == b"ANMF"
         position += 8 + length + (length & 1)
     return Header(
-        "WebP", width, height, orientation, transparency=transparency, frames=max(frames, 1)
+        "WebP",
+        width,
+        height,
+        orientation,
+        transparency=transparency,
+        frames=max(frames, 1),
+        profile=profile,
     )
 
 
@@ -204,27 +186,34 @@ def _gif_colours(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _exif_orientation(tiff: bytes) -> int:
-    """The orientation in EXIF data; 1 where there is none or the data makes no sense."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (position,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, position)
-        for entry in range(position + 2, position + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
-            if tag == 0x0112:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
+def _bmp(data: bytes) -> Header:
+    offset, size = struct.unpack_from("<II", data, 10)
+    if size not in _BMP_HEADERS:
+        raise BadHeaderError(NO_PICTURE)
+    if size == 12:
+        width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
+        packing = 0
+    else:
+        width, height, planes, bits, packing = struct.unpack_from("<iiHHI", data, 18)
+    if planes != 1 or width < 0:
+        raise BadHeaderError(DAMAGED)
+    height = abs(height)  # negative where the first row is the top one
+    plain = packing in {0, 3, 6}
+    if plain and offset + (width * bits + 31) // 32 * 4 * height > len(data):
+        raise BadHeaderError(TRUNCATED)
+    masked = packing in {3, 6} and bits == 32 and size >= 56
+    transparency = masked and struct.unpack_from("<I", data, 66)[0] != 0
+    return Header("BMP", width, height, transparency=transparency)
 
 
-_READERS: tuple[tuple[bytes, Callable[[bytes], Header]], ...] = (
-    (b"\xff\xd8\xff", _jpeg),
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"RIFF", _webp),
-    (b"GIF87a", _gif),
-    (b"GIF89a", _gif),
+_READERS: tuple[tuple[int, bytes, Callable[[bytes], Header]], ...] = (
+    (0, b"\xff\xd8\xff", _jpeg),
+    (0, b"\x89PNG\r\n\x1a\n", read_png),
+    (0, b"RIFF", _webp),
+    (0, b"GIF87a", _gif),
+    (0, b"GIF89a", _gif),
+    (0, b"BM", _bmp),
+    (0, b"II*\0", read_tiff),
+    (0, b"MM\0*", read_tiff),
+    (4, b"ftyp", read_avif),
 )

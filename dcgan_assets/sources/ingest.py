@@ -37,7 +37,8 @@ def _manifest_schema() -> pa.Schema:
     """The schema of small sources, and what decoding changed beside it."""
     description = (
         "What decoding changed: EXIF orientation applied, alpha on white, 16-bit cut to 8, grey "
-        "or CMYK to RGB, the frame taken of an animation. Null when nothing, and when rejected."
+        "or CMYK to RGB, the frame taken of an animation, colours to sRGB by the profile named; "
+        "and what it did not change, of colours. Null when nothing, and when rejected."
     )
     converted = pa.field("converted", pa.string(), metadata={"description": description})
     after = PICTURE_SCHEMA.get_field_index("reason") + 1
@@ -54,7 +55,7 @@ class IngestReport:
     Attributes:
         kept, rejected: Items; together all of them.
         reasons: Rejected items by kind of reason (what stands before the colon).
-        conversions: Kept items by each thing that decoding changed.
+        conversions: Kept items by each kind of thing that decoding changed.
         files: For each size the names of its .npy files.
         rows_per_file: For each size the rows in each of its files but the last.
         seconds: How long it took.
@@ -172,7 +173,8 @@ class _Tally:
                 self.rejected += 1
                 self.reasons[reading.reason.partition(":")[0]] += 1
             if reading.converted:
-                self.conversions.update(reading.converted.split("; "))
+                changes = reading.converted.split("; ")
+                self.conversions.update(change.partition(":")[0] for change in changes)
 
 
 def _rows(items: Sequence[Item], readings: Sequence[Reading], row: int) -> Iterator[Row]:

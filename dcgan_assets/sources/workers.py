@@ -404,13 +404,15 @@ def _listen(line: Connection[Any, Any], requests: queue.SimpleQueue[Any]) -> Non
 
 
 def _limit_this_process() -> None:
-    """One thread for OpenCV, and a bound on memory where the system has one.
+    """One thread for OpenCV and for AVIF, and a bound on memory where the system has one.
 
     The bound is on private memory: an LMDB's mapped file is no part of it.
     """
     import cv2
+    from PIL import AvifImagePlugin
 
     cv2.setNumThreads(1)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     with suppress(ImportError):  # Windows has no such module
         import resource
 

@@ -84,9 +84,21 @@ def images(section: Images) -> GroupImages:
 def test_each_source_with_what_it_needs(section: Images) -> None:
     found = images(section)
     assert {name: getattr(found, name) for name in section} == section
-    assert found.min_side == 32
     assert not found.stand_in
     assert found.downloaded == (section in (DOWNLOAD, CIFAR10))
+
+
+def test_no_picture_is_blown_up_unless_it_is_asked_for() -> None:
+    def section(**changes: Any) -> GroupImages:
+        return GroupImages.model_validate({**FOLDER, **changes})
+
+    for size in SIZES:
+        assert section(size=size).least_side == size
+        assert section(size=size, min_side=20).least_side == 20
+        assert GroupImages.model_validate({**PHOTOGRAPHS, "size": size}).least_side == 32
+    default, said = section(size=64), section(size=64, min_side=64)
+    assert default.identity() == said.identity()
+    assert GroupImages.model_validate(default.identity()) == said
 
 
 @pytest.mark.parametrize(

@@ -797,7 +797,7 @@ def test_codes_of_shards_that_did_not_change_are_kept(
     rows = pq.read_table(root / "data" / image.replace("[", "/")[:-1] / "manifest.parquet")
     (rejected,) = [row for row in rows.to_pylist() if row["status"] == "rejected"]
     assert rejected["key"] == "notes.txt"
-    assert rejected["reason"].startswith("not a JPEG, PNG, WebP or GIF picture")
+    assert rejected["reason"].startswith("not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture")
 
     # A picture more: one shard is read again, but the autoencoder has learned from it.
     (root / "pictures" / "more.png").write_bytes(source[list(source)[1]].location.read())

@@ -260,7 +260,7 @@ def test_bad_files_are_rows_with_reasons_and_the_rest_goes_on(tmp_path: Path) ->
         "html.jpg": "HTML, not a picture",
         "link.jpg": "a symlink that leaves the folder",
         "long.jpg": "too long",
-        "notes.txt": "not a JPEG, PNG, WebP or GIF picture",
+        "notes.txt": "not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture",
         "one-pixel.png": "too small",
         "zero.jpg": "empty",
     }
