@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,51 +11,33 @@ FEWEST = 4
 _LEAST_SPREAD = 1.0
 
 
-class Needs(NamedTuple):
-    """What the steps after the training set ask of it.
-
-    Attributes:
-        batch: Pictures of a minibatch of the candidate.
-        held_out: The share that is to be held out; 0 where a group is measured on none.
-        classes: Whether the extractor tells labels apart.
-    """
-
-    batch: int
-    held_out: float
-    classes: bool
-
-
-def why_untrainable(
-    train: npt.NDArray[np.int64], held_out: int, copies: int, needs: Needs
-) -> str | None:
-    """Why counts and labels do not allow a training, and what to do; None where they do.
+def why_too_few(train: int, held_out: int, copies: int, *, batch: int, share: float) -> str | None:
+    """Why so many pictures do not allow a training, and what to do; None where they do.
 
     Args:
-        train: Labels of the pictures that are trained on, -1 where there is none.
+        train: Pictures that are trained on.
         held_out: Pictures that are held out.
         copies: Exact copies of either, which are left out.
+        batch: Pictures of a minibatch of the candidate.
+        share: What was to be held out; 0 where nothing is to be measured.
     """
-    n, least = len(train), max(FEWEST, needs.batch)
+    total, least = train + held_out, max(FEWEST, batch)
     beside = f" ({copies:,} more are exact copies)" if copies else ""
-    if not n and not held_out:
+    wanted = f"at least {least} must be trained on (candidate.batch is {batch})"
+    if not total:
         return "no picture was kept; the manifest of the pictures says why each was rejected"
-    if not n:
-        return f"all {held_out:,} pictures are held out{beside}; lower training_set.held_out"
-    if n < least:
+    if total < least:
+        return f"different pictures: {total}{beside}; {wanted}: give it more"
+    if train < least:
         return (
-            f"{n:,} different pictures to train on{beside}, and at least {least} are needed: "
-            f"candidate.batch is {needs.batch}; give it more pictures"
+            f"of {total:,} different pictures{beside} all but {train:,} are held out; {wanted}: "
+            "lower training_set.held_out, or give it more"
         )
-    if needs.held_out and not held_out:
+    if share and not held_out:
         return (
-            f"none of {n:,} different pictures{beside} came to be held out, and a share of "
-            f"{needs.held_out:g} was asked for; raise training_set.held_out and held_out_most, or "
+            f"of {train:,} different pictures{beside} none came to be held out, and a share of "
+            f"{share:g} was asked for; raise training_set.held_out and held_out_most, or "
             "set held_out to 0 to measure nothing"
-        )
-    if needs.classes and (train.min() < 0 or len(np.unique(train)) < 2):
-        return (
-            "extractor.kind is classifier, which needs a label for every picture and two classes "
-            f"at least; the training pictures have {_classes(train)}"
         )
     return None
 
@@ -82,10 +62,3 @@ def why_alike(pictures: npt.NDArray[np.uint8]) -> str | None:
             "grey levels; pictures that differ are needed"
         )
     return None
-
-
-def _classes(labels: npt.NDArray[np.int64]) -> str:
-    """In words, which there are."""
-    known, unlabelled = np.unique(labels[labels >= 0]), int((labels < 0).sum())
-    words = f"only class {known[0]}" if len(known) == 1 else f"{len(known)} classes"
-    return f"{words} and {unlabelled:,} without a label" if unlabelled else words

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.degenerate import Needs, why_alike, why_untrainable
+from dcgan_assets.assets.degenerate import why_alike, why_too_few
 from dcgan_assets.assets.group_images import (
     image_versions,
     pixel_files,
@@ -18,7 +18,6 @@ from dcgan_assets.assets.group_images import (
     shard_facts,
 )
 from dcgan_assets.group_params import TrainingSet
-from dcgan_assets.quality_params import ExtractorParams
 from dcgan_assets.sections import Candidate
 from dcgan_assets.sources.items import HELD_OUT, key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE
@@ -128,8 +127,8 @@ def _pictures(paths: Sequence[Path], index: Any) -> PixelStore:
 def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int) -> None:
     """Stop where nothing can be learned from a group.
 
-    What is refused hangs on sections of the steps that come after; what is made does not, so that
-    these are in no version.
+    What is refused hangs on the section of the candidate as well; what is made does not, so that
+    it is in no version.
 
     Args:
         train: The pictures that are trained on.
@@ -140,15 +139,10 @@ def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int
         UserError: Saying why, and what to do.
     """
     group = work.step.section.rpartition(".")[0]
-    candidate, extractor = (work.params.section(f"{group}.{x}") for x in ("candidate", "extractor"))
+    candidate = work.params.section(f"{group}.candidate")
     assert isinstance(candidate, Candidate)  # noqa: S101  (narrows the type)
-    assert isinstance(extractor, ExtractorParams)  # noqa: S101  (narrows the type)
-    needs = Needs(
-        batch=candidate.resolved().batch,
-        held_out=work.section.held_out,
-        classes=extractor.kind == "classifier",
-    )
-    reason = why_untrainable(train.labels, held_out, copies, needs)
+    batch, share = candidate.resolved().batch, work.section.held_out
+    reason = why_too_few(len(train), held_out, copies, batch=batch, share=share)
     if reason is None:
         some = np.linspace(0, len(train) - 1, min(len(train), _LOOKED_AT)).astype(np.int64)
         reason = why_alike(train.gather(some))

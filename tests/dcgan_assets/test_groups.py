@@ -386,14 +386,14 @@ def test_a_training_row_leads_to_the_pixels_of_its_key(
         np.testing.assert_array_equal(small[number], original(key, HASH_SIDE))
 
 
-def test_held_out_pictures_are_dealt_by_key_where_the_source_has_no_split() -> None:
+def test_held_out_pictures_are_dealt_by_content_where_the_source_has_no_split() -> None:
     section = TrainingSet(held_out=0.2, held_out_most=1000)
-    keys = [f"album/{number}.jpg" for number in range(4000)]
+    keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
     splits = deal_held_out(keys, [None] * len(keys), section)
     assert set(splits) == {TRAIN, HELD_OUT}
     assert 700 < (splits == HELD_OUT).sum() < 900
     # A picture more, in front of all others, moves none of them.
-    more = deal_held_out(["album/new.jpg", *keys], [None] * 4001, section)
+    more = deal_held_out([hashlib.sha256(b"new").hexdigest(), *keys], [None] * 4001, section)
     assert more[1:].tolist() == splits.tolist()
     few = deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.2, held_out_most=10))
     assert (few == HELD_OUT).sum() == 10
