@@ -80,13 +80,13 @@ class FaceBoxes(Section):
 
     @model_validator(mode="after")
     def _small_faces_are_seen(self) -> Self:
-        for detector in (self.detector, self.second):
-            cascade = detector is not None and detector.name in CASCADES
-            if cascade and self.min_face < HAAR_LEAST_SIDE:
-                raise ValueError(
-                    f"`min_face` is {self.min_face} and {detector.name} finds no face below "
-                    f"{HAAR_LEAST_SIDE}; at least that, or other detectors, are allowed"
-                )
+        names = [one.name for one in (self.detector, self.second) if one is not None]
+        cascades = [name for name in names if name in CASCADES]
+        if cascades and self.min_face < HAAR_LEAST_SIDE:
+            raise ValueError(
+                f"`min_face` is {self.min_face} and {cascades[0]} finds no face below "
+                f"{HAAR_LEAST_SIDE}; at least that, or other detectors, are allowed"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:

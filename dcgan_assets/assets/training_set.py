@@ -112,7 +112,7 @@ def _index(
             "label": table["label"].fill_null(-1),
             "picture": table["picture"],
             "split": splits,
-            "duplicate_of": pa.array(np.where(copy, keys[stands_for], None), pa.string()),
+            "duplicate_of": pa.array(keys[stands_for], pa.string(), mask=~copy),
         }
     )
 

@@ -179,9 +179,9 @@ def _by_no_chance(ratios: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.boo
     """
     even = dimension(ratios, k)
     if not 0 < even < math.inf:
-        return ratios == 0
+        return np.equal(ratios, 0)
     least: float = (1 - (1 - CHANCE) ** (1 / (k - 1))) ** (1 / even)
-    return ratios < least
+    return np.less(ratios, least)
 
 
 def _check_widths(*features: Features) -> None:

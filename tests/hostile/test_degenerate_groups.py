@@ -164,7 +164,7 @@ def test_labelled_pictures_of_one_class(tmp_path: Path) -> None:
 
 
 def test_files_that_are_there_three_times(tmp_path: Path) -> None:
-    """As downloads leave them, under other names: used once, in one split, and said to be copies."""
+    """As downloads leave them, under other names: used once, and said to be copies."""
     pixels = np.tile(noise(50), (3, 1, 1, 1))
     write_params(tmp_path, lambda params: write_group(tmp_path, params, "cats", pixels, 0.2))
     assert not failures(materialize(tmp_path, "cats/training_set"))
