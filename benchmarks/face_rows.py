@@ -23,7 +23,7 @@ from dcgan_assets.faces import boxes
 from dcgan_assets.faces.detectors import Box, DetectorFile
 from dcgan_assets.faces.finding import Face, FaceRules, PhotoFaces
 
-RULES = FaceRules(DetectorFile("haar_alt2"), None, 512, 64, 1.5, 0.5, 40.0)
+RULES = FaceRules(DetectorFile("haar_alt2"), None, 64, 1.5, 0.5, 40.0)
 
 _AT_ONCE = 10_000
 

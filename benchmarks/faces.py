@@ -3,7 +3,7 @@
 Found: the 100 faces and 100 other pieces of scikit-image's LFW subset, each enlarged to 100
 pixels on a 200-pixel grey canvas, and the astronaut's portrait. Agreement: of boxes that are kept
 from the sample profile's photographs. Speed: pictures a second of processor time of one core, the
-astronaut's photograph at each working size, faces of an eighth of its side and more (but 48
+astronaut's photograph at each size, faces of an eighth of its side and more (but 48
 pixels) wanted; then `find_boxes` on the sample's photographs with two worker processes against
 one. What two processes could gain is told by processor time as well: on a machine with other work
 they wait for their turns. With `--rows N`, tables of N boxes are written in a process of their
@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from benchmarks.face_rows import RULES
 from benchmarks.harness import interleaved, options, ratios, report
 from dcgan_assets.faces.boxes import find_boxes
-from dcgan_assets.faces.detectors import Detector, DetectorFile, open_detector, working_copy
+from dcgan_assets.faces.detectors import Detector, DetectorFile, find_faces, open_detector
 from dcgan_assets.faces.packaged import PEOPLE_FOLDER, lfw_pieces, write_photographs
 from dcgan_assets.sources.photographs import photograph
 from dcgan_assets.sources.workers import close_workers
@@ -62,8 +62,8 @@ def found_by(detector: Detector) -> dict[str, str]:
         start = (CANVAS - FACE) // 2
         place = canvas[start : start + FACE, start : start + FACE]
         place[:] = cv2.resize(piece, (FACE, FACE), interpolation=cv2.INTER_CUBIC)[..., np.newaxis]
-        boxes.append(len(detector.detect(canvas, 64)))
-    portrait = len(detector.detect(working_copy(photograph("astronaut"), 512), 64))
+        boxes.append(len(find_faces(detector, canvas, 64)))
+    portrait = len(find_faces(detector, photograph("astronaut"), 64))
     faces, others = np.array(boxes[:100]), np.array(boxes[100:])
     return {
         detector.name: f"{(faces == 1).sum()} of 100 faces with one box, {(faces > 1).sum()} with "

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dcgan_assets.faces.detectors import DetectorFile
+from dcgan_assets.faces.detectors import CASCADES, HAAR_LEAST_SIDE, DetectorFile
 from dcgan_assets.faces.finding import FaceRules
 from dcgan_assets.sections import Count, Section
 
@@ -56,10 +56,9 @@ class FaceBoxes(Section):
     Attributes:
         detector: Whose boxes are used.
         second: Asked as well, to see on how many of the kept boxes the two agree.
-        working_side: Faces are looked for in a copy of the photograph whose longer side is at
-            most this.
         min_face: The least side of a box, in the photograph's own pixels: what the paper calls
-            "sufficiently high resolution".
+            "sufficiently high resolution". Faces are looked for down to this size, however large
+            the photograph is. A cascade finds none below 48.
         max_aspect: A box is at most so many times as long as wide.
         margin: What is stored around a box on each side, as a share of its side. With 0.5 the
             training picture, the central half of what is stored, is the box.
@@ -68,7 +67,6 @@ class FaceBoxes(Section):
 
     detector: FaceDetector = FaceDetector(name="haar_alt2")
     second: FaceDetector | None = None
-    working_side: Annotated[int, Field(ge=64, le=4096, strict=True)] = 512
     min_face: Annotated[int, Field(ge=16, le=1024, strict=True)] = 64
     max_aspect: Annotated[float, Field(ge=1, le=4, strict=True)] = 1.5
     margin: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.5
@@ -78,6 +76,17 @@ class FaceBoxes(Section):
     def _second_is_another(self) -> Self:
         if self.second == self.detector:
             raise ValueError("`second` is the same detector; another one, or none, is allowed")
+        return self
+
+    @model_validator(mode="after")
+    def _small_faces_are_seen(self) -> Self:
+        names = [one.name for one in (self.detector, self.second) if one is not None]
+        cascades = [name for name in names if name in CASCADES]
+        if cascades and self.min_face < HAAR_LEAST_SIDE:
+            raise ValueError(
+                f"`min_face` is {self.min_face} and {cascades[0]} finds no face below "
+                f"{HAAR_LEAST_SIDE}; at least that, or other detectors, are allowed"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -91,7 +100,6 @@ class FaceBoxes(Section):
         return FaceRules(
             self.detector.file(root),
             self.second.file(root) if self.second is not None else None,
-            self.working_side,
             self.min_face,
             self.max_aspect,
             self.margin,

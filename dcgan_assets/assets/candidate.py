@@ -19,9 +19,14 @@ from dcgan_assets.steps import Check, Outcome, Verdict, Work, say
 TRAINING_CHECKS = (
     Check("finite_losses", "Every logged loss is a finite number."),
     Check("d_loss_above_zero", "D is not so sure that G has nothing left to learn from."),
+    Check("g_loss_above_zero", "G does not deceive D so surely that D has nothing to learn from."),
+    Check("losses_within_reach", "Neither network is beaten: its loss is not beyond all hope."),
+    Check("losses_move", "Losses change from tick to tick: something is learned."),
     Check("diversity_kept", "Pictures of fixed z vary as much as they once did, or half of it."),
     Check("filters_settled", "Few of G's channels show one map for every z, to and fro."),
 )
+# Among a check's facts: it passed because the log was too short for it.
+NOT_MEASURED = "not measured"
 Judged = tuple[tuple[Verdict, ...], dict[str, Any]]
 
 
@@ -114,9 +119,9 @@ class _Reporter:
         self.history = [old for old in self.history if old["step"] < line["step"]] + [line]
         findings = judge_health(self.history)
         for finding in findings:
-            if not finding.healthy and finding.rule not in self.ailing:
+            if finding.healthy is False and finding.rule not in self.ailing:
                 self.work.warn(f"step {line['step']}: {finding.words}")
-        self.ailing = {finding.rule for finding in findings if not finding.healthy}
+        self.ailing = {finding.rule for finding in findings if finding.healthy is False}
 
 
 def _write_history(history: Sequence[Mapping[str, Any]], out: Path) -> None:
@@ -141,23 +146,24 @@ def _write_history(history: Sequence[Mapping[str, Any]], out: Path) -> None:
 
 
 def _judge_training(history: Sequence[Mapping[str, Any]]) -> tuple[Verdict, ...]:
-    """Judge `TRAINING_CHECKS` by the log."""
+    """Judge `TRAINING_CHECKS` by the log.
+
+    What a short log does not show keeps nothing from being published, and is named where it is
+    decided: a training of a few minibatches is a trial, and its samples are judged all the same.
+    """
     from dcgan_models.training.health import judge_health
 
     losses = [line[name] for line in history for name in ("d_loss", "g_loss")]
     finite = bool(np.isfinite([loss for loss in losses if loss is not None]).all())
-    findings = judge_health(history)
-    return (
-        Verdict("finite_losses", finite, {"ticks": len(history)}),
-        *(
-            Verdict(
-                finding.rule,
-                finding.healthy,
-                {"value": round(finding.value, 4), "bound": finding.bound},
-            )
-            for finding in findings
-        ),
-    )
+    verdicts = [Verdict("finite_losses", finite, {"ticks": len(history)})]
+    for finding in judge_health(history):
+        facts: dict[str, Any] = {"bound": finding.bound}
+        if finding.value is not None:
+            facts["value"] = float(f"{finding.value:.4g}")
+        if finding.healthy is None:
+            facts[NOT_MEASURED] = f"{len(history)} ticks of the log are too few"
+        verdicts.append(Verdict(finding.rule, finding.healthy is not False, facts))
+    return tuple(verdicts)
 
 
 def fixed_samples(folder: Path) -> npt.NDArray[np.uint8]:

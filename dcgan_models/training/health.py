@@ -1,8 +1,11 @@
 """Signs that a training goes wrong while every number is still finite.
 
-Three rules, each judged from the log alone:
+Rules, each judged from the log alone:
 
-- D's loss at zero: D tells real from drawn without fail, and G has nothing left to learn from.
+- One network wins outright. Either its loss is at zero, D's because it tells real from drawn
+  without fail, G's because D takes all that is drawn for real; or the other's loss stays as high
+  as no network has it that learns. Then there is nothing left to learn from.
+- Losses that do not move: nothing is learned at all.
 - Falling diversity: pictures of the same fixed z differ less and less from one another.
 - Oscillating filters, the open problem of the paper's conclusion: "as models are trained longer
   they sometimes collapse a subset of filters to a single oscillating mode". A channel of G counts
@@ -12,7 +15,6 @@ Three rules, each judged from the log alone:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +24,13 @@ from torch import Tensor
 
 from dcgan_models.networks import Generator
 
-# D's loss in nats when it knows nothing, and when it is 99% sure.
-_LOSS_OF_IGNORANCE = 2 * math.log(2)
-LEAST_D_LOSS = 0.02
+# In nats. That of a D that is 99% sure of both; of a G whose drawings D takes for real by as much.
+LEAST_LOSS = 0.02
+# Where D gives what it should take for real a chance of 0.00005. Our released runs had 6.9 at most.
+MOST_LOSS = 10.0
+# The range of a loss over the window, as a share of it. Those of our released runs moved by 0.003
+# at least.
+LEAST_MOVE = 1e-4
 LEAST_SHARE_OF_DIVERSITY = 0.5
 MOST_OSCILLATING = 0.05
 _WINDOW = 5
@@ -38,14 +44,16 @@ class Finding:
     """How one rule came out.
 
     Attributes:
-        rule: `d_loss_above_zero`, `diversity_kept` or `filters_settled`.
-        value, bound: The figure that was judged and the bound that it is held to.
+        rule: Its name, that of a check.
+        healthy: None where it was not measured: the log is too short.
+        value, bound: The figure that was judged and the bound that it is held to. Of a log that is
+            too short, the figure so far; None where there is none.
         words: Both in one sentence.
     """
 
     rule: str
-    healthy: bool
-    value: float
+    healthy: bool | None
+    value: float | None
     bound: float
     words: str
 
@@ -147,41 +155,87 @@ def _swings(whole: Tensor, change: Tensor, earlier: Tensor) -> Tensor:
 
 
 def judge_health(history: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """Judge the log so far by the three rules, each over its last `_WINDOW` ticks.
+    """Judge the log so far by all rules, each over its last `_WINDOW` ticks.
 
     Args:
-        history: Lines of log.jsonl, oldest first. Rules without enough of them hold.
+        history: Lines of log.jsonl, oldest first.
     """
-    recent = history[-_WINDOW:]
-    d_losses = [line["d_loss"] for line in recent if line["d_loss"] is not None]
-    enough = len(recent) == _WINDOW and bool(d_losses)
-    least_d = max(d_losses) if enough else _LOSS_OF_IGNORANCE
-    spreads = [line["fixed_z_spread"] for line in history]
-    share = 1.0
-    if len(history) > _WINDOW and max(spreads) > 0:
-        share = max(spreads[-_WINDOW:]) / max(spreads)
-    oscillating = sorted(line["oscillating_filters"] for line in recent)
-    middle = oscillating[len(oscillating) // 2] if len(recent) == _WINDOW else 0.0
+    d_losses, g_losses = (_recent(history, name) for name in ("d_loss", "g_loss"))
+    logged = [losses for losses in (d_losses, g_losses) if losses]
+    oscillating = sorted(_recent(history, "oscillating_filters"))
+    ticks = len(history)
     return (
-        Finding(
+        _held(
             "d_loss_above_zero",
-            least_d >= LEAST_D_LOSS,
-            least_d,
-            LEAST_D_LOSS,
-            f"D's loss was at most {least_d:.3g} nats in {_WINDOW} ticks: G learns nothing",
+            max(d_losses, default=None),
+            LEAST_LOSS,
+            "D's loss was at most {:.3g} nats in {} ticks: G learns nothing",
+            ticks,
         ),
-        Finding(
+        _held(
+            "g_loss_above_zero",
+            max(g_losses, default=None),
+            LEAST_LOSS,
+            "G's loss was at most {:.3g} nats in {} ticks: D learns nothing",
+            ticks,
+        ),
+        _held(
+            "losses_within_reach",
+            max(map(min, logged), default=None),
+            MOST_LOSS,
+            "a network's loss was at least {:.3g} nats in {} ticks: it is beaten",
+            ticks,
+            most=True,
+        ),
+        _held(
+            "losses_move",
+            min((_moved(losses) for losses in logged if len(losses) > 1), default=None),
+            LEAST_MOVE,
+            "a network's loss moved by {:.2g} of itself in {} ticks: nothing is learned",
+            ticks,
+        ),
+        _held(
             "diversity_kept",
-            share >= LEAST_SHARE_OF_DIVERSITY,
-            share,
+            _kept_diversity(history),
             LEAST_SHARE_OF_DIVERSITY,
-            f"pictures of the fixed z vary by {share:.0%} of what they once did",
+            "pictures of the fixed z vary by {:.0%} of what they once did, in {} ticks",
+            ticks - 1,  # there must be an earlier one
         ),
-        Finding(
+        _held(
             "filters_settled",
-            middle <= MOST_OSCILLATING,
-            middle,
+            oscillating[len(oscillating) // 2] if oscillating else None,
             MOST_OSCILLATING,
-            f"{middle:.0%} of G's channels show one map for every z, which swings to and fro",
+            "{:.0%} of G's channels show one map for every z, which swings to and fro ({} ticks)",
+            ticks,
+            most=True,
         ),
     )
+
+
+def _held(
+    rule: str, value: float | None, bound: float, words: str, ticks: int, *, most: bool = False
+) -> Finding:
+    """A figure held to a bound: the least that it may be, or the most."""
+    if value is None or ticks < _WINDOW:
+        return Finding(rule, None, value, bound, f"not measured: the log is too short ({ticks})")
+    healthy = value <= bound if most else value >= bound
+    return Finding(rule, healthy, value, bound, words.format(value, _WINDOW))
+
+
+def _recent(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """A figure in the last ticks, but for those in which there was none."""
+    return [line[name] for line in history[-_WINDOW:] if line[name] is not None]
+
+
+def _moved(losses: Sequence[float]) -> float:
+    """The range of losses as a share of the largest; 0 where all are 0."""
+    largest = max(map(abs, losses))
+    return (max(losses) - min(losses)) / largest if largest else 0.0
+
+
+def _kept_diversity(history: Sequence[Mapping[str, Any]]) -> float | None:
+    """The most of the last spreads over the most of all; 0 where there never was any."""
+    spreads = [line["fixed_z_spread"] for line in history]
+    if not spreads:
+        return None
+    return max(spreads[-_WINDOW:]) / max(spreads) if max(spreads) > 0 else 0.0

@@ -22,12 +22,11 @@ def test_the_default_is_the_papers_kind(tmp_path: Path) -> None:
     rules = boxes().rules(tmp_path)
     assert rules.detector == DetectorFile("haar_alt2")
     assert rules.second is None
-    assert (rules.working_side, rules.min_face, rules.margin) == (512, 64, 0.5)
+    assert (rules.min_face, rules.margin) == (64, 0.5)
 
 
 def test_every_setting_reaches_the_rules(tmp_path: Path) -> None:
     content = {
-        "working_side": 640,
         "min_face": 96,
         "max_aspect": 1.25,
         "margin": 0.25,
@@ -63,7 +62,12 @@ def test_identity_has_the_models_content_and_not_its_place() -> None:
         ({"margin": 1.5}, "less than or equal to 1"),
         ({"max_aspect": 0.5}, "greater than or equal to 1"),
         ({"min_sharpness": -1.0}, "greater than or equal to 0"),
-        ({"working_side": 32}, "greater than or equal to 64"),
+        ({"min_face": 47}, "haar_alt2 finds no face below 48"),
+        (
+            {"min_face": 47, "detector": MODEL, "second": {"name": "haar_default"}},
+            "haar_default finds no face below 48",
+        ),
+        ({"working_side": 512}, "working_side"),
         ({"cascade": "x"}, "cascade"),
     ],
 )

@@ -394,7 +394,8 @@ def test_at_least_so_many_are_held_out_where_half_is_enough() -> None:
     def held_out(n: int, share: float, people: int = 0, **bounds: int) -> int:
         dealt = [f"{number % people if people else number}" for number in range(n)]
         section = TrainingSet(held_out=share, **bounds)
-        return int((deal_held_out(dealt, [None] * n, section) == "held_out").sum())
+        pictures = [f"{number}" for number in range(n)]
+        return int((deal_held_out(dealt, [None] * n, section, pictures) == "held_out").sum())
 
     # As many as `quality` needs, of 40 pictures and more; fewer keep their share.
     assert [held_out(n, 0.1) for n in (40, 60, 120)] == [20, 20, 20]

@@ -386,35 +386,39 @@ def test_a_training_row_leads_to_the_pixels_of_its_key(
         np.testing.assert_array_equal(small[number], original(key, HASH_SIDE))
 
 
-def test_held_out_pictures_are_dealt_by_key_where_the_source_has_no_split() -> None:
+def test_held_out_pictures_are_dealt_by_content_where_the_source_has_no_split() -> None:
     section = TrainingSet(held_out=0.2, held_out_most=1000)
-    keys = [f"album/{number}.jpg" for number in range(4000)]
-    splits = deal_held_out(keys, [None] * len(keys), section)
+    keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
+    splits = deal_held_out(keys, [None] * len(keys), section, keys)
     assert set(splits) == {TRAIN, HELD_OUT}
     assert 700 < (splits == HELD_OUT).sum() < 900
     # A picture more, in front of all others, moves none of them.
-    more = deal_held_out(["album/new.jpg", *keys], [None] * 4001, section)
+    later = [hashlib.sha256(b"new").hexdigest(), *keys]
+    more = deal_held_out(later, [None] * 4001, section, later)
     assert more[1:].tolist() == splits.tolist()
-    few = deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.2, held_out_most=10))
+    few = deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.2, held_out_most=10), keys)
     assert (few == HELD_OUT).sum() == 10
     assert set(np.flatnonzero(few == HELD_OUT)) < set(np.flatnonzero(splits == HELD_OUT))
-    assert set(deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.0))) == {TRAIN}
+    assert set(deal_held_out(keys, [None] * len(keys), TrainingSet(held_out=0.0), keys)) == {TRAIN}
 
 
 def test_people_are_dealt_whole_where_pictures_are_of_people() -> None:
     people = [f"https://people.test/{number % 50}" for number in range(1000)]
-    splits = deal_held_out(people, [None] * 1000, TrainingSet(held_out=0.3))
+    pictures = [f"{number}" for number in range(1000)]
+    splits = deal_held_out(people, [None] * 1000, TrainingSet(held_out=0.3), pictures)
     held = {person for person, split in zip(people, splits, strict=True) if split == HELD_OUT}
     assert 5 < len(held) < 25
     assert (splits == HELD_OUT).sum() == 20 * len(held)
     # A bound is no reason to cut somebody in two.
-    few = deal_held_out(people, [None] * 1000, TrainingSet(held_out=0.3, held_out_most=50))
+    few = deal_held_out(
+        people, [None] * 1000, TrainingSet(held_out=0.3, held_out_most=50), pictures
+    )
     assert (few == HELD_OUT).sum() == 40
 
 
 def test_a_sources_own_split_stands() -> None:
     given = ["train", None, "test", "held_out", "train"]
-    splits = deal_held_out(list("abcde"), given, TrainingSet(held_out=1.0))
+    splits = deal_held_out(list("abcde"), given, TrainingSet(held_out=1.0), list("abcde"))
     assert splits.tolist() == [TRAIN, TRAIN, HELD_OUT, HELD_OUT, TRAIN]
 
 

@@ -138,7 +138,7 @@ LEFT_OUT = {
             *("max_megabytes", "tries"),
         )
     ),
-    *(f"faces.face_boxes.{name}" for name in ("working_side", "max_aspect", "margin")),
+    *(f"faces.face_boxes.{name}" for name in ("max_aspect", "margin")),
     *(f"faces.face_boxes.{name}.model" for name in ("detector", "second")),  # of `yunet`
     *(f"faces.face_boxes.{name}.model_sha256" for name in ("detector", "second")),
     "faces.samples.epochs",  # Figure 10 shows the last

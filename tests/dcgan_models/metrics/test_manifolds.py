@@ -12,7 +12,6 @@ from sklearn.neighbors import NearestNeighbors
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from dcgan_models.metrics.manifolds import manifolds
-from dcgan_models.metrics.memorisation import memorisation
 from dcgan_models.metrics.neighbours import (
     mean_nearest_distance,
     nearest_distances,
@@ -146,68 +145,10 @@ def test_nearest_distances_and_the_authors_mean() -> None:
     assert mean_nearest_distance(real, real).value == 0
 
 
-# --- Copies ---------------------------------------------------------------------------------
-
-
-def spread(n: int, seed: int) -> Any:
-    """Features without structure, float32 (n, 16)."""
-    return np.random.default_rng(seed).normal(size=(n, 16)).astype(np.float32)
-
-
-def test_new_pictures_are_not_copies() -> None:
-    found = memorisation(spread(1000, 0), spread(300, 1), spread(500, 2))
-    assert found.share <= 0.02
-    assert found.ratio == pytest.approx(1, abs=0.05)
-    assert not found.memorised(0.1)
-
-
-def test_copies_are_caught_where_quality_is_praised() -> None:
-    """Copies have a Fréchet distance as low as real pictures, and precision of 1."""
-    train, held_out = spread(1000, 0), spread(300, 1)
-    copies = train[np.random.default_rng(0).integers(1000, size=400)]
-    noisy = copies + 0.02 * spread(400, 3)
-    for fakes in (copies, noisy):
-        found = memorisation(train, held_out, fakes)
-        assert found.share == found.nearer == 1
-        assert found.low > 0.98
-        assert found.ratio < 0.05
-        assert found.memorised(0.1)
-        assert manifolds(held_out, fakes).precision > 0.5
-    half = np.concatenate([copies[:200], spread(200, 5)])
-    assert memorisation(train, held_out, half).share == pytest.approx(0.5, abs=0.02)
-    assert memorisation(train, held_out, half).memorised(0.1)
-
-
-def test_blurred_pictures_are_not_copies() -> None:
-    """Nearer to training pictures than they should be: the first distance would accuse them."""
-    found = memorisation(spread(1000, 0), spread(300, 1), 0.3 * spread(400, 2))
-    assert found.nearer > 0.1
-    assert found.ratio < 0.8
-    assert found.share < 0.02
-    assert not found.memorised(0.1)
-
-
-def test_copies_of_a_picture_that_is_there_twice_are_copies() -> None:
-    train = np.repeat(spread(200, 0), 2, axis=0)
-    assert memorisation(train, spread(50, 1), train[::8]).share == 1
-
-
-@pytest.mark.parametrize(
-    ("sizes", "words"),
-    [
-        ((1, 30, 9), ("training features", "at least 2")),
-        ((9, 19, 9), ("held-out features", "at least 20")),
-        ((9, 30, 0), ("generated features", "at least 1")),
-    ],
-)
-def test_too_few_pictures_are_refused(refused: Any, sizes: Any, words: Any) -> None:
-    with refused(*words):
-        memorisation(*(spread(n, 0) for n in sizes))
+# --- Refusals ---------------------------------------------------------------------------------
 
 
 def test_features_of_two_extractors_are_refused(refused: Any) -> None:
-    with refused("[5, 16]", "one extractor"):
-        memorisation(spread(9, 0), spread(30, 0), spread(9, 0)[:, :5])
     with refused("6 wide", "5"):
         manifolds(modes(9, 0), modes(9, 0)[:, :5])
     with refused("5 pictures", "at least 6"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from blots import blots
 
+from dcgan_models.metrics.memorisation import CopyBounds
 from dcgan_models.metrics.rows import Score
 from dcgan_models.metrics.table import (
     Setting,
@@ -73,7 +74,7 @@ def test_pixel_rows() -> None:
 
 def test_memorisation_rows() -> None:
     train = features(60, 0)
-    rows = memorisation_scores(train, features(30, 1), train[:40], SETTING)
+    rows = memorisation_scores(CopyBounds.of(train, features(30, 1)), train[:40], SETTING)
     assert {row.name: row.value for row in rows} == {
         "copied": 1,
         "nearer_than_held_out": 1,
