@@ -78,7 +78,7 @@ def test_dvc_is_set_up_to_link_and_to_keep_quiet(sample: Path) -> None:
             "results": str(sample / "dvc-remote"),
             "bulk": str(sample.parent / "sample-bulk"),
         }
-        assert {stage.name for stage in repo.index.stages} >= {"mnist-images", "mnist-generator"}
+        assert list(repo.index.stages) == []  # of what was never made there is none
 
 
 def test_git_leaves_what_dvc_and_dagster_keep(sample: Path) -> None:
