@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -155,7 +155,7 @@ def _watched(catalogue: Catalogue, step: Step) -> Iterator[str]:
 def unhashable(place: Path) -> str | None:
     """What DVC cannot hash of a file or folder, if anything; of a place that is absent nothing.
 
-    It ends with an error at a link to nothing, a file that may not be read and a name that is not
+    It ends with an error at a link to nothing, at what may not be read and at a name that is not
     UTF-8, and never comes back from a pipe. We read the rest there, and each of these is a row.
     """
     found = _below(place) if place.is_dir() else [(place, True)] if place.exists() else ()
@@ -175,19 +175,35 @@ def _can_be_hashed(path: Path, is_file: bool) -> bool:
         str(path).encode()
     except UnicodeEncodeError:
         return False
-    return not is_file or (path.is_file() and os.access(path, os.R_OK))
+    if is_file:
+        return path.is_file() and os.access(path, os.R_OK)
+    return os.access(path, os.R_OK | os.X_OK)
 
 
 def unwatched(catalogue: Catalogue) -> list[str]:
     """A line for each source whose changes `dvc status` and `dvc repro` do not see."""
     root = catalogue.workspace.root
     places = {name for step in catalogue.steps if step.has_stage for name in catalogue.files(step)}
-    found = {name: unhashable(root / name) for name in sorted(places)}
-    return [
-        f"{name}: DVC cannot hash {what}, and does not look there; `dcgan materialize` does"
-        for name, what in found.items()
-        if what is not None
-    ]
+    there = sorted(name for name in places if (root / name).exists())
+    lines = []
+    for name, ignored in zip(there, _ignored(root, there), strict=True):
+        what = unhashable(root / name)
+        if what is not None:
+            lines.append(f"{name}: DVC cannot hash {what}; only `dcgan materialize` looks there")
+        elif ignored:
+            lines.append(f"{name}: named in .dvcignore; only `dcgan materialize` looks there")
+    return lines
+
+
+def _ignored(root: Path, names: Sequence[str]) -> list[bool]:
+    """Of each path, whether .dvcignore hides it: DVC hashes what is hidden as an empty folder."""
+    if not (root / ".dvc").is_dir() or not names:
+        return [False] * len(names)
+    from dvc.fs import localfs
+    from dvc.ignore import DvcIgnoreFilter
+
+    rules = DvcIgnoreFilter(localfs, str(root))
+    return [rules.is_ignored(localfs, os.path.normpath(root / name)) for name in names]
 
 
 # --- The file ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ stale, and nothing else.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -284,9 +284,22 @@ def validate_params(content: Any, where: str) -> Params:
     if not isinstance(content, dict):
         raise UserError(f"{where}: a mapping of sections is needed, found {_shown(content)}")
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{where}: {_explain(error)}") from None
+    for key, value in _unknown_to_dvc(content):
+        raise UserError(f"{where}: {key}: write it in quotes, DVC has no such values ({value!r})")
+    return params
+
+
+def _unknown_to_dvc(content: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of bare dates and the like: `dvc.lock` holds none, and every call of DVC would fail."""
+    if isinstance(content, dict | list):
+        below = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in below:
+            yield from _unknown_to_dvc(value, f"{at}.{key}".lstrip("."))
+    elif not isinstance(content, str | int | float | None):
+        yield at, content
 
 
 def profile_text(profile: str) -> str:

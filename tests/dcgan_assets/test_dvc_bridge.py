@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +372,23 @@ def test_what_dvc_cannot_hash_is_not_watched_and_said(tmp_path: Path, what: str)
         assert line.startswith("pictures: DVC cannot hash '")
         assert line.isascii()
         assert "\n" not in line
+
+
+def test_what_dvc_is_told_to_ignore_is_said(tmp_path: Path) -> None:
+    """It would hash an empty folder, whatever is there."""
+    (tmp_path / "data/downloads/lsun").mkdir(parents=True)
+    images = {"source": "folder", "path": "data/downloads/lsun", "size": 64, "shards": 1}
+    catalogue = catalogue_of(tmp_path, lsun={"images": images})
+    (tmp_path / ".dvcignore").write_text("/data/downloads\n", encoding="utf-8")
+    assert unwatched(catalogue) == []  # without DVC nobody looks
+    (tmp_path / ".dvc").mkdir()
+    (line,) = unwatched(catalogue)
+    assert line == (
+        "data/downloads/lsun: named in .dvcignore; only `dcgan materialize` looks there"
+    )
+    template = (resources.files("dcgan_assets") / "deploy" / "dvcignore").read_text("utf-8")
+    (tmp_path / ".dvcignore").write_text(template, encoding="utf-8")
+    assert unwatched(catalogue) == []
 
 
 def test_a_single_file_is_looked_at_as_well(tmp_path: Path) -> None:

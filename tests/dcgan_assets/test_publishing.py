@@ -108,10 +108,12 @@ def test_what_dvc_would_miss_is_not_booked(small: SmallGraph) -> None:
     assert stages(page)["toy-page"]["deps"] == ["data/toy/constant"]  # of what there is
     assert "dvc: 3 committed" in page.run().lines
     assert stages(page)["toy-page"]["deps"] == ["data/toy/constant", "data/toy/mean"]
-    assert changed(page) == {}
     shutil.rmtree(page.root / "data" / "toy" / "mean")  # as in a clone
     assert "toy/page" in page.run("toy/page").made
-    assert list(changed(page)) == ["toy-mean", "toy-page"]
+    page.write_source("00", 9.0)
+    found = changed(page)
+    assert list(found) == ["toy-images", "toy-mean", "toy-page"]
+    assert found["toy-images"] == [{"changed deps": {"source": "modified"}}]
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,16 @@ def test_a_word_is_not_true_or_false(tmp_path: Path, word: str) -> None:
     assert "cifar10.features.parquet: true or false is needed (found " in str(caught.value)
 
 
+def test_a_bare_date_would_end_every_call_of_dvc(tmp_path: Path) -> None:
+    text = profile_text("small")
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace('born_after: "1920-01-01"', "born_after: 1920-01-01"), "utf-8")
+    line = "faces.people.born_after: write it in quotes, DVC has no such values (datetime.date(1920"
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert str(caught.value).startswith(f"{path}: {line}")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
