@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from small_graph import IDENTITY
 
 from dcgan_assets.cli import main
-from dcgan_assets.dvc_commands import read_dvc, run_dvc
 from dcgan_assets.params import PROFILES, profile_text
 from dcgan_assets.scaffold import create_workspace
 from dcgan_models.errors import UserError
@@ -122,28 +121,37 @@ def test_dagster_is_told_where_the_code_is(sample: Path) -> None:
 
 def test_pictures_of_ones_own_can_be_put_under_dvc(sample: Path) -> None:
     """Nothing that git or DVC is told to leave alone is in the way."""
+    from dvc.repo import Repo
+
     folder = sample / "pictures" / "cats"
     folder.mkdir(parents=True)
     (folder / "a.jpg").write_bytes(b"a")
-    assert run_dvc(sample, "add", "pictures/cats") != ""
+    with Repo(str(sample)) as repo:
+        repo.add(str(folder))
+        assert repo.status() == {}
     git(sample, "add", "pictures")
     staged = git(sample, "diff", "--cached", "--name-only").splitlines()
     assert {"pictures/.gitignore", "pictures/cats.dvc"} <= set(staged)
     assert "pictures/cats/a.jpg" not in staged
-    assert run_dvc(sample, "status").strip() == "Data and pipelines are up to date."
 
 
 def test_folders_that_are_to_be_filled_are_in_nobodys_way(
-    made: dict[str, tuple[Path, Result]],
+    made: dict[str, tuple[Path, Result]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dvc.repo import Repo
+
     root = made["paper"][0]
+    monkeypatch.chdir(root)  # DVC names stages as seen from there
     assert CliRunner().invoke(main, ["--root", str(root), "dvc-sync", "--all"]).exit_code == 0
-    changed = read_dvc(root, "status")
-    named = {"data/downloads/albums": "deleted"}
-    assert changed["albums-images"][0]["changed deps"].items() >= named.items()
-    assert "mnist-images" in run_dvc(root, "repro", "--dry", "mnist-images")
+    with Repo(str(root)) as repo:
+        (changes, _) = repo.status()["albums-images"]
+        assert changes["changed deps"]["data/downloads/albums"] == "deleted"
+        assert [stage.name for stage in repo.reproduce("mnist-images", dry=True)] == [
+            "mnist-images"
+        ]
     assert CliRunner().invoke(main, ["--root", str(root), "dvc-sync"]).exit_code == 0
-    run_dvc(root, "pull")
+    with Repo(str(root)) as repo:
+        repo.pull()  # raises where something cannot be had
 
 
 # --- Refusals -------------------------------------------------------------------------------

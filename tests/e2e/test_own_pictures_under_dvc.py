@@ -74,6 +74,7 @@ def test_pictures_that_dvc_cannot_hash_are_made_all_the_same(bench: Bench) -> No
 
 
 def test_pictures_under_dvc_are_a_stages_input(bench: Bench) -> None:
+    bench.run("git", "rm", "-r", "--quiet", "--cached", "pictures/shop")
     bench.run("dvc", "add", "pictures/shop")
     assert "up to date" in bench.run("dvc", "status")
     assert "didn't change" in bench.run("dvc", "repro", "shop-training_set")
