@@ -158,26 +158,30 @@ def unhashable(place: Path) -> str | None:
     It ends with an error at a link to nothing, at what may not be read and at a name that is not
     UTF-8, and never comes back from a pipe. We read the rest there, and each of these is a row.
     """
-    found = _below(place) if place.is_dir() else [(place, True)] if place.exists() else ()
-    bad = (path for path, is_file in found if not _can_be_hashed(path, is_file))
-    return next((ascii(str(path)) for path in bad), None)
+    if not place.is_dir():
+        readable = not place.exists() or (place.is_file() and os.access(place, os.R_OK))
+        return None if readable else ascii(str(place))
+    waiting = [str(place)]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not _can_be_hashed(entry):
+                        return ascii(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            return ascii(folder)
+    return None
 
 
-def _below(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Everything below a folder, and whether it is to be read as a file."""
-    for parent, folders, files in os.walk(folder):
-        yield from ((Path(parent, name), False) for name in folders)
-        yield from ((Path(parent, name), True) for name in files)
-
-
-def _can_be_hashed(path: Path, is_file: bool) -> bool:
+def _can_be_hashed(entry: os.DirEntry[str]) -> bool:
     try:
-        str(path).encode()
+        entry.name.encode()
     except UnicodeEncodeError:
         return False
-    if is_file:
-        return path.is_file() and os.access(path, os.R_OK)
-    return os.access(path, os.R_OK | os.X_OK)
+    return (entry.is_dir() or entry.is_file()) and os.access(entry.path, os.R_OK)
 
 
 def unwatched(catalogue: Catalogue) -> list[str]:
@@ -309,7 +313,7 @@ def _place(entry: Any) -> str:
     return str(next(iter(entry))) if isinstance(entry, dict) else str(entry)
 
 
-def _comparable(content: Mapping[str, Any]) -> Any:
+def _comparable(content: Mapping[str, Any]) -> tuple[Any, ...]:
     """What dvc.yaml says, whatever the order of its lists and stages."""
     lists = [{_place(one): one for one in content.get(kind) or ()} for kind in ("metrics", "plots")]
     return content["stages"], *lists
