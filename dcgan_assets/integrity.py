@@ -37,8 +37,7 @@ class Finding:
 def examine_books(catalogue: Catalogue) -> Iterator[Finding]:
     """A finding for each thing that a crash, a disk or an edit by hand can have spoilt."""
     root = catalogue.workspace.root
-    yield from _lock_file(root)
-    yield _dvc_yaml(catalogue)
+    yield from _dvcs_files(catalogue)
     if lines := unwatched(catalogue):
         yield Finding("note", "not watched", "; ".join(lines))
     try:
@@ -55,15 +54,17 @@ def examine_books(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding("note", "left over", f"of killed or running processes: {names}")
 
 
-def _lock_file(root: Path) -> Iterator[Finding]:
-    if not (root / LOCK_FILE).exists():
-        return
+def _dvcs_files(catalogue: Catalogue) -> Iterator[Finding]:
+    root = catalogue.workspace.root
     try:
         count = len(made_stages(root))
-        yield Finding("ok", LOCK_FILE, f"{count} stages booked; `dcgan status` says the rest")
     except UserError:
         advice = f"`git checkout {LOCK_FILE}`, then the job `dvc_publish`"
         yield Finding("FAIL", LOCK_FILE, f"not readable; {advice}")
+        return  # what dvc.yaml is to hold nobody knows then
+    if count:
+        yield Finding("ok", LOCK_FILE, f"{count} stages booked; `dcgan status` says the rest")
+    yield _dvc_yaml(catalogue)
 
 
 def _dvc_yaml(catalogue: Catalogue) -> Finding:

@@ -179,7 +179,7 @@ def test_a_run_of_the_ui_publishes_by_its_hook(kept: SmallGraph) -> None:
     assert result.success
     assert kept.recorded("toy/constant") == {None: kept.meta("toy/constant").data_version}
     (failure,) = [e for e in result.all_events if e.event_type_value == "HOOK_ERRORED"]
-    assert "dvc.lock' is invalid" in failure.event_specific_data.error.message
+    assert "dvc.lock: not readable; " in failure.event_specific_data.error.message
 
 
 @slow
@@ -196,7 +196,7 @@ def test_the_job_publishes_everything_and_fails_in_one_line(kept: SmallGraph) ->
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert not result.success
     line = failure.step_failure_data.user_failure_data.description
-    assert "dvc.lock' is invalid" in line
+    assert "dvc.lock: not readable; " in line
     assert "\n" not in line
 
 
