@@ -25,12 +25,12 @@ import numpy as np
 import psutil
 import requests
 import torch
-import yaml
 from PIL import Image
 
 from benchmarks.harness import options, report
 from dcgan_assets.params import profile_text
 from dcgan_assets.store import Artefact, Meta, Store
+from dcgan_assets.yaml_files import parse_yaml
 from dcgan_models.networks import (
     Generator,
     draw_latents,
@@ -143,7 +143,7 @@ def _spent(pid: int) -> float:
 
 def main() -> None:
     parser = options("How soon a pick is answered with new pictures.", runs=40)
-    sample = yaml.safe_load(profile_text("sample"))["lsun"]["candidate"]["width"]
+    sample = parse_yaml(profile_text("sample"), "sample")["lsun"]["candidate"]["width"]
     parser.add_argument("--width", type=float, default=sample, help="of the narrow generator")
     arguments = parser.parse_args()
     figures = {}

@@ -20,12 +20,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.harness import options, report
 from dcgan_assets.results import Result
 from dcgan_assets.scaffold import create_workspace
 from dcgan_assets.store import Meta
+from dcgan_assets.yaml_files import read_yaml, yaml_text
 
 _SCORES = "results/mnist/nearest_neighbour_scores"
 _ASSETS = ("images", "candidate", "fc_candidate", "generator")
@@ -74,7 +73,7 @@ def _measure(root: Path, seed: int, arguments: argparse.Namespace) -> dict[str, 
 
 
 def _write_params(path: Path, seed: int, arguments: argparse.Namespace) -> None:
-    params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params: dict[str, Any] = read_yaml(path)
     params["seed"] = seed
     mnist = params["mnist"]
     if arguments.idx:
@@ -86,7 +85,7 @@ def _write_params(path: Path, seed: int, arguments: argparse.Namespace) -> None:
             mnist[candidate]["health"] = {"diversity": 0.0, "label_agreement": 0.0}
     if arguments.references:
         mnist["nearest_neighbour_scores"]["references"] = arguments.references
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    path.write_text(yaml_text(params), encoding="utf-8")
 
 
 def _meta(folder: Path) -> Meta:

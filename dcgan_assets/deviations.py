@@ -10,10 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dcgan_assets.markdown import table
+from dcgan_assets.yaml_files import parse_yaml
 
+_FILE = "deviations.yaml"
 DOCUMENT = Path("docs/deviations.md")
 _INTRODUCTION = """\
 # Deviations
@@ -34,8 +34,8 @@ _PRESETS = """\
 
 @cache
 def _content() -> dict[str, Any]:
-    text = (resources.files("dcgan_assets") / "deviations.yaml").read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+    text = (resources.files("dcgan_assets") / _FILE).read_text("utf-8")
+    content: dict[str, Any] = parse_yaml(text, _FILE)
     return content
 
 

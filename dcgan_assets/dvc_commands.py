@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,30 @@ def under_repro() -> bool:
     return "DVC_STAGE" in os.environ
 
 
+@contextmanager
+def at_the_books(root: Path) -> Iterator[None]:
+    """Be the only one of us who writes DVC's files; within it, `run_dvc` may be called.
+
+    Raises:
+        UserError: Another call of ours goes on for too long, or the root cannot be written.
+    """
+    locks = root / "runs" / "locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{locks}: cannot be written ({error.strerror})") from None
+    # One lock a process, so that a call within the block does not wait for the block.
+    lock = FileLock(locks / "dvc.lock", timeout=_PATIENCE_SECONDS, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError("dvc: another call is still at work") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def run_dvc(root: Path, *arguments: str) -> str:
     """Run `dvc ...` in a workspace; what it wrote to its standard output.
 
@@ -50,13 +76,8 @@ def run_dvc(root: Path, *arguments: str) -> str:
     Raises:
         UserError: DVC failed, or another call of ours goes on for too long.
     """
-    locks = root / "runs" / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / "dvc.lock", timeout=_PATIENCE_SECONDS):
-            code, said, complaint = _call(root, arguments)
-    except Timeout:
-        raise UserError(f"dvc {arguments[0]}: another one is still at work") from None
+    with at_the_books(root):
+        code, said, complaint = _call(root, arguments)
     if code:
         raise UserError(f"`dvc {arguments[0]}` failed: {_one_line(complaint or said)}")
     return said

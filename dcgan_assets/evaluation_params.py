@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from dcgan_assets.group_params import IngestedGroup, SortedSamples, TrainedGroup
-from dcgan_assets.sections import Count, Positive, Section, Seed
+from dcgan_assets.sections import Count, Flag, Positive, Section, Seed
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
 
@@ -77,7 +77,7 @@ class SvhnImages(LabelledImages):
     """
 
     source: Literal["stand_in", "folder", "download"]
-    extra: bool = False
+    extra: Flag = False
 
     @model_validator(mode="after")
     def _extra_is_svhns(self) -> Self:
@@ -95,7 +95,7 @@ class Features(Section):
             nearest by these features.
     """
 
-    parquet: bool = False
+    parquet: Flag = False
     neighbours: Count = 9
 
 

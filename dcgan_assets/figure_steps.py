@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
+from dcgan_assets.annotations import boxes_path, concepts_path
 from dcgan_assets.assets import concept_figures, guided_backprop, picks, window_dropout
-from dcgan_assets.steps import Step, StepMaker
+from dcgan_assets.steps import Step, StepMaker, where_there
 
 _SHOWS = ("result.json", "figure.png")
 
@@ -52,6 +54,7 @@ def _window_dropout(step: StepMaker, group: str) -> Step:
         kind="results",
         compute=window_dropout.drop_windows,
         source_version=partial(picks.boxes_version, group),
+        files=lambda _, root: where_there(root, boxes_path(Path(), group)),
         checks=window_dropout.DROPOUT_CHECKS,
         kinds=frozenset({"pytorch", "scikitlearn"}),
         shows=_SHOWS,
@@ -70,6 +73,7 @@ def _vector_arithmetic(step: StepMaker, group: str) -> Step:
         kind="results",
         compute=concept_figures.draw_arithmetic,
         source_version=partial(picks.concepts_version, group),
+        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
         checks=concept_figures.ARITHMETIC_CHECKS,
         kinds=frozenset({"pytorch"}),
         shows=_SHOWS,
@@ -87,6 +91,7 @@ def _turn_vector(step: StepMaker, group: str) -> Step:
         kind="results",
         compute=concept_figures.turn_samples,
         source_version=partial(picks.concepts_version, group),
+        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
         checks=concept_figures.TURN_CHECKS,
         kinds=frozenset({"pytorch"}),
         shows=_SHOWS,

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from dcgan_assets.looking_params import LookingInside
 from dcgan_assets.quality_params import FEWEST_HELD_OUT, ExtractorParams, Quality
-from dcgan_assets.sections import Candidate, Count, Epochs, Fraction, Positive, Section, Seed
+from dcgan_assets.sections import Candidate, Count, Epochs, Flag, Fraction, Positive, Section, Seed
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.presets import SIZES
 
@@ -63,7 +63,7 @@ class GroupImages(Section):
     seed: Seed = 42
     licence: str = "unstated"
     attribution: str = "unstated"
-    stand_in: bool = False
+    stand_in: Flag = False
 
     @model_validator(mode="after")
     def _of_its_source(self) -> Self:

@@ -12,6 +12,7 @@ and Figures 5 to 8, by figure_steps.py
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dcgan_assets.assets import (
@@ -31,9 +32,9 @@ from dcgan_assets.assets import (
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
 from dcgan_assets.assets.champion import LOSSES_FILE
-from dcgan_assets.evaluation_params import SvhnGroup
+from dcgan_assets.evaluation_params import SvhnFeatures, SvhnGroup
 from dcgan_assets.figure_steps import figure_steps
-from dcgan_assets.steps import Check, Step, StepMaker
+from dcgan_assets.steps import Check, Step, StepMaker, named_source, where_there
 
 _TORCH = frozenset({"pytorch"})
 _TABLE = frozenset({"parquet", "table"})
@@ -106,6 +107,7 @@ def _images(step: StepMaker, about: str) -> Step:
         compute=group_images.make_images,
         shards=group_images.shard_names,
         source_version=group_images.source_version,
+        files=named_source,
         checks=group_images.IMAGE_CHECKS,
         kinds=frozenset({"opencv", "numpy", "parquet"}),
         description=(
@@ -161,6 +163,7 @@ def _deduplication(step: StepMaker) -> tuple[Step, ...]:
             kind="results",
             compute=dedup_report.make_report,
             source_version=dedup_report.verdicts_version,
+            files=lambda section, root: where_there(root, section.verdicts),
             kinds=frozenset({"table", "matplotlib"}),
             shows=("result.json", "figure.png"),
             shows_pictures=True,
@@ -346,6 +349,7 @@ def _labelled(group: str, compute: Any, about: str) -> Step:
         kind="data",
         compute=compute,
         source_version=labelled_images.listed_version,
+        files=named_source,
         checks=labelled_images.LABELLED_CHECKS,
         kinds=frozenset({"numpy", "parquet"}),
         description=f"{about}: pictures of 32 pixels with labels, a manifest row for every input.",
@@ -361,6 +365,7 @@ def _features(group: str, discriminator: str | None) -> Step:
         kind="data",
         compute=features.make_features,
         source_version=None if discriminator else features.released_version,
+        files=None if discriminator else _released,
         checks=features.FEATURE_CHECKS,
         pool="gpu",
         kinds=_TORCH | {"arrow"},
@@ -370,6 +375,10 @@ def _features(group: str, discriminator: str | None) -> Step:
             "width."
         ),
     )
+
+
+def _released(section: SvhnFeatures, root: Path) -> tuple[str, ...]:
+    return (section.released,) if section.released else ()
 
 
 def _svm_scores(group: str, compute: Any, table: str) -> Step:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-import yaml
+import yaml  # noqa: TID251  (what Dagster reads its own settings with)
 
 from dcgan_assets.liveness import forget, has_died, marked_runs
 from dcgan_assets.workspace import ROOT_VARIABLE, Workspace

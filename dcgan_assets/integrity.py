@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
-from dcgan_assets.dvc_bridge import LOCK_FILE, is_current
+from dcgan_assets.dvc_bridge import DVC_FILE, LOCK_FILE, is_current, made_stages, unwatched
 from dcgan_assets.dvc_cache import md5_file
 from dcgan_assets.records import RECORDS, read_records
 from dcgan_assets.release import REMOTE
@@ -39,11 +37,9 @@ class Finding:
 def examine_books(catalogue: Catalogue) -> Iterator[Finding]:
     """A finding for each thing that a crash, a disk or an edit by hand can have spoilt."""
     root = catalogue.workspace.root
-    if is_current(catalogue):
-        yield Finding("ok", "dvc.yaml", "says what the asset graph says")
-    else:
-        yield Finding("FAIL", "dvc.yaml", "behind the asset graph; run `dcgan dvc-sync`")
-    yield from _lock_file(root)
+    yield from _dvcs_files(catalogue)
+    if lines := unwatched(catalogue):
+        yield Finding("note", "not watched", "; ".join(lines))
     try:
         count = len(read_records(catalogue))
         yield Finding("ok", RECORDS, f"{count} assets released; `dcgan register` shows them")
@@ -58,17 +54,26 @@ def examine_books(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding("note", "left over", f"of killed or running processes: {names}")
 
 
-def _lock_file(root: Path) -> Iterator[Finding]:
-    path = root / LOCK_FILE
-    if not path.exists():
-        return
+def _dvcs_files(catalogue: Catalogue) -> Iterator[Finding]:
+    root = catalogue.workspace.root
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        stages = dict(content["stages"])
-        yield Finding("ok", LOCK_FILE, f"{len(stages)} stages booked; `dcgan status` says the rest")
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        count = len(made_stages(root))
+    except UserError:
         advice = f"`git checkout {LOCK_FILE}`, then the job `dvc_publish`"
         yield Finding("FAIL", LOCK_FILE, f"not readable; {advice}")
+        return  # what dvc.yaml is to hold nobody knows then
+    if count:
+        yield Finding("ok", LOCK_FILE, f"{count} stages booked; `dcgan status` says the rest")
+    yield _dvc_yaml(catalogue)
+
+
+def _dvc_yaml(catalogue: Catalogue) -> Finding:
+    try:
+        if is_current(catalogue):
+            return Finding("ok", DVC_FILE, "says what the asset graph says of what was made")
+    except UserError as error:
+        return Finding("FAIL", DVC_FILE, str(error))
+    return Finding("FAIL", DVC_FILE, "behind the asset graph; run `dcgan dvc-sync`")
 
 
 def _objects(root: Path, folder: Path, what: str, cure: str) -> Iterator[Finding]:

@@ -7,13 +7,13 @@ stale, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dcgan_assets.evaluation_params import Cifar10Group, ImagenetGroup, SvhnGroup
@@ -22,6 +22,7 @@ from dcgan_assets.retraining_params import Retention, Retraining
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup
 from dcgan_assets.scraping_params import Operator
 from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
+from dcgan_assets.yaml_files import read_yaml
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 
@@ -268,27 +269,37 @@ def load_params(path: Path) -> Params:
             allowed; the line names file, key and what is allowed.
     """
     try:
-        # libyaml's: the same, and ten times as fast.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        content = read_yaml(path)
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; `dcgan init DIR --profile sample` makes a workspace"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML ({_one_line(error)})") from None
     return validate_params(content, str(path))
 
 
 def validate_params(content: Any, where: str) -> Params:
     """Check parsed YAML; raise `UserError` for the first thing that is wrong with it."""
+    if content is None:
+        raise UserError(f"{where}: empty; a mapping of sections is needed")
     if not isinstance(content, dict):
-        raise UserError(f"{where}: a mapping of sections is needed, found {content!r:.60}")
+        raise UserError(f"{where}: a mapping of sections is needed, found {_shown(content)}")
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{where}: {_explain(error)}") from None
+    for key, value in _unknown_to_dvc(content):
+        raise UserError(f"{where}: {key}: write it in quotes, DVC has no such values ({value!r})")
+    return params
+
+
+def _unknown_to_dvc(content: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of bare dates and the like: `dvc.lock` holds none, and every call of DVC would fail."""
+    if isinstance(content, dict | list):
+        below = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in below:
+            yield from _unknown_to_dvc(value, f"{at}.{key}".lstrip("."))
+    elif not isinstance(content, str | int | float | None):
+        yield at, content
 
 
 def profile_text(profile: str) -> str:
@@ -296,10 +307,6 @@ def profile_text(profile: str) -> str:
     if profile not in PROFILES:
         raise UserError(f"unknown profile {profile!r}; allowed: {', '.join(PROFILES)}")
     return (resources.files("dcgan_assets") / "profiles" / f"{profile}.yaml").read_text("utf-8")
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
 
 
 def _explain(error: ValidationError) -> str:
@@ -311,10 +318,17 @@ def _explain(error: ValidationError) -> str:
             return f"{key}: unknown key; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"
         case "missing":
             return f"{key}: this key is missing"
+        case "bool_type":
+            return f"{key}: true or false is needed (found {_shown(first['input'])})"
         case "value_error":
             return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
         case _:
-            return f"{key}: {first['msg']} (found {first['input']!r:.60})"
+            return f"{key}: {first['msg']} (found {_shown(first['input'])})"
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value, which may hold itself, or the same thing a million times."""
+    return f"{reprlib.repr(value):.60}"
 
 
 def _allowed(path: Iterable[int | str]) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from dcgan_assets.markdown import table
 from dcgan_assets.model_tables import about, as_yaml, fields_table, models_within
 from dcgan_assets.params import PROFILES, Params, profile_text
 from dcgan_assets.sections import Section
+from dcgan_assets.yaml_files import parse_yaml
 
 _PARAMS = """\
 # params.yaml
@@ -35,7 +34,7 @@ def params_page() -> str:
 
 def profiles_page() -> str:
     """The text of docs/reference/profiles.md."""
-    values = {name: dict(_leaves(yaml.safe_load(profile_text(name)))) for name in PROFILES}
+    values = {name: dict(_leaves(parse_yaml(profile_text(name), name))) for name in PROFILES}
     keys = list(dict.fromkeys(key for profile in values.values() for key in profile))
     groups: dict[str, list[list[str]]] = {}
     for key in keys:

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dcgan_assets.dvc_bridge import behind, stage_name
-from dcgan_assets.dvc_commands import has_dvc, run_dvc, under_repro
+from dcgan_assets.dvc_bridge import add_stages, known_stages, read_if_there, stage_name
+from dcgan_assets.dvc_commands import at_the_books, has_dvc, run_dvc, under_repro
 from dcgan_assets.steps import Catalogue, Step, place_order, say, standing
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -40,15 +40,16 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
     if mode == "off" or under_repro() or not has_dvc(root):
         return []
     steps = [step for step in now.steps if keys is None or step.key in keys]
-    steps = [step for step in steps if _can_be_booked(now, step)]
-    stages = [stage_name(step) for step in steps]
+    steps = [step for step in steps if step.has_stage and _stands(now, step)]
+    if not steps:
+        return []
+    known = known_stages(root)
+    stages = [stage_name(step) for step in steps if not _lacks_something(now, step, known)]
     if not stages:
         return []
-    if late := behind(now, steps):
-        raise UserError(
-            f"dvc.yaml is behind the asset graph ({', '.join(late)}); run `dcgan dvc-sync`"
-        )
-    run_dvc(root, "commit", "--force", *stages)
+    with at_the_books(root):
+        add_stages(now, stages)
+        run_dvc(root, "commit", "--force", *stages)
     if mode == "push":
         run_dvc(root, "push")
     return stages
@@ -69,10 +70,8 @@ def require_books(workspace: Workspace, what: str) -> None:
         raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
 
 
-def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
-    """Whether a step has a stage, all that DVC knows it to read, and made what it would now."""
-    if not step.has_stage or _lacks_something(catalogue, step):
-        return False
+def _stands(catalogue: Catalogue, step: Step) -> bool:
+    """Whether a step made what it would make now."""
     try:
         orders = [place_order(catalogue, step, shard) for shard in catalogue.shards(step)]
     except UserError:
@@ -80,10 +79,14 @@ def _can_be_booked(catalogue: Catalogue, step: Step) -> bool:
     return all(standing(catalogue, order) for order in orders)
 
 
-def _lacks_something(catalogue: Catalogue, step: Step) -> bool:
-    """Whether something is absent that the step itself does not miss: DVC would."""
+def _lacks_something(catalogue: Catalogue, step: Step, known: Collection[str]) -> bool:
+    """Whether something is absent that the step itself does not miss: DVC would.
+
+    Args:
+        known: Names of the stages that DVC knows.
+    """
     read = catalogue.read_by(step, None)
-    keys = [key for key in step.if_there if catalogue.by_key[key].has_stage]
+    keys = read_if_there(catalogue, step, known)
     return any(catalogue.store.meta(artefact) is None for key in keys for artefact in read[key])
 
 

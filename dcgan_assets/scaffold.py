@@ -61,7 +61,7 @@ def create_workspace(folder: Path, profile: str) -> Workspace:
     _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
     settings = DVC_CONFIG.format(name=workspace.root.name)
     (folder / ".dvc" / "config").write_text(settings, encoding="utf-8")
-    write_dvc_yaml(open_catalogue(workspace))
+    write_dvc_yaml(open_catalogue(workspace), ())
     _run(folder, "git", "add", "--all")
     if _git_knows_its_user(folder):
         _run(folder, "git", "commit", "--quiet", "--message", f"A workspace, profile {profile}")

@@ -6,7 +6,10 @@ titles -> image_urls -> photos [shards] -> images [shards] -> training_set -> ..
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from dcgan_assets.assets import (
     cover_images,
@@ -53,7 +56,8 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
         names: The asset with the names.
         whose: For the descriptions: 'of people (section 4.2)'.
     """
-    files = (search.removals,)
+    folder = search.image_urls.folder
+    pictures = folder.path if folder is not None else None
     # Packaged photographs lie with the names; those of the web are fetched from addresses.
     local = ("image_urls", names) if search.people.packaged is not None else ("image_urls",)
     return (
@@ -65,7 +69,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             source_version=partial(people.people_version, search),
             checks=people.PEOPLE_CHECKS,
             pool=WEB,
-            files=files,
+            files=_always(search.removals, search.people.path),
             kinds=frozenset({"parquet", "table"}),
             description=(
                 f"Names {whose}, ranked by how many wikis write about them; who asked not to be "
@@ -80,7 +84,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             source_version=partial(image_urls.addresses_version, search),
             checks=image_urls.ADDRESS_CHECKS,
             pool=WEB,
-            files=files,
+            files=_always(search.removals, pictures),
             kinds=frozenset({"parquet", "table"}),
             description=(
                 f"Where pictures {whose} lie, under what licence, and who made them: a row for "
@@ -96,7 +100,7 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             source_version=partial(photos.photos_version, search),
             checks=photos.PHOTO_CHECKS,
             pool=WEB,
-            files=files,
+            files=_always(search.removals, pictures),
             kinds=frozenset({"parquet"}),
             description=(
                 f"The pictures {whose}, each fetched once and as politely as its server asks, or "
@@ -104,6 +108,11 @@ def search_steps(step: StepMaker, search: Search, names: str, whose: str) -> tup
             ),
         ),
     )
+
+
+def _always(*paths: str | None) -> Callable[[Any, Path], tuple[str, ...]]:
+    """`Step.files` of a step that reads these paths, of those that are named."""
+    return lambda _section, _root: tuple(path for path in paths if path is not None)
 
 
 def _face_boxes(step: StepMaker, search: Search) -> Step:
@@ -115,7 +124,7 @@ def _face_boxes(step: StepMaker, search: Search) -> Step:
         shards=lambda _: photos.shard_names(search),
         source_version=partial(face_boxes.boxes_version, search),
         checks=face_boxes.BOX_CHECKS,
-        files=(search.removals,),
+        files=_always(search.removals),
         kinds=frozenset({"opencv", "numpy", "parquet"}),
         description=(
             "The faces that OpenCV's detector finds (section 4.2), every box with its score, kept "

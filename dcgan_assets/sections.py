@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
 
-# Strict: `yes` and "20" are not numbers.
+# Strict: `yes` is not true, and "20" is not a number.
 Count = Annotated[int, Field(gt=0, strict=True)]
 Epochs = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dcgan_assets.dvc_bridge import is_kept, stage_name
+from dcgan_assets.dvc_bridge import is_kept, known_stages, stage_name
 from dcgan_assets.dvc_commands import has_dvc, read_dvc
 from dcgan_assets.instance import open_instance
 from dcgan_assets.materialize import UNRECORDED, Plan, choose_steps, make_plan
@@ -178,13 +178,27 @@ def _changed_outs(change: Any) -> list[tuple[str, str]]:
     return list(change.get("changed outs", {}).items()) if isinstance(change, dict) else []
 
 
+def _without_stage(catalogue: Catalogue) -> dict[str, Any]:
+    """What was made and has no stage, as `dvc status` would say it if there was one."""
+    known = known_stages(catalogue.workspace.root)
+    steps = [s for s in catalogue.steps if s.has_stage and stage_name(s) not in known]
+    found = {}
+    for step in steps:
+        places = [catalogue.artefact(key).path for key in step.outputs]
+        new = [place for place in places if (catalogue.workspace.root / place).exists()]
+        if new:
+            changes = {place.as_posix(): "new" for place in new}
+            found[stage_name(step)] = [{"changed outs": changes}]
+    return found
+
+
 def _read_books(catalogue: Catalogue) -> _Books:
     """Ask DVC; where it cannot tell, the rest of the table stands."""
     root = catalogue.workspace.root
     if not has_dvc(root):
         return _Books({}, set(), f"{root} is not under DVC")
     try:
-        changed = read_dvc(root, "status")
+        changed = _without_stage(catalogue) | read_dvc(root, "status")
         missing = read_dvc(root, "data", "status", "--not-in-remote").get("not_in_remote", [])
         return _Books(changed, {str(path).rstrip("/") for path in missing})
     except UserError as error:

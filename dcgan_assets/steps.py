@@ -102,7 +102,8 @@ class Step:
         source_version: Version of what the step (or a shard of it) reads from outside the graph,
             from its section, the root and the shard.
         pictures: Which asset of the group holds the pixels that it reads, if it reads any.
-        files: What it reads in the workspace beside its inputs, for DVC to watch.
+        files: Files and folders that it reads beside its inputs, from its section and the root;
+            as the section names them. For DVC to watch.
         shows: Its files that are worth a look with `dvc plots`: pictures, `result.json` (of
             which `dvc metrics` takes the headline), losses by epoch.
         passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
@@ -126,7 +127,7 @@ class Step:
     shards: Callable[[Any], tuple[str, ...]] | None = None
     source_version: Callable[[Any, Path, str | None], str] | None = None
     pictures: str = "images"
-    files: tuple[str, ...] = ()
+    files: Callable[[Any, Path], tuple[str, ...]] | None = None
     shows: tuple[str, ...] = ()
     passes_on: bool = False
     shows_pictures: bool = False
@@ -156,6 +157,16 @@ class Step:
 StepMaker = Callable[..., Step]
 
 
+def named_source(section: Any, root: Path) -> tuple[str, ...]:
+    """`Step.files` of a step that reads the `path` of its section, where it has one."""
+    return (section.path,) if section.path is not None else ()
+
+
+def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
+    """`Step.files` of a step that does without a file where it is absent."""
+    return (str(name),) if (root / name).is_file() else ()
+
+
 class Catalogue:
     """The steps of a workspace, by the keys of what they make.
 
@@ -182,6 +193,13 @@ class Catalogue:
     def code_version(self, step: Step) -> str:
         """The step's code version, its resolved section included."""
         return code_version(step.compute, self.section(step).identity())
+
+    def files(self, step: Step) -> tuple[str, ...]:
+        """What the step reads beside its inputs: paths that are absolute or relative to the root.
+
+        A file that may be absent is among them only where it is there.
+        """
+        return step.files(self.section(step), self.workspace.root) if step.files else ()
 
     def artefact(self, key: str, shard: str | None = None) -> Artefact:
         """The address of an asset, or of one shard of it."""

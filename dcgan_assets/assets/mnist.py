@@ -24,7 +24,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.params import MnistImages, NearestNeighbourScores, SamplePanels
 from dcgan_assets.results import Row
 from dcgan_assets.sources.listing import listing_version
-from dcgan_assets.steps import Check, Outcome, Step, Verdict, Work
+from dcgan_assets.steps import Check, Outcome, Step, Verdict, Work, named_source
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 
@@ -265,6 +265,7 @@ STEPS = (
         section="mnist.images",
         compute=_images,
         source_version=_source_version,
+        files=named_source,
         kinds=frozenset({"numpy", "parquet"}),
         checks=PICTURE_CHECKS,
         description=(

@@ -36,14 +36,11 @@ def init(folder: Path, profile: str) -> None:
 @click.option("--size", default=64, show_default=True, type=int, help="Side in pixels.")
 @click.pass_obj
 def new_group(root: Path | None, name: str, folder: Path, size: int) -> None:
-    """Add NAME, a group of your own pictures, to params.yaml and dvc.yaml."""
-    from dcgan_assets.catalogue import open_catalogue
-    from dcgan_assets.dvc_bridge import write_dvc_yaml
+    """Add NAME, a group of your own pictures, to params.yaml."""
     from dcgan_assets.new_group import add_group
 
     workspace = Workspace.find(root)
     section = add_group(workspace, name, folder, size)
-    write_dvc_yaml(open_catalogue(Workspace(workspace.root)))
     candidate = section["candidate"]
     click.echo(f"params.yaml: groups.{name}, pictures from {section['images']['path']}")
     click.echo(f"training: {candidate['epochs']} epochs of minibatches of {candidate['batch']}")
@@ -69,17 +66,26 @@ def doctor(root: Path | None) -> None:
 
 
 @click.command("dvc-sync")
+@click.option("--all", "everything", is_flag=True, help="Also what was never made, for dvc repro.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if dvc.yaml is behind.")
 @click.pass_obj
-def dvc_sync(root: Path | None, check: bool) -> None:
-    """Write dvc.yaml from the asset graph."""
-    from dcgan_assets.dvc_bridge import DVC_FILE, is_current, write_dvc_yaml
+def dvc_sync(root: Path | None, everything: bool, check: bool) -> None:
+    """Write dvc.yaml from the asset graph: the stages of what was made, as dvc.lock says."""
+    from dcgan_assets import dvc_bridge as bridge
+    from dcgan_assets.dvc_commands import at_the_books
 
     catalogue = find_catalogue(root)
+    place = catalogue.workspace.root
     if check:
-        if not is_current(catalogue):
-            raise UserError(f"{DVC_FILE} is behind the asset graph; run `dcgan dvc-sync`")
-        click.echo(f"{DVC_FILE} is up to date")
-    else:
-        changed = write_dvc_yaml(catalogue)
-        click.echo(f"{DVC_FILE} {'written' if changed else 'is up to date'}")
+        if not bridge.is_current(catalogue):
+            raise UserError(f"{bridge.DVC_FILE} is behind the asset graph; run `dcgan dvc-sync`")
+        click.echo(f"{bridge.DVC_FILE} is up to date")
+        return
+    possible = bridge.stage_names(catalogue)
+    names = possible if everything else possible & bridge.made_stages(place)
+    with at_the_books(place):
+        changed = bridge.write_dvc_yaml(catalogue, names)
+    said = "written" if changed else "is up to date"
+    click.echo(f"{bridge.DVC_FILE} {said}: {len(names)} of {len(possible)} stages")
+    for line in bridge.unwatched(catalogue):
+        click.echo(f"note: {line}")

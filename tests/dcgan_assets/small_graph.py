@@ -281,7 +281,14 @@ def _step(name: str, kind: Any, compute: Any, **facts: Any) -> Step:
 
 
 STEPS = (
-    _step("images", "data", _images, shards=_shard_names, source_version=_listing),
+    _step(
+        "images",
+        "data",
+        _images,
+        shards=_shard_names,
+        source_version=_listing,
+        files=lambda _section, _root: ("source",),
+    ),
     _step("boxes", "data", _boxes, inputs=("toy/images",), shards=_shard_names),
     _step(
         "mean",
@@ -420,7 +427,7 @@ class SmallGraph:
         for source, target in TEMPLATES.items():
             template = resources.files("dcgan_assets") / "deploy" / source
             (self.root / target).write_text(template.read_text("utf-8"), encoding="utf-8")
-        write_dvc_yaml(self.catalogue())
+        write_dvc_yaml(self.catalogue(), ())
         self.call("git", "init", "--quiet")
         self.commit_all("a workspace")
         return self

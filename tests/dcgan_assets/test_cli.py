@@ -16,7 +16,9 @@ import yaml
 from click.testing import CliRunner, Result
 from small_generator import publish_generator
 
+from dcgan_assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
+from dcgan_assets.dvc_bridge import stage_names
 from dcgan_assets.params import profile_text
 from dcgan_assets.workspace import Workspace
 from dcgan_models.presets import PRESETS
@@ -226,11 +228,16 @@ def test_a_bug_of_ours_is_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dvc_sync_writes_and_checks(root: Path) -> None:
     behind = "error: dvc.yaml is behind the asset graph; run `dcgan dvc-sync`"
     assert refusal("--root", root, "dvc-sync", "--check") == behind, "there is none yet"
-    assert dcgan("--root", root, "dvc-sync").stdout == "dvc.yaml written\n"
+    every = len(stage_names(open_catalogue(Workspace(root))))
+    assert dcgan("--root", root, "dvc-sync").stdout == f"dvc.yaml written: 0 of {every} stages\n"
     assert dcgan("--root", root, "dvc-sync", "--check").exit_code == 0
-    assert dcgan("--root", root, "dvc-sync").stdout == "dvc.yaml is up to date\n"
-    with (root / "dvc.yaml").open("a", encoding="utf-8") as stream:
-        stream.write("# by hand\n")
+    asked = f"{every} of {every} stages\n"
+    assert dcgan("--root", root, "dvc-sync", "--all").stdout == f"dvc.yaml written: {asked}"
+    assert dcgan("--root", root, "dvc-sync", "--check").exit_code == 0
+    assert dcgan("--root", root, "dvc-sync", "--all").stdout == f"dvc.yaml is up to date: {asked}"
+    path = root / "dvc.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("--only mnist/images", "--only mnist/imagse"), encoding="utf-8")
     assert refusal("--root", root, "dvc-sync", "--check") == behind
 
 

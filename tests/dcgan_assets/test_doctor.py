@@ -38,7 +38,7 @@ def write_params(tmp_path: Path) -> Callable[..., Workspace]:
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         (tmp_path / "removals.csv").write_text("address,sha256,person,comment\n", "utf-8")
         with contextlib.suppress(UserError):  # bad params are what some tests are about
-            write_dvc_yaml(open_catalogue(Workspace(tmp_path)))
+            write_dvc_yaml(open_catalogue(Workspace(tmp_path)), ())
         return Workspace(tmp_path)
 
     return write
@@ -83,7 +83,8 @@ def test_books_that_are_not_whole_and_what_a_kill_leaves(
     write_params: Callable[..., Workspace],
 ) -> None:
     workspace = write_params()
-    (workspace.root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    gone = "stages: {cats-images: {cmd: dcgan materialize --only cats/images}}\n"
+    (workspace.root / "dvc.yaml").write_text(gone, encoding="utf-8")
     record = workspace.root / "records" / "mnist" / "images.json"
     record.parent.mkdir(parents=True)
     record.write_text("{", encoding="utf-8")

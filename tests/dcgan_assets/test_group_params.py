@@ -175,7 +175,7 @@ def test_a_source_has_what_it_needs_and_nothing_else(section: Images, words: str
         ("planted", -0.1, ["greater than or equal to 0"]),
         ("seed", -1, ["greater than or equal to 0"]),
         ("licence", 7, ["string", "(found 7)"]),
-        ("stand_in", "perhaps", ["boolean", "'perhaps'"]),
+        ("stand_in", "perhaps", ["true or false", "'perhaps'"]),
         ("shard", 2, ["unknown key; allowed here: source, path, category, size"]),
     ],
 )

@@ -352,9 +352,10 @@ def test_a_file_that_is_no_mapping(content: Any) -> None:
     [
         (b"profile: [sample\nseed: 42\n", "not YAML"),
         (b"profile: !!python/object/apply:os.getcwd []\n", "not YAML"),
-        (b"profile: \xff\xfe\n", "not readable"),
+        (b"profile: \xff\xfe\n", "not UTF-8"),
         (b"a: 1\n---\nb: 2\n", "not YAML"),
-        (b"", "a mapping of sections is needed"),
+        (b"", "empty; a mapping of sections is needed"),
+        (b"- profile\n", "a mapping of sections is needed, found ['profile']"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) -> None:

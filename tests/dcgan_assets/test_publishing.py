@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dcgan_assets import dvc_commands
 from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.dvc_commands import run_dvc
 from dcgan_assets.publishing import publish
+from dcgan_assets.yaml_files import read_yaml
 from dcgan_models.errors import UserError
 
 slow = pytest.mark.slow
@@ -32,6 +34,12 @@ def kept(small: SmallGraph) -> SmallGraph:
 def changed(graph: SmallGraph) -> dict[str, Any]:
     """The stages that DVC sees as changed."""
     found: dict[str, Any] = json.loads(graph.dvc("status", "--json"))
+    return found
+
+
+def stages(graph: SmallGraph) -> dict[str, Any]:
+    """The stages in dvc.yaml."""
+    found: dict[str, Any] = read_yaml(graph.root / "dvc.yaml")["stages"]
     return found
 
 
@@ -96,28 +104,33 @@ def test_what_was_made_of_other_parameters_is_not_booked_under_these(kept: Small
 
 def test_what_dvc_would_miss_is_not_booked(small: SmallGraph) -> None:
     page = small.only("images", "mean", "constant", "page").under_dvc()
-    assert page.run("toy/page").code == 0
-    assert not (page.root / "dvc.lock").exists()
-    assert "dvc: 4 committed" in page.run().lines
-    assert changed(page) == {}
+    assert page.run("toy/page", "toy/constant").code == 0
+    assert stages(page)["toy-page"]["deps"] == ["data/toy/constant"]  # of what there is
+    assert "dvc: 3 committed" in page.run().lines
+    assert stages(page)["toy-page"]["deps"] == ["data/toy/constant", "data/toy/mean"]
+    shutil.rmtree(page.root / "data" / "toy" / "mean")  # as in a clone
+    assert "toy/page" in page.run("toy/page").made
+    page.write_source("00", 9.0)
+    found = changed(page)
+    assert list(found) == ["toy-images", "toy-mean", "toy-page"]
+    assert found["toy-images"] == [{"changed deps": {"source": "modified"}}]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("toy/constant", "toy/mean", r"dvc\.yaml is behind the asset graph \(toy-constant\)"),
-        ("stages:", "stages: [", r"dvc\.yaml: not readable; `dcgan dvc-sync` writes it anew"),
-    ],
+    ("name", "cure"),
+    [("dvc.yaml", "`dcgan dvc-sync` writes it anew"), ("dvc.lock", "`git checkout dvc.lock` ")],
 )
-def test_a_dvc_yaml_edited_by_hand_is_one_line(
-    kept: SmallGraph, old: str, new: str, expected: str
+@pytest.mark.parametrize(
+    "content", ["stages: [\n", "stages: [1, 2]\n", "stages: {a: 1}\n", "- a\n"]
+)
+def test_a_file_of_dvcs_that_is_not_readable_is_one_line(
+    kept: SmallGraph, name: str, cure: str, content: str
 ) -> None:
     kept.only("constant").change(machine={"dvc": "off"})
     kept.run()
     kept.change(machine={"dvc": "commit"})
-    path = kept.root / "dvc.yaml"
-    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(UserError, match=expected):
+    (kept.root / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=f"{name}: not readable; {cure}"):
         publish(kept.catalogue())
 
 
@@ -166,7 +179,7 @@ def test_a_run_of_the_ui_publishes_by_its_hook(kept: SmallGraph) -> None:
     assert result.success
     assert kept.recorded("toy/constant") == {None: kept.meta("toy/constant").data_version}
     (failure,) = [e for e in result.all_events if e.event_type_value == "HOOK_ERRORED"]
-    assert "dvc.lock' is invalid" in failure.event_specific_data.error.message
+    assert "dvc.lock: not readable; " in failure.event_specific_data.error.message
 
 
 @slow
@@ -183,7 +196,7 @@ def test_the_job_publishes_everything_and_fails_in_one_line(kept: SmallGraph) ->
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert not result.success
     line = failure.step_failure_data.user_failure_data.description
-    assert "dvc.lock' is invalid" in line
+    assert "dvc.lock: not readable; " in line
     assert "\n" not in line
 
 

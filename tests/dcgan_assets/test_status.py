@@ -149,3 +149,12 @@ def test_with_dvc(small: SmallGraph) -> None:
     *_, note = status_lines(graph.catalogue())
     assert note.startswith("note: DVC's columns are missing: `dvc status` failed: ")
     assert "dvc.lock" in note
+
+
+def test_what_was_made_and_never_booked_is_uncommitted(small: SmallGraph) -> None:
+    """It has no stage yet, of which DVC could say so."""
+    small.only("constant").under_dvc()
+    small.change(machine={"dvc": "off"})
+    assert small.run().code == 0
+    row = next(line for line in status_lines(small.catalogue()) if line.startswith("toy/constant"))
+    assert row.split() == ["toy/constant", "uncommitted"]

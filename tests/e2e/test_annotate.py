@@ -266,7 +266,6 @@ def test_figures_are_made_with_what_a_person_picked_and_drew(fresh: Annotator) -
     assert page.locator(".tile[aria-selected=true]").count() == 3
 
     bench.edit_params(_add_arithmetic)
-    bench.dcgan("dvc-sync")
     bench.dcgan("materialize", "lsun/training_set")
     figures = ("lsun/vector_arithmetic", "lsun/window_dropout")
     said = bench.dcgan("materialize", "--only", *figures)

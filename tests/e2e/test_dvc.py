@@ -46,7 +46,7 @@ def _drop_figures(params: dict[str, Any]) -> None:
 
 def _keep_some_groups(bench: Bench) -> None:
     """Leave two groups in dvc.yaml: a stage more is a process more, and they are all alike."""
-    bench.dcgan("dvc-sync")
+    bench.dcgan("dvc-sync", "--all")
     path = bench.root / "dvc.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["stages"] = {

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 
-import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from dcgan_assets.yaml_files import parse_yaml
 
 PAPER_FILE = "paper.yaml"
 TEMPLATES = ("page.html", "page.css", "page.js", "page.md")
@@ -110,7 +111,7 @@ class Paper(_Strict):
 @cache
 def load_paper() -> Paper:
     """Read paper.yaml."""
-    return Paper.model_validate(yaml.safe_load(own_text(PAPER_FILE)))
+    return Paper.model_validate(parse_yaml(own_text(PAPER_FILE), PAPER_FILE))
 
 
 def own_text(name: str) -> str:
