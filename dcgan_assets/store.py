@@ -21,9 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -38,16 +36,11 @@ from dcgan_models.errors import UserError
 from dcgan_models.files import (
     BUILDING,
     Ours,
-    end_building,
-    flush_tree,
-    is_building,
     is_folder,
-    remove_built,
     remove_listed,
-    retire,
     sha256_file,
-    start_building,
-    swap_folder,
+    staged,
+    swap_in,
     tree_files,
     write_json,
 )
@@ -224,7 +217,7 @@ class Store:
             where = f"{kind}/{key}/{found}" if found else f"{kind}/{key}"
             raise UserError(
                 f"{self.root / where}: not ours, and it lies where {key} is to be made; move it "
-                f"away, for example to pictures/{key.split('/')[0]}"
+                f"away, for example to pictures/{key.split('/', maxsplit=1)[0]}"
             )
 
     def content_version(self, folder: Path) -> str:
@@ -288,16 +281,20 @@ def recorded(folder: Path, key: str, shard: str | None = None) -> list[str]:
         for child in sorted(folder.iterdir()):
             if is_folder(child):
                 names += [f"{child.name}/{name}" for name in recorded(child, key, child.name)]
-    return names + _listed(folder / META_FILE, key, shard)
+    listed = listed_files(folder / META_FILE, (key, shard))
+    return [*names, *listed, META_FILE] if listed else names
 
 
-def _listed(record: Path, key: str, shard: str | None) -> list[str]:
-    """What a `_meta.json` lists, then itself; nothing where it is not that artefact's."""
+def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str]:
+    """The files that a `_meta.json` lists; none where it is no record.
+
+    Args:
+        of: Key and shard that it is to be a record of.
+    """
     try:
         content = json.loads(record.read_bytes())
-        if (content["key"], content["shard"]) != (key, shard):
-            return []
-        return [*dict(content["files"]), META_FILE]
+        is_meant = of in (None, (content["key"], content["shard"]))
+        return [*dict(content["files"])] if is_meant else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -327,7 +324,7 @@ def is_litter(name: str) -> bool:
     return is_system_file(name) and META_FILE not in name.split("/")
 
 
-# --- Building beside a place ----------------------------------------------------------------
+# --- Files of an artefact --------------------------------------------------------------------
 
 
 def link_file(source: str | Path, target: str | Path) -> None:
@@ -336,54 +333,6 @@ def link_file(source: str | Path, target: str | Path) -> None:
         Path(target).hardlink_to(source)
     except OSError:
         shutil.copy2(source, target)
-
-
-@contextmanager
-def staged(folder: Path, ours: Ours) -> Iterator[Path]:
-    """A hidden folder beside a place, to build in it what is then swapped in.
-
-    What killed processes left there is removed first: only one process at a time builds for a
-    place.
-
-    Args:
-        ours: What the record in such a folder lists.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(folder, ours)
-    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
-    start_building(staging)
-    try:
-        yield staging
-    finally:
-        if is_building(staging):
-            remove_built(staging)
-
-
-def swap_in(staging: Path, folder: Path, ours: Ours) -> None:
-    """Put what was built in the place of what is there, once all of it is on disk."""
-    end_building(staging)
-    flush_tree(staging)
-    swap_folder(staging, folder, ours)
-    _clear_leftovers(folder, ours)
-
-
-def _clear_leftovers(folder: Path, ours: Ours) -> None:
-    """Remove half-built folders, and old ones that a swap had not retired yet.
-
-    One that bears neither our mark nor our record is removed only where nothing is in it.
-    """
-    for left in _leftovers(folder):
-        if is_building(left):
-            remove_built(left)
-        elif not ours(left):
-            remove_listed(left, ())
-        elif is_folder(folder):
-            retire(left, folder, ours)
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.(part|old)")
-    return sorted(p for p in folder.parent.iterdir() if name.fullmatch(p.name) and is_folder(p))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,11 @@ BUILDING = ".dcgan-building"
 # record itself is the last, so that what a killed process leaves is still known as ours. None where
 # the folder bears no record of ours.
 Ours = Callable[[Path], Sequence[str]]
+
+
+def no_record(folder: Path) -> Sequence[str]:
+    """The `Ours` of folders that keep no record: in one that stands, nothing is known as ours."""
+    return ()
 
 
 def sha256_file(path: Path) -> str:
@@ -85,6 +91,74 @@ def flush_tree(folder: Path) -> None:
             with (Path(parent) / name).open("rb") as stream:
                 os.fsync(stream.fileno())
         fsync_folder(Path(parent))
+
+
+# --- Folders that change as a whole ---------------------------------------------------------
+
+
+@contextmanager
+def staged(folder: Path, ours: Ours) -> Iterator[Path]:
+    """A hidden folder beside a place, to build in it what is then swapped in.
+
+    What killed processes left there is removed first: only one process at a time builds for a
+    place.
+
+    Args:
+        ours: What the record in such a folder lists.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(folder, ours)
+    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    staging.mkdir()
+    (staging / BUILDING).touch()
+    try:
+        yield staging
+    finally:
+        if is_building(staging):
+            remove_built(staging)
+
+
+def swap_in(staging: Path, folder: Path, ours: Ours) -> None:
+    """Put what was built in the place of what is there, once all of it is on disk."""
+    (staging / BUILDING).unlink()  # from now on its own record says what in it is ours
+    flush_tree(staging)
+    swap_folder(staging, folder, ours)
+    _clear_leftovers(folder, ours)
+
+
+def _clear_leftovers(folder: Path, ours: Ours) -> None:
+    """Remove half-built folders, and old ones that a swap had not retired yet.
+
+    One that bears neither our mark nor our record is removed only where nothing is in it.
+    """
+    for left in _leftovers(folder):
+        if is_building(left):
+            remove_built(left)
+        elif not ours(left):
+            remove_listed(left, ())
+        elif is_folder(folder):
+            retire(left, folder, ours)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.(part|old)")
+    return sorted(p for p in folder.parent.iterdir() if name.fullmatch(p.name) and is_folder(p))
+
+
+def is_building(folder: Path) -> bool:
+    """Whether a folder is being built, or was by a process that was killed."""
+    return is_folder(folder) and (folder / BUILDING).is_file()
+
+
+def remove_built(folder: Path) -> None:
+    """Remove a folder in one that is being built, or that one itself.
+
+    Raises:
+        ValueError: Nobody is building there: a fault of ours.
+    """
+    if not any(map(is_building, (folder, *folder.parents))):
+        raise ValueError(f"{folder}: not part of a folder that is being built")
+    remove_listed(folder, sorted(tree_files(folder), key=lambda name: name == BUILDING))
 
 
 def swap_folder(fresh: Path, target: Path, ours: Ours) -> None:
@@ -197,33 +271,6 @@ def _despite_mode(path: Path, remove: Callable[[Path], None]) -> None:
     except PermissionError:
         path.parent.chmod(0o755)
         remove(path)
-
-
-def start_building(folder: Path) -> None:
-    """Make a folder that is ours with all that will be in it, until `end_building`."""
-    folder.mkdir()
-    (folder / BUILDING).touch()
-
-
-def is_building(folder: Path) -> bool:
-    """Whether a folder is being built, or was by a process that was killed."""
-    return is_folder(folder) and (folder / BUILDING).is_file()
-
-
-def end_building(folder: Path) -> None:
-    """Take the mark off a folder whose own record says from now on what in it is ours."""
-    (folder / BUILDING).unlink()
-
-
-def remove_built(folder: Path) -> None:
-    """Remove a folder in one that is being built, or that one itself.
-
-    Raises:
-        ValueError: Nobody is building there: a fault of ours.
-    """
-    if not any(map(is_building, (folder, *folder.parents))):
-        raise ValueError(f"{folder}: not part of a folder that is being built")
-    remove_listed(folder, sorted(tree_files(folder), key=lambda name: name == BUILDING))
 
 
 def _exchange(one: Path, other: Path) -> bool:

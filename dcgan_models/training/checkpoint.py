@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +26,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic
+from dcgan_models.files import open_atomic, remove_file
 
 STATES = "states"
 LOCK_FILE = "lock"
 KEPT_STATES = 2
+# The names that only this module gives; a copy beside them is none of our business.
+STATE = re.compile(r"step_\d{9}(_epoch_\d{4})?\.safetensors")
+HALF_STATE = re.compile(rf"\.{STATE.pattern}\.[0-9a-f]{{8}}\.part")
 
 State = dict[str, Tensor]
 _LOG = logging.getLogger(__name__)
@@ -87,7 +91,7 @@ def save_state(
         ) from None
     passing = [path for path in _states(run_dir) if "_epoch_" not in path.name]
     for old in passing[:-KEPT_STATES]:
-        old.unlink()
+        remove_file(old)
 
 
 def load_state(run_dir: Path) -> tuple[State, dict[str, Any]] | None:
@@ -112,13 +116,14 @@ def load_state(run_dir: Path) -> tuple[State, dict[str, Any]] | None:
 
 def remove_half_states(run_dir: Path) -> None:
     """Remove what a process left that was killed while it saved."""
-    for left in (run_dir / STATES).glob(".*.part"):
-        left.unlink()
+    for left in (run_dir / STATES).glob(".step_*.part"):
+        if HALF_STATE.fullmatch(left.name):
+            remove_file(left)
 
 
 def _states(run_dir: Path) -> list[Path]:
     """Saved states, oldest first."""
-    return sorted((run_dir / STATES).glob("step_*.safetensors"))
+    return sorted(path for path in (run_dir / STATES).glob("*") if STATE.fullmatch(path.name))
 
 
 def _read_state(path: Path) -> tuple[State, dict[str, Any]]:

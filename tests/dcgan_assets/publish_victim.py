@@ -27,7 +27,7 @@ FILES = ("value.txt", "deep/value.txt")
 _TRACED = (store_module.__file__, files_module.__file__)
 # What only looks at the disk: killed at any line of it, a process leaves the same.
 _LOOKS = {
-    *("tree_files", "_sizes", "_files", "recorded", "_listed", "_ours", "first_foreign"),
+    *("tree_files", "_sizes", "_files", "recorded", "listed_files", "_ours", "first_foreign"),
     *("is_folder", "is_building", "_leftovers", "is_litter", "read", "parse", "sha256_file"),
     *("content_version", "_exchange_call", "<lambda>", "<genexpr>", "<listcomp>", "<setcomp>"),
     *("<dictcomp>", "label", "path", "folder", "flush_tree", "fsync_folder", "__init__"),
