@@ -483,7 +483,7 @@ class SmallGraph:
 def main() -> int:
     root, *keys = sys.argv[1:]
     request = Request(tuple(keys), only=bool(keys))
-    graph = open_graph(Path(root), MADE_AT_ONCE if keys else ("patient",))
+    graph = open_graph(Path(root).resolve(), MADE_AT_ONCE if keys else ("patient",))
     try:
         return materialise_catalogue(graph, request)
     except UserError as error:

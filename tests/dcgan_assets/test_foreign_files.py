@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from fixture_types import Refused
 from publish_victim import ARTEFACT, meta_of, publish
-from small_graph import IDENTITY, SmallGraph
+from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
 
+from dcgan_assets.catalogue import build_definitions
 from dcgan_assets.records import RECORDS, require_records_alone
 from dcgan_assets.store import META_FILE, Artefact, Store
 
@@ -99,7 +102,7 @@ def test_names_in_a_record_lead_nowhere_else(store: Store) -> None:
     folder.mkdir(parents=True)
     (folder / "link").symlink_to(store.root / "mine")
     names = ["link/a.jpg", "../../../mine/a.jpg", str(store.root / "mine/a.jpg"), "link"]
-    record = {"key": "toy/images", "shard": None, "files": dict.fromkeys(names, {})}
+    record = {"key": "toy/images", "shard": None, "files": {name: {} for name in names}}
     (folder / META_FILE).write_text(json.dumps(record), encoding="utf-8")
     publish(store, "one")
     assert stand(mine)
@@ -193,12 +196,10 @@ def test_pictures_of_the_users_in_a_sharded_place(small: SmallGraph, refused: Re
         small.run("toy/images")
     assert stand(found)
     with small.instance() as instance:  # as the web UI starts it
-        from dcgan_assets.catalogue import build_definitions
-
         job = build_definitions(small.catalogue()).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=instance,
-            asset_selection=["toy/images"],
+            asset_selection=[dg.AssetKey(["toy", "images"])],
             partition_key="00",
             raise_on_error=False,
         )
@@ -231,12 +232,12 @@ def test_records_are_written_only_among_records(released: SmallGraph, refused: R
 @pytest.mark.slow
 def test_dvc_repro_stops_at_foreign_files(small: SmallGraph) -> None:
     """In the place of a stage that was never made, and in one that was made."""
-    small.only("images", "mean", "constant").change(machine={"dvc": "commit"})
+    small.only(*MADE_AT_ONCE).change(machine={"dvc": "off"})
     small.under_dvc()
-    command = f"{sys.executable} {Path(__file__).with_name('small_graph.py')}"
-    text = (small.root / "dvc.yaml").read_text("utf-8")
-    run = f"{command} . --only"
-    (small.root / "dvc.yaml").write_text(text.replace("dcgan materialize --only", run), "utf-8")
+    path = small.root / "dvc.yaml"
+    command = f"{sys.executable} {Path(__file__).with_name('small_graph.py')} ."
+    text = path.read_text("utf-8").replace("dcgan materialize --only", command)
+    path.write_text(text, encoding="utf-8")
     never = put(small.root / "data/toy/constant", "cat.jpg", "deep/cat.jpg")
     said = repro(small, "toy-constant", code=1)
     assert "data/toy/constant/cat.jpg: not ours" in said
@@ -250,6 +251,24 @@ def test_dvc_repro_stops_at_foreign_files(small: SmallGraph) -> None:
     assert stand(noted)
     assert (small.root / "data/toy/mean/mean.json").exists()
 
+    (small.root / "data/toy/mean/note.txt").unlink()
+    repro(small, "toy-mean", code=0)
+    assert small.meta("toy/mean")
+
+
+@pytest.mark.slow
+def test_what_a_bare_dvc_pull_brought_is_ours(released: SmallGraph) -> None:
+    """The records come with it."""
+    released.change(machine={"dvc": "commit"})
+    released.under_dvc()
+    assert released.run("toy/samples", force=True).code == 0
+    released.dvc("push", "results/toy/samples")
+    shutil.rmtree(released.root / "results/toy/samples")
+    shutil.rmtree(released.root / ".dvc/cache")
+    released.dvc("pull", "results/toy/samples")
+    assert released.run("toy/samples").planned == []
+    assert released.run("toy/samples", force=True).code == 0
+
 
 def repro(graph: SmallGraph, stage: str, code: int) -> str:
     done = subprocess.run(
@@ -260,5 +279,5 @@ def repro(graph: SmallGraph, stage: str, code: int) -> str:
         text=True,
     )
     assert min(1, done.returncode) == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout + done.stderr
