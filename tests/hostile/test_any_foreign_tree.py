@@ -246,9 +246,10 @@ def test_every_foreign_file_stays(
         assert set(foreign.values()) <= contents(root)
         foreign |= put(root, during, "between")
         event(_again(operation, root))
-        moved = {path for path in foreign if not path.is_file()}
-        assert not moved, "in its own place"
-        assert all(path.read_bytes() == content for path, content in foreign.items())
+        # In its own place; or visibly beside it, where another file has taken its name since.
+        found = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        aside = {content for path, content in found.items() if ".kept." in str(path)}
+        assert {content for path, content in foreign.items() if found.get(path) != content} <= aside
 
 
 @settings(max_examples=max(1, EXAMPLES // 10))

@@ -53,7 +53,7 @@ def test_nothing_removes_a_tree() -> None:
     "line",
     [
         *("path.unlink()", "shutil.rmtree(a)", "os.remove(a)", "a.rename(b)", "a.replace(b)"),
-        *("os.replace(a, b)", "shutil.move(a, b)", "folder.rmdir()", "(a / b).unlink(missing_ok=1)"),
+        *("os.replace(a, b)", "shutil.move(a, b)", "folder.rmdir()", "(a / b).unlink(True)"),
     ],
 )
 def test_the_search_finds_what_it_looks_for(line: str) -> None:
