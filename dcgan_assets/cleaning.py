@@ -26,8 +26,8 @@ _WORK = re.compile(
 )
 # What a run printed, below `storage/RUN`; what SQLite and we keep beside it.
 _LOGS = re.compile(r"compute_logs/\w+\.(out|err|complete)(\.partial)?")
-_DATABASE = re.compile(r"[\w-]+\.db(-wal|-shm|-journal)?")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATABASE = re.compile(rf"(runs|index|schedules|{_RUN.pattern})\.db(-wal|-shm|-journal)?")
 
 
 def work_files(folder: Path) -> list[str]:
