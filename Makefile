@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS := .venv-docs
+# In a folder of ours: mkdocs empties the one that it writes into.
+SITE := $(DOCS)/site
 
 # Groups of assets to make, all by default: `make demo GROUPS=mnist`.
 GROUPS ?=
@@ -59,11 +61,11 @@ $(DOCS)/bin/mkdocs: pyproject.toml $(STAMP)
 	$(DOCS)/bin/python -m pip install --quiet $$($(BIN)/python -c "import tomllib; \
 		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
 
-docs: $(DOCS)/bin/mkdocs ## Write the generated pages, and the site into site/.
+docs: $(DOCS)/bin/mkdocs ## Write the generated pages, and the site into .venv-docs/site/.
 	$(BIN)/python -m dcgan_assets.reference
 	$(BIN)/python -m dcgan_assets.deviations
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
-	@echo "open site/index.html, or serve it: $(PYTHON) -m http.server --directory site"
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir $(SITE)
+	@echo "open $(SITE)/index.html, or serve it: $(PYTHON) -m http.server --directory $(SITE)"
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff check --fix .
@@ -74,5 +76,8 @@ lock: ## Resolve requirements.lock anew (needs uv).
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
 		--output-file requirements.lock
 
-clean: ## Remove everything that was made, .venv included.
-	rm -rf $(VENV) $(DOCS) site data models results runs .dagster_home
+# By its records, and so no more than was made here. An environment goes where we set it up.
+clean: $(STAMP) ## Remove what was made here, .venv included, and nothing else.
+	$(BIN)/dcgan clean
+	test ! -f $(DOCS)/pyvenv.cfg || rm -rf $(DOCS)
+	test ! -f $(STAMP) || rm -rf $(VENV)

@@ -9,7 +9,6 @@ an asset, and those of a run that could go on. All else goes when it has rested 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,10 +17,12 @@ from typing import Any
 
 import dagster as dg
 
+from dcgan_assets.cleaning import database_files, log_files, work_files
 from dcgan_assets.retraining import trained_groups
 from dcgan_assets.run_folders import training_folders
 from dcgan_assets.steps import Catalogue
 from dcgan_models.errors import UserError
+from dcgan_models.files import remove_file, remove_listed
 
 _DAY = 86_400.0
 _ROLES = ("generator", "discriminator")
@@ -69,7 +70,7 @@ def find_waste(catalogue: Catalogue, instance: dg.DagsterInstance, now: float) -
         if spare and rested > retention.run_days * _DAY:
             waste.append(_record(catalogue, instance, run.run_id))
         elif rested > retention.log_days * _DAY:
-            waste += _logs(catalogue, instance, run.run_id)
+            waste += _logs(catalogue, run.run_id)
     return waste
 
 
@@ -99,11 +100,14 @@ class WorkFolder:
         return f"{place} ({'unfinished' if self.unfinished else 'finished'}, seed {self.seed})"
 
     def remove(self) -> None:
-        """Remove it; raise `UserError` where a training is at work in it."""
+        """Remove what the training wrote; raise `UserError` where one is at work in it.
+
+        What else lies there stays.
+        """
         from dcgan_models.training.checkpoint import run_lock
 
         with run_lock(self.path):
-            shutil.rmtree(self.path)
+            remove_listed(self.path, work_files(self.path))
 
 
 def work_folders(catalogue: Catalogue) -> Iterator[WorkFolder]:
@@ -119,7 +123,7 @@ def work_folders(catalogue: Catalogue) -> Iterator[WorkFolder]:
                 config.seed,
                 unfinished=not done,
                 needed=of_today and (not done or (group.name, config.seed) in candidates),
-                touched=max(file.stat().st_mtime for file in path.rglob("*")),
+                touched=max(file.lstat().st_mtime for file in path.rglob("*")),
             )
 
 
@@ -179,28 +183,28 @@ def _seeds(run_config: Any) -> set[int]:
 def _record(catalogue: Catalogue, instance: dg.DagsterInstance, run_id: str) -> Waste:
     """A run's record, events and logs."""
     home = catalogue.workspace.dagster_home
-    events = sorted((home / "history" / "runs").glob(f"{run_id}.db*"))
+    history, logs = home / "history" / "runs", home / "storage" / run_id
+    events = database_files(history, run_id)
 
     def remove() -> None:
         instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
-        for path in events:
-            path.unlink(missing_ok=True)
+        remove_listed(logs, log_files(logs))
+        for name in events:
+            remove_file(history / name)
 
-    size = sum(path.stat().st_size for path in events) + _size(home / "storage" / run_id)
+    size = sum((history / name).stat().st_size for name in events) + _size(logs)
     return Waste("run records", run_id, size, remove)
 
 
-def _logs(catalogue: Catalogue, instance: dg.DagsterInstance, run_id: str) -> list[Waste]:
+def _logs(catalogue: Catalogue, run_id: str) -> list[Waste]:
     """What a run printed, if it is still there."""
     folder = catalogue.workspace.dagster_home / "storage" / run_id
-    if not folder.is_dir():
-        return []
 
     def remove() -> None:
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        # Dagster itself would remove the folder with all that is in it.
+        remove_listed(folder, log_files(folder))
 
-    return [Waste("run logs", run_id, _size(folder), remove)]
+    return [Waste("run logs", run_id, _size(folder), remove)] if log_files(folder) else []
 
 
 def _size(folder: Path) -> int:

@@ -21,6 +21,7 @@ from dcgan_assets.integrity import Finding, State, examine_books
 from dcgan_assets.scraped_group_params import Search
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.steps import Catalogue
+from dcgan_assets.user_places import DOWNLOADS
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -154,12 +155,23 @@ def _data(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
         section = group.images
         if section.path is not None:
             place = workspace.root / section.path
-            if place.exists():
+            if place.exists() and _is_ignored(workspace.root, place):
+                where = f"pictures from {place}, which git ignores: `dvc add` refuses"
+                yield name, Finding("note", name, f"{where}; better pictures/{name}")
+            elif place.exists():
                 yield name, Finding("ok", name, f"pictures from {place}")
             else:
                 yield name, Finding("FAIL", name, f"pictures from {place}, which is not there")
         else:
             yield name, Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+
+
+def _is_ignored(root: Path, place: Path) -> bool:
+    """Whether pictures lie where what is made does, and are no download."""
+    data = (root / "data").resolve()
+    return place.resolve().is_relative_to(data) and not place.resolve().is_relative_to(
+        data / DOWNLOADS
+    )
 
 
 def _search(workspace: Workspace) -> Iterator[tuple[str, Finding]]:

@@ -99,19 +99,18 @@ def read_if_there(catalogue: Catalogue, step: Step, names: Collection[str]) -> l
     return [key for key in keys if stage_name(catalogue.by_key[key]) in names]
 
 
-def _out(catalogue: Catalogue, step: Step, key: str) -> Any:
+def _out(catalogue: Catalogue, step: Step, key: str) -> dict[str, Any]:
     path = catalogue.artefact(key).path.as_posix()
-    settings: dict[str, Any] = {}
+    # Of an output without `persist` DVC removes whatever lies in its place before it runs the
+    # stage, and before we can look whose it is; and a champion must outlive a bad candidate, a
+    # shard the failure of its neighbour. Its run cache keeps even what has `cache: false`, for
+    # `dvc push --run-cache` to give away; of an output with `persist` it keeps nothing.
+    settings: dict[str, Any] = {"persist": True}
     if not is_kept(catalogue, step):
         settings["cache"] = False
     elif step.kind == "data":
         settings["remote"] = BULK
-    # DVC deletes other outputs before it runs a stage. A champion must outlive a bad candidate,
-    # and a shard the failure of its neighbour. And of a stage without `persist` DVC's run cache
-    # keeps even what has `cache: false`, for `dvc push --run-cache` to give away.
-    if step.kind == "models" or step.shards or "cache" in settings:
-        settings["persist"] = True
-    return {path: settings} if settings else path
+    return {path: settings}
 
 
 def is_kept(catalogue: Catalogue, step: Step) -> bool:

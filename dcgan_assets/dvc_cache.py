@@ -85,13 +85,15 @@ class DvcCache:
             return " ".join(str(error).split())
         return "the remote lacks it, too"
 
-    def copy(self, pinned: str, folder: Path) -> None:
-        """Fill an empty folder with the files of one that the cache `holds`, each hashed again.
+    def copy(self, pinned: str, folder: Path, names: Collection[str]) -> None:
+        """Fill a folder with files of one that the cache `holds`, each hashed again.
 
         Raises:
             UserError: An object is damaged.
         """
         for name, digest in (self.files(pinned) or {}).items():
+            if name not in names:
+                continue
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._place(digest), target)

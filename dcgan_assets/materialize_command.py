@@ -79,10 +79,14 @@ def _plan(
     chosen: Sequence[Step],
     request: Request,
 ) -> Plan:
-    """What of the steps is missing or stale, and what of the chosen ones is to be made anyhow."""
+    """What of the steps is missing or stale, and what of the chosen ones is to be made anyhow.
+
+    Raises:
+        UserError: Something that is not ours lies where one of them is to be made.
+    """
     seeded = request.seed is not None
     forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
-    return make_plan(
+    plan = make_plan(
         catalogue,
         instance,
         steps,
@@ -90,6 +94,10 @@ def _plan(
         shard=request.partition,
         forced=forced,
     )
+    for step in (catalogue.by_key[key] for key in dict.fromkeys(key for key, _ in plan.items)):
+        for key in step.outputs:
+            catalogue.store.require_ours(key, step.kind)
+    return plan
 
 
 def _check_partition(catalogue: Catalogue, steps: Sequence[Step], partition: str | None) -> None:

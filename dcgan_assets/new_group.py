@@ -9,9 +9,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dcgan_assets.params import PARAMS_FILE, Params, validate_params
+from dcgan_assets.params import PARAMS_FILE, name_problem, validate_params
 from dcgan_assets.quality_params import FEWEST_HELD_OUT
 from dcgan_assets.sources.folder import Folder
+from dcgan_assets.user_places import require_apart
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
@@ -34,18 +35,20 @@ def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[
         The section.
 
     Raises:
-        UserError: The name is taken or not allowed, the folder holds too few files, or
-            params.yaml cannot be written.
+        UserError: The name is taken or not allowed, the folder lies where we write or holds too
+            few files, or params.yaml cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"group name {name!r}: small letters, digits and _ are allowed")
-    if name in Params.model_fields:
-        raise UserError(f"groups.{name}: the name is taken; choose another")
+    if problem := name_problem(name):
+        raise UserError(problem)
     if name in workspace.params.groups:
         raise UserError(f"groups.{name} is in {PARAMS_FILE} already; choose another name")
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
+    groups = (*workspace.params.group_names(), name)
+    require_apart(workspace.root.resolve(), groups, folder, f"groups.{name}")
     n = len(Folder(folder))
     if n < _FEWEST:
         raise UserError(f"{folder}: {n} files; at least {_FEWEST} pictures are needed")

@@ -22,6 +22,7 @@ from dcgan_assets.retraining_params import Retention, Retraining
 from dcgan_assets.scraped_group_params import AlbumsGroup, FacesGroup
 from dcgan_assets.scraping_params import Operator
 from dcgan_assets.sections import Candidate, Count, Fraction, Section, Seed, Training
+from dcgan_assets.user_places import named_paths, require_apart, reserved_name
 from dcgan_assets.yaml_files import read_yaml
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
@@ -225,9 +226,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _no_group_twice(self) -> Params:
-        taken = sorted(set(self.groups) & {*Params.model_fields, "groups"})
-        if taken:
-            raise ValueError(f"groups.{taken[0]}: the name is taken; choose another")
+        for name in self.groups:
+            if problem := name_problem(name):
+                raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -240,6 +241,15 @@ class Params(Section):
                 f"{', '.join(known)}"
             )
         return self
+
+    def group_names(self) -> tuple[str, ...]:
+        """Every group that has pictures, those of the user last."""
+        built_in = [
+            name
+            for name, section in self
+            if {"images", "image_urls"} & set(getattr(type(section), "model_fields", {}))
+        ]
+        return (*built_in, *self.groups)
 
     def trained_groups(self) -> tuple[str, ...]:
         """The groups that train a generator, those of the user last."""
@@ -261,12 +271,19 @@ class Params(Section):
         return found
 
 
+def name_problem(name: str) -> str | None:
+    """Why no group of the user's can have this name, or None."""
+    if name in Params.model_fields:
+        return f"groups.{name}: the name is taken; choose another"
+    return reserved_name(name)
+
+
 def load_params(path: Path) -> Params:
     """Read params.yaml.
 
     Raises:
-        UserError: The file is missing, not YAML, or has an unknown key or a value that is not
-            allowed; the line names file, key and what is allowed.
+        UserError: The file is missing, not YAML, or has an unknown key, a value that is not
+            allowed, or a path to where we write; the line names file, key and what is allowed.
     """
     try:
         content = read_yaml(path)
@@ -274,7 +291,10 @@ def load_params(path: Path) -> Params:
         raise UserError(
             f"{path} is missing; `dcgan init DIR --profile sample` makes a workspace"
         ) from None
-    return validate_params(content, str(path))
+    params = validate_params(content, str(path))
+    for key, named in named_paths(params):
+        require_apart(path.parent, params.group_names(), named, key, f"{path}: ")
+    return params
 
 
 def validate_params(content: Any, where: str) -> Params:

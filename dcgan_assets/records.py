@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dcgan_assets.metadata import thumbnails
-from dcgan_assets.store import Input, Licence, Meta, staged, swap_in
+from dcgan_assets.store import Input, Licence, Meta, first_foreign
 from dcgan_models.errors import UserError
-from dcgan_models.files import read_json, write_json
+from dcgan_models.files import read_json, staged, swap_in, tree_files, write_json
 
 if TYPE_CHECKING:
     from dcgan_assets.steps import Catalogue, Step
@@ -200,8 +200,10 @@ def write_records(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
     An absent transient asset, as after `dvc pull`, keeps its record.
 
     Raises:
-        UserError: Old records are not readable, or the root cannot be written.
+        UserError: Old records are not readable, something else lies among them, or the root
+            cannot be written.
     """
+    require_records_alone(catalogue.workspace.root)
     folder = catalogue.workspace.root / RECORDS
     old = read_records(catalogue)
     new = {}
@@ -211,15 +213,41 @@ def write_records(catalogue: Catalogue, steps: Sequence[Step]) -> list[str]:
             if record is not None:
                 new[key] = record
     try:
-        with staged(folder) as staging:
+        with staged(folder, _records_in) as staging:
             for key, record in new.items():
                 path = staging / f"{key}.json"
                 path.parent.mkdir(exist_ok=True)
                 write_json(path, record.model_dump(mode="json"))
-            swap_in(staging, folder)
+            swap_in(staging, folder, _records_in)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     return list(new)
+
+
+def require_records_alone(root: Path) -> None:
+    """Refuse a folder of records in which something else lies, because it is written as a whole.
+
+    Raises:
+        UserError: The line names the first such file.
+    """
+    found = first_foreign(root / RECORDS, _records_in)
+    if found is not None:
+        raise UserError(
+            f"{root / RECORDS / found}: no record of ours; move it out of {RECORDS}, which is "
+            "written as a whole"
+        )
+
+
+def _records_in(folder: Path) -> list[str]:
+    """The files of a folder that are records, each under its own key."""
+
+    def is_record(name: str) -> bool:
+        try:
+            return bool(_read_record(folder / name, name.removesuffix(".json")))
+        except UserError:
+            return False
+
+    return [name for name in tree_files(folder) if name.endswith(".json") and is_record(name)]
 
 
 def _record_of(catalogue: Catalogue, step: Step, key: str) -> Record | None:

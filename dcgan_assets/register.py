@@ -74,7 +74,8 @@ def register_released(catalogue: Catalogue) -> Iterator[str]:
     if done.damaged:
         raise UserError(
             f"damaged on the way here, not registered: {', '.join(done.damaged)}; remove these "
-            "folders and .dvc/cache, and `dvc pull` again from a remote that is whole"
+            "folders and the objects that `dcgan doctor` names, and `dvc pull` again from a remote "
+            "that is whole"
         )
 
 

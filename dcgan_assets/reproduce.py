@@ -9,7 +9,6 @@ of it, stays as it is.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Literal, get_args
 from filelock import FileLock, Timeout
 
 from dcgan_assets.catalogue import build_definitions
+from dcgan_assets.cleaning import remove_made
 from dcgan_assets.dvc_bridge import is_kept
 from dcgan_assets.dvc_commands import has_dvc, run_dvc
 from dcgan_assets.instance import open_instance
@@ -27,7 +27,7 @@ from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_lab
 from dcgan_assets.register import is_whole, register_here
 from dcgan_assets.results import CIRCUMSTANCES
 from dcgan_assets.steps import WEB, Catalogue, Step, say
-from dcgan_assets.store import META_FILE, Artefact, Meta, link_file
+from dcgan_assets.store import META_FILE, Artefact, Meta
 from dcgan_models.agreement import Difference, compare_folders
 from dcgan_models.errors import UserError
 
@@ -125,20 +125,23 @@ def _pull(catalogue: Catalogue, steps: Sequence[Step]) -> None:
     given = [step for step in steps if is_kept(catalogue, step) and step.kind != "data"]
     places = [catalogue.artefact(key).path.as_posix() for step in given for key in step.outputs]
     if places:
+        # DVC would clear the way for what it brings.
+        for step in given:
+            for key in step.outputs:
+                catalogue.store.require_ours(key, step.kind)
         say(f"dvc pull: {len(places)} assets")
         run_dvc(catalogue.workspace.root, "pull", *places)
 
 
 @contextmanager
 def _held_alone(place: Path) -> Iterator[None]:
-    """Empty the place for what is made again, and keep other calls from it."""
+    """Clear the place of what was made there before, and keep other calls from it."""
     locks = place.parent / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(locks / "reproduce.lock", timeout=0):
-            if place.exists():
-                shutil.rmtree(place)
-            place.mkdir()
+            remove_made(place)
+            place.mkdir(exist_ok=True)
             yield
     except Timeout:
         raise UserError(f"{place}: another `dcgan reproduce` is at work") from None
@@ -166,8 +169,10 @@ def _link(catalogue: Catalogue, copy: Catalogue, labels: Sequence[str]) -> None:
     """Give the copy what is taken as it is; what is damaged is not made use of."""
     for label in labels:
         artefact = catalogue.artefact(*split_label(label))
-        source, target = (c.store.folder(artefact) for c in (catalogue, copy))
-        shutil.copytree(source, target, copy_function=link_file)
+        with copy.store.writing(artefact) as staging:
+            catalogue.store.keep(artefact, staging)
+            meta = catalogue.store.require([artefact])[label]
+            copy.store.publish(staging, artefact, meta)
 
 
 def _make_again(copy: Catalogue, steps: Sequence[Step]) -> Report:

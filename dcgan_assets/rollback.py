@@ -32,7 +32,7 @@ from dcgan_assets.publishing import publish, require_books
 from dcgan_assets.records import Entry
 from dcgan_assets.register import rebuild_hint, report
 from dcgan_assets.steps import Catalogue, Step, place_order, standing
-from dcgan_assets.store import META_FILE, Meta
+from dcgan_assets.store import Meta
 from dcgan_models.errors import UserError
 
 
@@ -135,11 +135,11 @@ def _swap_in(
             key: stack.enter_context(store.writing(catalogue.artefact(key))) for key in step.outputs
         }
         for key, folder in folders.items():
-            cache.copy(chosen.hashes[key], folder)
-            meta = Meta.read(folder)
+            meta = recorded(cache, chosen.hashes[key])
+            if meta is not None:
+                cache.copy(chosen.hashes[key], folder, meta.files)
             if meta is None or store.content_version(folder) != meta.data_version:
                 raise UserError(f"{key}: commit {chosen.commit} pins no whole version of it")
-            (folder / META_FILE).unlink()
             made[key] = _record(catalogue, step, meta, now[key])
         for key, folder in folders.items():
             made[key] = store.publish(folder, catalogue.artefact(key), made[key])

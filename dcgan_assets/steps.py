@@ -711,6 +711,8 @@ def _materialise(
     metas = None if force else standing(catalogue, order)
     memoised = metas is not None
     if metas is None:
+        for key in step.outputs:
+            catalogue.store.require_ours(key, step.kind)
         if step.shards:
             names = tuple(s for s in catalogue.shards(step) if s is not None)
             for key in step.outputs:

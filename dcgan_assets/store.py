@@ -10,6 +10,10 @@ a whole, so a reader sees the old one or the new one, and files that DVC has har
 cache are never changed. `_meta.json` in it says what it is made of: its data version (a content
 hash), the versions of its inputs, the code version, the seed, and the fingerprint of all these,
 by which a step that would make the same thing again is skipped.
+
+The record also lists the files, and so says what in a place is ours. A place is written only where
+nothing is, or nothing but what such a record lists and what desktops leave about (`is_litter`);
+anything else stops before anything is made. Only what is listed is ever removed.
 """
 
 from __future__ import annotations
@@ -18,18 +22,28 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from dcgan_assets.results import RESULT_FILE, stable_digest
+from dcgan_assets.sources.items import is_system_file
 from dcgan_models.errors import UserError
-from dcgan_models.files import flush_tree, sha256_file, swap_folder, write_json
+from dcgan_models.files import (
+    BUILDING,
+    Ours,
+    is_folder,
+    remove_listed,
+    sha256_file,
+    staged,
+    swap_in,
+    tree_files,
+    write_json,
+)
 
 META_FILE = "_meta.json"
 Kind = Literal["data", "models", "results"]
@@ -138,14 +152,15 @@ class Store:
     def meta(self, artefact: Artefact) -> Meta | None:
         """What is published, or None where nothing whole is.
 
-        The files are compared with the record by name and size; `verify` reads every byte.
+        The files of the record are compared with it by name and size, and what lies beside them
+        does not count; `verify` reads every byte.
         """
         folder = self.folder(artefact)
         meta = Meta.read(folder)
         if meta is None:
             return None
         sizes = {name: facts["size"] for name, facts in meta.files.items()}
-        return meta if sizes == dict(_sizes(folder)) else None
+        return meta if sizes.items() <= dict(_sizes(folder)).items() else None
 
     def require(self, artefacts: list[Artefact]) -> dict[str, Meta]:
         """The records of inputs, by label; raise `UserError` naming those that are missing."""
@@ -170,12 +185,12 @@ class Store:
 
     @contextmanager
     def writing(self, artefact: Artefact) -> Iterator[Path]:
-        """An empty folder beside the artefact's place, to build it in, held by one process.
+        """A folder beside the artefact's place, to build it in, held by one process.
 
         Raises:
-            UserError: Another process is making the same artefact.
+            UserError: Another process is making the same artefact, or something lies in its place
+                that is not ours.
         """
-        folder = self.folder(artefact)
         locks = self.root / "runs" / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{artefact.label.replace('/', '__')}.lock")
@@ -184,18 +199,36 @@ class Store:
         except Timeout:
             raise UserError(f"{artefact.label}: another process is making it") from None
         try:
-            with staged(folder) as staging:
+            self.require_ours(artefact.key, artefact.kind)
+            with staged(self.folder(artefact).resolve(), _ours(artefact)) as staging:
                 yield staging
         finally:
             lock.release()
 
-    def content_version(self, staging: Path) -> str:
+    def require_ours(self, key: str, kind: Kind) -> None:
+        """Refuse an asset's place where anything lies that no record of ours lists.
+
+        Raises:
+            UserError: The line names the place, the first such file, and what to do.
+        """
+        place = self.folder(Artefact(key, kind)).resolve()
+        found = first_foreign(place, lambda folder: recorded(folder, key))
+        if found is not None:
+            where = f"{kind}/{key}/{found}" if found else f"{kind}/{key}"
+            raise UserError(
+                f"{self.root / where}: not ours, and it lies where {key} is to be made; move it "
+                f"away, for example to pictures/{key.split('/', maxsplit=1)[0]}"
+            )
+
+    def content_version(self, folder: Path) -> str:
         """The data version of a built folder: a hash over its files' names and contents.
+
+        Of a published one what its record lists counts, and nothing beside it.
 
         A result counts by what was found, not by how long it took or on what machine.
         """
         digest = hashlib.sha256()
-        for name, _, path in sorted(_files(staging)):
+        for name, _, path in sorted(_files(folder)):
             content = stable_digest(path) if name == RESULT_FILE else sha256_file(path)
             digest.update(f"{name}\0{content}\n".encode())
         return digest.hexdigest()[:32]
@@ -205,18 +238,18 @@ class Store:
 
         Args:
             staging: From `writing`.
-            meta: The record; `files` is filled in here.
+            meta: The record; what it is of, and `files`, are filled in here.
         """
         files = {
             name: {"size": size, "sha256": sha256_file(path)}
             for name, size, path in _files(staging)
         }
-        meta = Meta(**{**vars(meta), "files": files})
+        meta = replace(meta, key=artefact.key, shard=artefact.shard, files=files)
         write_json(staging / META_FILE, asdict(meta))
         for path in staging.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
-        swap_in(staging, self.folder(artefact))
+        swap_in(staging, self.folder(artefact).resolve(), _ours(artefact))
         return meta
 
     def keep(self, artefact: Artefact, staging: Path) -> None:
@@ -228,11 +261,70 @@ class Store:
             link_file(path, target)
 
     def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
-        """Remove shards that another shard count left behind."""
-        folder = self.root / kind / key
-        for child in folder.glob("[!.]*"):
-            if child.is_dir() and child.name not in shards:
-                shutil.rmtree(child)
+        """Remove what another number of shards left behind, and what none of them is part of."""
+        place = self.folder(Artefact(key, kind)).resolve()
+        listed = recorded(place, key)
+        remove_listed(place, [name for name in listed if name.split("/")[0] not in shards])
+
+
+# --- What in a place is ours ----------------------------------------------------------------
+
+
+def recorded(folder: Path, key: str, shard: str | None = None) -> list[str]:
+    """The files of an asset's place that its records list; each record after what it lists.
+
+    Those of its shards come first. A record counts in the folder that it was written for,
+    whichever version of ours wrote it.
+    """
+    names = []
+    if shard is None and folder.is_dir():
+        for child in sorted(folder.iterdir()):
+            if is_folder(child):
+                names += [f"{child.name}/{name}" for name in recorded(child, key, child.name)]
+    listed = listed_files(folder / META_FILE, (key, shard))
+    return [*names, *listed, META_FILE] if listed else names
+
+
+def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str]:
+    """The files that a `_meta.json` lists; none where it is no record.
+
+    Args:
+        of: Key and shard that it is to be a record of.
+    """
+    try:
+        content = json.loads(record.read_bytes())
+        is_meant = of in (None, (content["key"], content["shard"]))
+        return [*dict(content["files"])] if is_meant else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _ours(artefact: Artefact) -> Ours:
+    return lambda folder: recorded(folder, artefact.key, artefact.shard)
+
+
+def first_foreign(place: Path, ours: Ours) -> str | None:
+    """The first file below a place that is neither recorded nor litter; None where there is none.
+
+    The name is empty where the place itself is a file or a symlink.
+    """
+    if os.path.lexists(place) and not is_folder(place):
+        return ""
+    listed = set(ours(place))
+    while True:
+        names = (name for name in tree_files(place) if name not in listed)
+        found = next((name for name in names if not is_litter(name)), None)
+        before, listed = listed, listed if found is None else set(ours(place))
+        if listed == before:  # else another process has just published there
+            return found
+
+
+def is_litter(name: str) -> bool:
+    """Whether a relative name is what desktops leave about: it stops nothing, and always stays."""
+    return is_system_file(name) and META_FILE not in name.split("/")
+
+
+# --- Files of an artefact --------------------------------------------------------------------
 
 
 def link_file(source: str | Path, target: str | Path) -> None:
@@ -243,47 +335,23 @@ def link_file(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """An empty hidden folder beside a place, to build in it what is then swapped in.
-
-    What killed processes left there is removed first: only one process at a time builds for a
-    place.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in _leftovers(folder):
-        shutil.rmtree(left)
-    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
-    staging.mkdir()
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def swap_in(staging: Path, folder: Path) -> None:
-    """Put what was built in the place of what is there, once all of it is on disk."""
-    flush_tree(staging)
-    swap_folder(staging, folder)
-
-
-def _leftovers(folder: Path) -> Iterator[Path]:
-    """Hidden neighbours: half-built folders, and old ones that a swap had not deleted yet."""
-    for ending in ("part", "old"):
-        yield from folder.parent.glob(f".{folder.name}.*.{ending}")
-
-
 def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:
     """The content files of an artefact: relative name, size, path."""
+    meta = Meta.read(folder)
     for name, size in _sizes(folder):
-        yield name, size, folder / name
+        if meta is None or name in meta.files:
+            yield name, size, folder / name
 
 
 def _sizes(folder: str | Path, below: str = "") -> Iterator[tuple[str, int]]:
     """Relative names and sizes alone: a plan asks for ten thousand, and paths take seconds."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _sizes(entry.path, f"{below}{entry.name}/")
-            elif entry.name != META_FILE and entry.is_file():
-                yield below + entry.name, entry.stat().st_size
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except PermissionError:  # a folder of somebody else's
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _sizes(entry.path, f"{below}{entry.name}/")
+        elif entry.name not in (META_FILE, BUILDING) and entry.is_file():
+            yield below + entry.name, entry.stat().st_size

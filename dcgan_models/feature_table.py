@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic
+from dcgan_models.files import open_atomic, remove_file
 
 FEATURES_FILE = "features.arrow"
 PARQUET_FILE = "features.parquet"
@@ -108,7 +108,7 @@ def write_feature_table(
     first = 0
     try:
         # None stays of a table that belongs to other columns.
-        (folder / FEATURES_FILE).unlink(missing_ok=True)
+        remove_file(folder / FEATURES_FILE)
         with open_atomic(folder / COLUMNS_FILE) as stream:
             pq.write_table(columns, stream)
         with (

@@ -1,21 +1,40 @@
-"""Files that are either whole or not there: atomic writes and swaps of files and folders."""
+"""Files that are either whole or not there, and the one way in which files are removed.
+
+Nothing else in this project removes, renames or replaces; docs/architecture.md says of each use
+why it cannot hit what is not ours. The rule: a file goes only when a record of ours lists it by its
+name, a folder only when it is empty. What is not listed stays, whenever it came.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import json
+import logging
 import os
-import shutil
+import re
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_LOG = logging.getLogger(__name__)
+# Stands in a folder as long as it is built, and makes all that is in it ours.
+BUILDING = ".dcgan-building"
+# Names of the files in a folder that its own record lists, in the order in which they may go: the
+# record itself is the last, so that what a killed process leaves is still known as ours. None where
+# the folder bears no record of ours.
+Ours = Callable[[Path], Sequence[str]]
+
+
+def no_record(folder: Path) -> Sequence[str]:
+    """The `Ours` of folders that keep no record: in one that stands, nothing is known as ours."""
+    return ()
 
 
 def sha256_file(path: Path) -> str:
@@ -74,30 +93,184 @@ def flush_tree(folder: Path) -> None:
         fsync_folder(Path(parent))
 
 
-def swap_folder(fresh: Path, target: Path) -> None:
-    """Put the folder `fresh` in the place of `target` in one step; the old one is deleted.
+# --- Folders that change as a whole ---------------------------------------------------------
+
+
+@contextmanager
+def staged(folder: Path, ours: Ours) -> Iterator[Path]:
+    """A hidden folder beside a place, to build in it what is then swapped in.
+
+    What killed processes left there is removed first: only one process at a time builds for a
+    place.
+
+    Args:
+        ours: What the record in such a folder lists.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(folder, ours)
+    staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    staging.mkdir()
+    (staging / BUILDING).touch()
+    try:
+        yield staging
+    finally:
+        if is_building(staging):
+            remove_built(staging)
+
+
+def swap_in(staging: Path, folder: Path, ours: Ours) -> None:
+    """Put what was built in the place of what is there, once all of it is on disk."""
+    (staging / BUILDING).unlink()  # from now on its own record says what in it is ours
+    flush_tree(staging)
+    swap_folder(staging, folder, ours)
+    _clear_leftovers(folder, ours)
+
+
+def _clear_leftovers(folder: Path, ours: Ours) -> None:
+    """Remove half-built folders, and old ones that a swap had not retired yet.
+
+    One that bears neither our mark nor our record is removed only where nothing is in it.
+    """
+    for left in _leftovers(folder):
+        if is_building(left):
+            remove_built(left)
+        elif not ours(left):
+            remove_listed(left, ())
+        elif is_folder(folder):
+            retire(left, folder, ours)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.(part|old)")
+    return sorted(p for p in folder.parent.iterdir() if name.fullmatch(p.name) and is_folder(p))
+
+
+def is_building(folder: Path) -> bool:
+    """Whether a folder is being built, or was by a process that was killed."""
+    return is_folder(folder) and (folder / BUILDING).is_file()
+
+
+def remove_built(folder: Path) -> None:
+    """Remove a folder in one that is being built, or that one itself.
+
+    Raises:
+        ValueError: Nobody is building there: a fault of ours.
+    """
+    if not any(map(is_building, (folder, *folder.parents))):
+        raise ValueError(f"{folder}: not part of a folder that is being built")
+    remove_listed(folder, sorted(tree_files(folder), key=lambda name: name == BUILDING))
+
+
+def swap_folder(fresh: Path, target: Path, ours: Ours) -> None:
+    """Put the folder `fresh` in the place of `target` in one step, and `retire` the old one.
 
     Linux and macOS exchange the two names atomically. Elsewhere, and on file systems without
     exchange, the old folder steps aside under a hidden name first, so that a crash in between
     leaves both whole on disk.
     """
-    if not target.exists():
+    if not os.path.lexists(target):
         fresh.rename(target)
     elif _exchange(fresh, target):
-        _discard(fresh)
+        retire(fresh, target, ours)
     else:
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
         target.rename(aside)
         fresh.rename(target)
-        _discard(aside)
+        retire(aside, target, ours)
     fsync_folder(target.parent)
 
 
-def _discard(folder: Path) -> None:
-    """Delete a folder tree even where its files or folders were made read-only."""
-    for parent, _, _ in os.walk(folder):
-        Path(parent).chmod(0o755)
-    shutil.rmtree(folder)
+def retire(old: Path, target: Path, ours: Ours) -> None:
+    """Remove of a folder what its own record lists, now that another stands in its place.
+
+    All else goes over to the new folder, under its name there. What finds that name taken stays
+    together in a visible folder beside it, of which the log tells.
+    """
+    listed = ours(old) if is_folder(old) else ()
+    for name in sorted({*tree_files(old)}.difference(listed)):
+        _move_to_free_place(old / name, target / name)
+    remove_listed(old, listed)
+    if os.path.lexists(old):
+        kept = target.with_name(f"{target.name}.kept.{uuid.uuid4().hex[:8]}")
+        old.rename(kept)
+        _LOG.warning("%s: what was there and is not ours lies in %s now", target, kept)
+
+
+def _move_to_free_place(source: Path, target: Path) -> None:
+    """Move a file where nothing is in its way; it stays where something is."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        put_new(source, target)
+    except OSError:  # its name is taken, or that of its folder; or it may not be moved
+        return
+
+
+def put_new(source: Path, target: Path) -> None:
+    """Give a file or folder a name that nothing bears; raise `FileExistsError` where one does."""
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+# --- Removing -------------------------------------------------------------------------------
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder lies at a path itself, not behind a symlink."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def tree_files(folder: str | Path, below: str = "") -> Iterator[str]:
+    """Relative names of everything below a folder that is no folder, in order.
+
+    A symlink is a name of its own, wherever it leads; nothing is looked for behind it. So is a
+    folder that may not be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError:
+        yield below.removesuffix("/")
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from tree_files(entry.path, f"{below}{entry.name}/")
+        else:
+            yield below + entry.name
+
+
+def remove_file(path: Path) -> None:
+    """Remove one file, if it is there, by a name under which only this project writes."""
+    path.unlink(missing_ok=True)
+
+
+def remove_listed(folder: Path, names: Sequence[str]) -> None:
+    """Remove files of a folder by their relative names, in order, and folders that are empty then.
+
+    What is not listed stays where it is. Nothing is removed behind a symlink.
+    """
+    if not is_folder(folder):
+        return
+    there = set(tree_files(folder))
+    for name in names:
+        if name in there:
+            _despite_mode(folder / name, remove_file)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        try:
+            _despite_mode(Path(parent), Path.rmdir)
+        except OSError:  # something is in it, or it may not be removed
+            continue
+
+
+def _despite_mode(path: Path, remove: Callable[[Path], None]) -> None:
+    """Remove something even where the folder that holds it was made read-only."""
+    try:
+        remove(path)
+    except PermissionError:
+        path.parent.chmod(0o755)
+        remove(path)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -6,7 +6,6 @@ goes on there, and one with another removal list asks for nothing.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from dcgan_assets.scraping_params import People
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.sources.pictures import KEPT
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_models.files import remove_built
 
 if TYPE_CHECKING:
     from dcgan_assets.scraped_group_params import Search
@@ -92,7 +92,7 @@ def _forget_rejected(folder: Path) -> None:
     names = set(kept.to_pylist())
     for one in (folder / PEOPLE_FOLDER).iterdir():
         if one.name not in names:  # removed people have no name in the table
-            shutil.rmtree(one)
+            remove_built(one)
     pictures = pq.read_table(folder / PICTURES_FILE)
     left = pictures.filter(pc.is_in(pictures["person_name"], kept))
     pq.write_table(left, folder / PICTURES_FILE)

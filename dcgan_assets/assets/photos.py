@@ -6,7 +6,6 @@ after how many tries), as `dcgan_assets.scraping.packing` writes them.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +26,7 @@ from dcgan_assets.rejections import FEW_REJECTED, SOME_KEPT, Intake
 from dcgan_assets.sources.items import key_hash
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
-from dcgan_models.files import write_json
+from dcgan_models.files import no_record, staged, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,12 +164,9 @@ def _collect(work: Work, wanted: list[Wanted], **facts: Any) -> Packed | None:
     search = search_of(work)
     folder = search.image_urls.pictures(work.root, work.input(work.step.inputs[-1]))
     assert folder is not None  # noqa: S101  (nothing of the web is searched)
-    kept = work.kept_dir({"local": True})
-    shutil.rmtree(kept, ignore_errors=True)
     read = partial(read_folder_picture, folder, workspace=work.root)
-    packed = collect(wanted, read, kept, work.out(), **facts)
-    shutil.rmtree(kept, ignore_errors=True)
-    return packed
+    with staged(work.kept_dir({"local": True}), no_record) as kept:
+        return collect(wanted, read, kept, work.out(), **facts)
 
 
 def _facts(folder: Path, packed: Packed) -> dict[str, Any]:

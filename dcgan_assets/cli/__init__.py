@@ -44,7 +44,7 @@ def main(ctx: click.Context, root: Path | None) -> None:
 _COMMANDS = (
     *(workspaces.init, workspaces.new_group, workspaces.doctor, workspaces.dvc_sync),
     *(books.register, books.status, books.release, books.log),
-    *(books.rollback, books.reproduce, books.collect_garbage),
+    *(books.rollback, books.reproduce, books.collect_garbage, books.clean),
     *(making.materialize, making.report, making.sample, making.invert, making.presets),
     *(pages.annotate, pages.ui),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dcgan_assets.cli.common import echo_lines, find_catalogue, names_argument
+from dcgan_assets.workspace import Workspace
 
 
 @click.command()
@@ -84,6 +85,18 @@ def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> No
     from dcgan_assets.reproduce import reproduce as make_again
 
     echo_lines(make_again(find_catalogue(root), names, tolerance))
+
+
+@click.command()
+@click.pass_obj
+def clean(root: Path | None) -> None:
+    """Remove what was made here: artefacts, trainings' work, Dagster's records.
+
+    Downloads, answers of the web and whatever else is not known as made here stay, and are named.
+    """
+    from dcgan_assets.cleaning import clean as remove_all
+
+    echo_lines(remove_all(Workspace.find(root).root))
 
 
 @click.command("gc")

@@ -57,6 +57,7 @@ from dcgan_assets.sources.pictures import (
 from dcgan_assets.sources.shard_files import PixelFiles, Row, TableFile, unwritable_named
 from dcgan_assets.sources.workers import StoppedError, run_workers
 from dcgan_models.errors import UserError
+from dcgan_models.files import remove_file
 
 BOXES_FILE = "boxes.parquet"
 FACES_STEM = "faces"
@@ -242,7 +243,7 @@ def find_boxes(
         report.agreeing = 0
         open_detector(rules.second)
     # None stays of a manifest that describes other pixels.
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    remove_file(folder / MANIFEST_FILE)
     locations = [_location(photo, photos / PHOTOS_FILE, removal) for photo in _photos(photos)]
     batches = run_workers(FaceFinder(rules), locations, workers or available_cores(), should_stop)
     rows = _photos(photos)

@@ -21,7 +21,7 @@ from dcgan_assets.scraping.removed_rows import forget_removed
 from dcgan_assets.scraping.wanted import Picture
 from dcgan_assets.sources.pictures import KEPT, MANIFEST_FILE, REJECTED, column
 from dcgan_assets.sources.shard_files import TableFile
-from dcgan_models.files import open_atomic
+from dcgan_models.files import open_atomic, remove_file
 
 PHOTOS_FILE = "photos.tar"
 LOG_FILE = "log.parquet"
@@ -103,7 +103,7 @@ def pack(
         OSError: The folder cannot be written.
     """
     tally = _Tally()
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    remove_file(folder / MANIFEST_FILE)
     schema = pa.schema([*MANIFEST_SCHEMA, *extra], metadata=MANIFEST_SCHEMA.metadata)
     with (
         TableFile(folder / MANIFEST_FILE, schema, forget_removed) as manifest,

@@ -20,7 +20,7 @@ import urllib3
 from filelock import FileLock, Timeout
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import fsync_folder, sha256_file
+from dcgan_models.files import fsync_folder, put_new, remove_file, sha256_file
 
 Progress = Callable[[int, int], None]
 
@@ -195,7 +195,7 @@ class _Transfer:
             except _RefusedError as error:
                 raise self.by_hand(str(error)) from error
             else:
-                self.part.replace(self.target)
+                put_new(self.part, self.target)
                 fsync_folder(self.target.parent)
                 return
         raise self.by_hand(problem)
@@ -218,7 +218,7 @@ class _Transfer:
                 self.receive(response, start)
         problem = _difference(self.download, self.part)
         if problem:
-            self.part.unlink()
+            remove_file(self.part)
             # Bytes of an earlier answer may be the wrong ones; those of a single one stay wrong.
             raise (_InterruptedError if start else _RefusedError)(problem)
 
@@ -257,7 +257,7 @@ class _Transfer:
             if status == 206 and found in (expected, f"bytes {start}-{size - 1}/*"):
                 return start
             # The part may be of another file; the next try asks for the whole one.
-            self.part.unlink()
+            remove_file(self.part)
             raise _InterruptedError(f"HTTP {status} with {found!r}, {expected!r} expected")
         if status in _TRANSIENT_STATUS:
             raise _InterruptedError(f"HTTP {status}")
@@ -275,7 +275,7 @@ class _Transfer:
             self.report(done, size)
             for block in _blocks(response):
                 if done + len(block) > size:
-                    self.part.unlink()
+                    remove_file(self.part)
                     raise _RefusedError(f"more than {size:,} bytes sent")
                 stream.write(block)
                 done += len(block)

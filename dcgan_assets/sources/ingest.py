@@ -27,6 +27,7 @@ from dcgan_assets.sources.pictures import (
 from dcgan_assets.sources.readers import Reading, Recipe
 from dcgan_assets.sources.shard_files import PixelFiles, Row, TableFile, unwritable_named
 from dcgan_assets.sources.workers import StoppedError, run_workers
+from dcgan_models.files import remove_file
 
 MIN_SIDE = 32
 
@@ -120,7 +121,7 @@ def ingest(
     if len({item.key for item in items}) < len(items):
         raise ValueError("the items' keys are not unique")
     # None stays of a manifest that describes other pixels.
-    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    remove_file(folder / MANIFEST_FILE)
     batches = run_workers(
         Recipe(tuple(sizes), min_side),
         [item.location for item in items],

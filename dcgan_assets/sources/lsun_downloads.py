@@ -7,14 +7,13 @@ files were never fetched where this was written; `fetch` checks what arrives.
 from __future__ import annotations
 
 import shutil
-import uuid
 import zipfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import swap_folder
+from dcgan_models.files import no_record, put_new, remove_file, staged
 
 if TYPE_CHECKING:
     from dcgan_assets.sources.fetch import Download, Progress
@@ -110,23 +109,21 @@ def _fetch_and_unpack(category: str, folder: Path, on_progress: Progress) -> Non
     from dcgan_assets.sources.fetch import Patience, fetch
 
     downloads = folder.parent
-    path = fetch(lsun_download(category), downloads, on_progress, Patience(total=_DAY))
-    # What a killed process left: it cannot be at work, its lock is free.
-    for left in downloads.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(left)
-    fresh = downloads / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
-    fresh.mkdir()
+    download = lsun_download(category)
+    brought = not (downloads / download.name).exists()  # else somebody put it there
+    path = fetch(download, downloads, on_progress, Patience(total=_DAY))
     try:
         # One member by its own name: nothing in the archive chooses where it is written.
         with (
+            staged(folder, no_record) as fresh,
             zipfile.ZipFile(path) as archive,
             archive.open(f"{folder.name}/{_DATA_FILE}") as stream,
-            (fresh / _DATA_FILE).open("wb") as target,
         ):
-            shutil.copyfileobj(stream, target, 1 << 20)
-        swap_folder(fresh, folder)
+            with (fresh / _DATA_FILE).open("wb") as target:
+                shutil.copyfileobj(stream, target, 1 << 20)
+            folder.mkdir(exist_ok=True)
+            put_new(fresh / _DATA_FILE, folder / _DATA_FILE)
     except (KeyError, zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path}: cannot be unpacked ({error})") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    path.unlink()
+    if brought:
+        remove_file(path)

@@ -28,14 +28,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic
+from dcgan_models.files import open_atomic, remove_file
 
 STATES = "states"
 LOCK_FILE = "lock"
 KEPT_STATES = 2
+# The names that only this module gives; a copy beside them is none of our business.
+STATE = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
+HALF_STATE = re.compile(rf"\.{STATE.pattern}\.[0-9a-f]{{8}}\.part")
 
 State = dict[str, Tensor]
-_NAME = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
 _LOG = logging.getLogger(__name__)
 
 
@@ -105,7 +107,7 @@ def save_state(
         ) from None
     passing = [saved.path for saved in saved_states(run_dir) if saved.epoch is None]
     for old in passing[:-KEPT_STATES]:
-        old.unlink()
+        remove_file(old)
 
 
 def load_state(
@@ -137,15 +139,16 @@ def load_state(
 
 def remove_half_states(run_dir: Path) -> None:
     """Remove what a process left that was killed while it saved."""
-    for left in (run_dir / STATES).glob(".*.part"):
-        left.unlink()
+    for left in (run_dir / STATES).glob(".step_*.part"):
+        if HALF_STATE.fullmatch(left.name):
+            remove_file(left)
 
 
 def saved_states(run_dir: Path) -> list[SavedState]:
     """What was saved, whole or not, oldest first."""
     found = []
     for path in sorted((run_dir / STATES).glob("step_*.safetensors")):
-        name = _NAME.fullmatch(path.name)
+        name = STATE.fullmatch(path.name)
         if name:
             found.append(SavedState(path, int(name[1]), int(name[2]) if name[2] else None))
     return found

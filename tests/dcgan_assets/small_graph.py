@@ -9,7 +9,8 @@ and, where `quality` is asked for, toy/extractor, which is kept, and toy/quality
 candidate that it measures, before toy/generator; where `page` is, toy/page, which reads toy/mean
 and toy/constant if they are there.
 
-As a script it materialises `toy/patient` below ROOT, so that a test can kill it.
+As a script it materialises `toy/patient` below ROOT, so that a test can kill it; or the keys that
+follow ROOT and nothing before them, as the commands in dvc.yaml do.
 """
 
 from __future__ import annotations
@@ -490,7 +491,14 @@ class SmallGraph:
 
 
 def main() -> int:
-    return materialise_catalogue(open_graph(Path(sys.argv[1]), ("patient",)), Request())
+    root, *keys = sys.argv[1:]
+    request = Request(tuple(keys), only=bool(keys))
+    graph = open_graph(Path(root).resolve(), MADE_AT_ONCE if keys else ("patient",))
+    try:
+        return materialise_catalogue(graph, request)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def test_of_records_stay_those_that_show_what_is_published(
     assert graph.run().code == 0
     before = {key: graph.recorded(key) for key in graph.catalogue().by_key}
     for run in instance.get_runs():
-        folder = graph.root / ".dagster_home/storage" / run.run_id
+        folder = graph.root / ".dagster_home/storage" / run.run_id / "compute_logs"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "out").write_text("printed", encoding="utf-8")
+        (folder / "x.out").write_text("printed", encoding="utf-8")
 
     catalogue = graph.catalogue()
     assert find_waste(catalogue, instance, time.time() + 29 * DAY) == []

@@ -39,6 +39,7 @@ from dcgan_assets.sources.lsun_downloads import (
     lsun_download,
 )
 from dcgan_assets.sources.workers import close_workers
+from dcgan_models.files import BUILDING
 
 PICTURES = 40
 NAME = "bedroom_train_lmdb"
@@ -240,11 +241,28 @@ def test_what_a_killed_process_had_half_unpacked_is_removed(
     publish(zipped({f"{NAME}/data.mdb": database}))
     left = tmp_path / f".{NAME}.0123abcd.part"
     left.mkdir()
+    (left / BUILDING).touch()
     (left / "data.mdb").write_bytes(database[:1000])
+    unmarked = tmp_path / f".{NAME}.4567abcd.part"
+    unmarked.mkdir()
+    (unmarked / "data.mdb").write_bytes(b"whose?")
     other = tmp_path / ".tower_train_lmdb.0123abcd.part"
     other.mkdir()
     fetch_database("bedroom", tmp_path, quiet)
-    assert names(tmp_path) - {"server"} == {NAME, other.name}
+    assert names(tmp_path) - {"server"} == {NAME, unmarked.name, other.name}
+    assert (unmarked / "data.mdb").read_bytes() == b"whose?"
+
+
+def test_a_zip_that_was_put_there_by_hand_stays(
+    tmp_path: Path, publisher: Publisher, publish: Publish, database: bytes
+) -> None:
+    content = zipped({f"{NAME}/data.mdb": database})
+    publish(content)
+    (tmp_path / ZIP).write_bytes(content)
+    folder = fetch_database("bedroom", tmp_path, quiet)
+    assert (folder / "data.mdb").read_bytes() == database
+    assert (tmp_path / ZIP).read_bytes() == content
+    assert publisher.seen == []
 
 
 # --- What goes wrong ------------------------------------------------------------------------

@@ -280,7 +280,7 @@ def test_a_record_says_what_was_released(released: SmallGraph) -> None:
 def test_writing_twice_gives_the_same_bytes(released: SmallGraph) -> None:
     folder = released.root / RECORDS
     before = {path: path.read_bytes() for path in folder.rglob("*.json")}
-    (released.root / f".{RECORDS}.killed.part").mkdir()
+    (released.root / f".{RECORDS}.0123abcd.part").mkdir()
     assert set(write_records(released.catalogue(), released.catalogue().steps)) == set(KEYS)
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
     assert not list(released.root.glob(f".{RECORDS}.*"))

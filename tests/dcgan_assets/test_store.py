@@ -285,10 +285,12 @@ def test_a_file_of_another_size_is_noticed(store: Store) -> None:
     assert store.meta(ARTEFACT) is None
 
 
-def test_a_file_too_many_is_noticed(store: Store) -> None:
+def test_a_file_beside_those_of_the_record_changes_nothing_about_them(store: Store) -> None:
     publish(store, "one")
+    before = store.meta(ARTEFACT)
     (store.folder(ARTEFACT) / "deep" / "more").touch()
-    assert store.meta(ARTEFACT) is None
+    assert store.meta(ARTEFACT) == before is not None
+    assert store.content_version(store.folder(ARTEFACT)) == before.data_version
 
 
 def test_verify_reads_every_byte(store: Store) -> None:

@@ -20,6 +20,7 @@ from dcgan_models.files import (
     read_json,
     sha256_file,
     swap_folder,
+    tree_files,
     write_json,
 )
 
@@ -105,6 +106,11 @@ def make(folder: Path, content: str) -> Path:
     return folder
 
 
+def every_file(folder: Path) -> list[str]:
+    """A record that lists all that is in a folder."""
+    return list(tree_files(folder))
+
+
 def content(folder: Path) -> set[str]:
     return {path.read_text() for path in (folder / "one", folder / "deep" / "er" / "two")}
 
@@ -113,7 +119,7 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path, way: str) -> None:
     old, fresh = make(tmp_path / "published", "old"), make(tmp_path / ".fresh", "new")
     (old / "gone").write_text("only in the old one")
     flush_tree(fresh)
-    swap_folder(fresh, old)
+    swap_folder(fresh, old, every_file)
     assert content(tmp_path / "published") == {"new"}
     assert names(tmp_path / "published") == ["deep", "one"]
     assert names(tmp_path) == ["published"]
@@ -124,18 +130,18 @@ def test_nothing_is_deleted_before_the_new_folder_is_in_place(
 ) -> None:
     published, discarded = make(tmp_path / "published", "old"), []
 
-    def watch(folder: Path) -> None:
+    def watch(folder: Path, *_: object) -> None:
         assert content(published) == {"new"}
         assert content(folder) == {"old"}
         discarded.append(folder)
 
-    monkeypatch.setattr(files, "_discard", watch)
-    swap_folder(make(tmp_path / ".fresh", "new"), published)
+    monkeypatch.setattr(files, "retire", watch)
+    swap_folder(make(tmp_path / ".fresh", "new"), published, every_file)
     assert len(discarded) == 1
 
 
 def test_a_folder_takes_an_empty_place(tmp_path: Path, way: str) -> None:
-    swap_folder(make(tmp_path / ".fresh", "new"), tmp_path / "published")
+    swap_folder(make(tmp_path / ".fresh", "new"), tmp_path / "published", every_file)
     assert content(tmp_path / "published") == {"new"}
     assert names(tmp_path) == ["published"]
 
@@ -163,7 +169,7 @@ def test_a_folder_with_read_only_files_and_folders_is_replaced(as_a_user: Path, 
             path.chmod(0o444)
         for folder in (fresh / "deep" / "er", fresh / "deep"):
             folder.chmod(0o555)
-        swap_folder(fresh, published)
+        swap_folder(fresh, published, every_file)
     with pytest.raises(PermissionError):
         (published / "deep" / "three").touch()  # so the modes did bind
     assert content(published) == {"1"}
@@ -175,7 +181,7 @@ def test_the_other_name_of_a_hard_link_keeps_its_content_and_mode(tmp_path: Path
     old = make(tmp_path / "published", "old")
     (old / "one").chmod(0o444)
     (tmp_path / "cache").hardlink_to(old / "one")
-    swap_folder(make(tmp_path / ".fresh", "new"), old)
+    swap_folder(make(tmp_path / ".fresh", "new"), old, every_file)
     assert content(old) == {"new"}
     assert (tmp_path / "cache").read_text() == "old"
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o444
@@ -222,7 +228,7 @@ def test_a_reader_always_finds_a_whole_folder(tmp_path: Path) -> None:
 
     with polling(read) as versions:
         for number in range(1, 1000):
-            swap_folder(make(tmp_path / ".fresh", f"{number:05000d}"), published)
+            swap_folder(make(tmp_path / ".fresh", f"{number:05000d}"), published, every_file)
             if number >= 200 and len(set(versions)) > 3:
                 break
     assert len(set(versions)) > 3
