@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from tabulate import tabulate
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import LOCK_FILE, is_kept, stage_name
@@ -22,7 +23,6 @@ from dcgan_assets.names import unknown
 from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import META_FILE, Meta
-from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
 # Metadata of a version that was brought back.
@@ -133,7 +133,7 @@ def log_lines(catalogue: Catalogue, key: str) -> list[str]:
     cache = DvcCache(catalogue.workspace.root)
     runs = _runs(catalogue, key)
     rows = [_row(cache, key, version, runs, is_kept(catalogue, step)) for version in versions]
-    return aligned([_HEADER, *rows])
+    return tabulate(rows, _HEADER, tablefmt="plain", disable_numparse=True).splitlines()
 
 
 def require_pinned(catalogue: Catalogue, key: str) -> Step:

@@ -1,6 +1,7 @@
 """The usual perceptual hashes, for comparison: pHash, dHash, and the signs of 128 components.
 
-The first two are those of ImageHash. All take the same 32x32 thumbnails as the autoencoder and give packed codes like it.
+The first two are those of ImageHash. All take the same 32x32 thumbnails as the autoencoder and
+give packed codes like it.
 """
 
 from __future__ import annotations
