@@ -15,12 +15,13 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from dcgan_assets.scraping.addresses import CheckedResolver, joined, origin_of
-from dcgan_assets.scraping.clock import Clock, retry_after
+from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import PRODUCT, user_agent
 from dcgan_assets.scraping.content import Arrival
 from dcgan_assets.scraping.ledger import Ledger
 from dcgan_assets.scraping.robots import MAX_BYTES, Robots, opted_out, parse_robots
 from dcgan_assets.scraping.wanted import Limits, Reason, RejectedError, TransientError
+from dcgan_assets.sources.retry_after import retry_after
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
