@@ -196,9 +196,9 @@ def _candidates(queries: Tensor, block: Tensor, k: int) -> Tensor:
     """
     if not len(block):
         return torch.empty((len(queries), 0), dtype=torch.int64, device=block.device)
-    norms = block.square().sum(dim=1)
-    scores = torch.addmm(norms, queries, block.T, alpha=-2)
-    reach = torch.linalg.vector_norm(queries, dim=1) + norms.max().sqrt()
+    norms: Tensor = torch.linalg.vector_norm(block, dim=1)
+    scores = torch.addmm(norms.square(), queries, block.T, alpha=-2)
+    reach = torch.linalg.vector_norm(queries, dim=1) + norms.max()
     slack = 4 * (block.shape[1] + 8) * torch.finfo(torch.float64).eps * reach.square()
     last = scores.topk(min(k, len(block)), dim=1, largest=False).values[:, -1]
     most = (scores <= (last + slack)[:, None]).sum(dim=1).max()
@@ -230,9 +230,10 @@ def _side_by_side(
             f"from {what} {first} on: the features are {found}; needed are {shapes}, with a scale "
             f"for each space, of which there are {len(scales)}"
         )
-    scaled = [space.double() / scale for space, scale in zip(spaces, scales, strict=True)]
-    joined = torch.cat(scaled, dim=1)
-    fine = joined.isfinite().all(dim=1)
+    joined = torch.cat(list(spaces), dim=1).double()
+    widths = torch.tensor([width for _, width in shapes])
+    joined /= torch.tensor(scales, dtype=joined.dtype).repeat_interleave(widths).to(joined.device)
+    fine = torch.linalg.vector_norm(joined, dim=1).isfinite()
     if not fine.all():
         position = first + int((~fine).nonzero()[0])
         raise UserError(f"{what} {position} has a feature that is not finite")
