@@ -26,16 +26,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
 from dcgan_models.exact_distances import describe
 from dcgan_models.networks import Discriminator, picture_batches
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 # `median_distance` takes all pairs of this many pictures at most: half a million.
 _HELD_OUT = 1000
@@ -172,7 +169,9 @@ def nearest_by(
         numbers = names.to(device)
         del features, names  # or two blocks are alive while the stream makes the next one
         # Every query meets the block, as many at a time as their scores take memory.
-        for part in torch.arange(count, device=device).split(_NUMBERS // max(block.shape) or 1):
+        step = _NUMBERS // max(block.shape) or 1
+        for low in range(0, count, step):
+            part = slice(low, low + step)
             columns = _candidates(wanted[part], block, k)
             found = torch.cat([distances[part], _distances(wanted[part], block, columns)], dim=1)
             named = torch.cat([rows[part], numbers[columns]], dim=1)
@@ -207,7 +206,7 @@ def _candidates(queries: Tensor, block: Tensor, k: int) -> Tensor:
 
 def _distances(queries: Tensor, block: Tensor, columns: Tensor) -> Tensor:
     """Distances of each query to its `columns`, rows of `block`, by subtraction: float64 (q, m)."""
-    pieces = columns.split(_NUMBERS // queries.numel() or 1, dim=1)
+    pieces = torch.split(columns, _NUMBERS // queries.numel() or 1, dim=1)
     exact = "donot_use_mm_for_euclid_dist"
     found = [torch.cdist(queries[:, None], block[piece], compute_mode=exact) for piece in pieces]
     return torch.cat(found, dim=2).squeeze(1)

@@ -31,8 +31,7 @@ from dcgan_assets.sources.photographs import (
 )
 from dcgan_assets.sources.pictures import Pictures, Record
 from dcgan_models.errors import UserError
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 SIDE = 32
 CLASSES = tuple(map(str, range(10)))

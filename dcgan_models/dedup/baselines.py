@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dcgan_models.data import Pixels
 from dcgan_models.dedup.codes import Codes
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
 Floats = npt.NDArray[np.float32]
 

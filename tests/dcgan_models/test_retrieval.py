@@ -20,8 +20,8 @@ from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from torch import Tensor
 
 from dcgan_models import retrieval
-from dcgan_models.grids import Pixels
 from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import preset
 from dcgan_models.retrieval import (
     Nearest,
