@@ -24,13 +24,13 @@ import sklearn.datasets
 from PIL import Image
 
 from benchmarks.harness import options, report
-from dcgan_models.data import Pixels
 from dcgan_models.dedup.autoencoder import Autoencoder, AutoencoderConfig, train_autoencoder
 from dcgan_models.dedup.baselines import PrincipalHash, dhash, phash
 from dcgan_models.dedup.codes import Codes, hamming
 from dcgan_models.dedup.grouping import exact_groups, near_groups
 from dcgan_models.dedup.judging import judge_codes
 from dcgan_models.dedup.planted import EDITS, false_pairs, recall, thumbnail
+from dcgan_models.pixels import Pixels
 
 FOLDS = (
     ("astronaut.png", "coffee.png", "ihc.png", "retina.jpg", "china.jpg"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import torch
+from tabulate import tabulate
 
 from dcgan_models.files import write_json
 
@@ -99,11 +100,12 @@ def report(
     for name, value in {**setting, **machine}.items():
         if value is not None:
             print(f"{name}: {value}")
-    width = max(map(len, figures))
-    print(f"\n{'':{width}}  {'n':>3}  {'median':>8}  {'lowest':>8}  {'highest':>8}")
-    for name, values in figures.items():
-        middle, low, high = statistics.median(values), min(values), max(values)
-        print(f"{name:{width}}  {len(values):3}  {middle:8.3f}  {low:8.3f}  {high:8.3f}")
+    table = [
+        (name, len(values), statistics.median(values), min(values), max(values))
+        for name, values in figures.items()
+    ]
+    heads = ("", "n", "median", "lowest", "highest")
+    print(f"\n{tabulate(table, heads, tablefmt='plain', floatfmt='.3f')}")
     if json_file is not None:
         rows = {
             name: {"median": statistics.median(values), "values": list(values)}

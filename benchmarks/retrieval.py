@@ -3,9 +3,7 @@
 400,000 references, streamed in blocks of 10,000, against 1,000 queries, 10 nearest each, by a code
 of 128 features and 1,024 of a discriminator, the widths of LSUN bedrooms. The measures are this
 project's search, scikit-learn's brute force on the same distance (the scaled spaces side by side,
-all references at once), and the bare float32 products of the same shapes. While few references
-have been seen, many of them may be among the nearest and are measured: a stream of any length
-pays for that once, so a longer one comes closer to the bare products.
+all references at once), and the bare float32 products of the same shapes.
 """
 
 from __future__ import annotations

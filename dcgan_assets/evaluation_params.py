@@ -71,8 +71,8 @@ class SvhnImages(LabelledImages):
     """SVHN, or a stand-in.
 
     Attributes:
-        source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's .mat files,
-            `download` fetches them.
+        source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's published
+            .mat files, `download` fetches them.
         extra: Whether the 531,131 easier digits are there for the GAN, too.
     """
 

@@ -1,28 +1,28 @@
 """`dcgan log KEY`: which versions of an asset were published, from git, DVC and Dagster.
 
-Every commit of dvc.lock pins what stood then. Where DVC's cache still has the content, its record
-says how it was made and what it scored; Dagster knows the run.
+Every commit of dvc.lock pins what stood then. Where DVC's cache or a remote still has the content,
+its record says how it was made and what it scored; Dagster knows the run.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from tabulate import tabulate
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.dvc_bridge import LOCK_FILE, is_kept, stage_name
-from dcgan_assets.dvc_cache import DvcCache
+from dcgan_assets.dvc_cache import DvcCache, Place
 from dcgan_assets.instance import open_instance
 from dcgan_assets.names import unknown
 from dcgan_assets.results import RESULT_FILE, Result
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import META_FILE, Meta
-from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
 # Metadata of a version that was brought back.
@@ -68,6 +68,25 @@ def pinned_versions(catalogue: Catalogue, step: Step) -> list[Pinned]:
     return versions
 
 
+def cache_of(catalogue: Catalogue, versions: Iterable[Pinned]) -> DvcCache:
+    """What DVC can give of versions.
+
+    Raises:
+        UserError: The root is not in a git repository, or DVC cannot read its own settings.
+    """
+    root = catalogue.workspace.root
+    above = _git(root, "rev-parse", "--show-prefix").strip()
+    places = {
+        md5: Place(
+            version.commit,
+            (above if version.commit else "") + catalogue.artefact(key).path.as_posix(),
+        )
+        for version in versions
+        for key, md5 in version.hashes.items()
+    }
+    return DvcCache(root, places)
+
+
 def _lock_files(root: Path) -> Iterator[tuple[str | None, str, str]]:
     """The dvc.lock on disk and those of all commits that changed it: commit, date, text."""
     path = root / LOCK_FILE
@@ -110,7 +129,7 @@ def _hashes(catalogue: Catalogue, step: Step, stage: dict[str, Any]) -> dict[str
 
 
 def recorded(cache: DvcCache, pinned: str) -> Meta | None:
-    """The record within a pinned folder; None where it is not in the cache."""
+    """The record within a pinned folder; None where it cannot be had."""
     text = cache.read(pinned, META_FILE)
     return Meta.parse(text) if text is not None else None
 
@@ -130,10 +149,10 @@ def log_lines(catalogue: Catalogue, key: str) -> list[str]:
     versions = pinned_versions(catalogue, step)
     if not versions:
         raise UserError(f"{key}: in no {LOCK_FILE} yet; `dcgan materialize {key}` makes it")
-    cache = DvcCache(catalogue.workspace.root)
+    cache = cache_of(catalogue, versions)
     runs = _runs(catalogue, key)
     rows = [_row(cache, key, version, runs, is_kept(catalogue, step)) for version in versions]
-    return aligned([_HEADER, *rows])
+    return tabulate(rows, _HEADER, tablefmt="plain", disable_numparse=True).splitlines()
 
 
 def require_pinned(catalogue: Catalogue, key: str) -> Step:

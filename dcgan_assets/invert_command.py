@@ -19,7 +19,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.expressions import concepts_of, evaluate, parse_expression
 
 if TYPE_CHECKING:  # torch, which bad input can do without
-    from dcgan_models.grids import Pixels
+    from dcgan_models.pixels import Pixels
 
 # Photographs have some 20 MB at most.
 _LARGEST_FILE = 256 * 2**20

@@ -14,13 +14,13 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from dcgan_models.pixels import Pixels
 
 MAX_PICTURE_BYTES = 200_000
 SUMMARY = "summary"
 
-Pixels = npt.NDArray[np.uint8]
 
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)\)")
 _ROUGH = 70  # JPEG's quality where a picture is only a hint of the real one

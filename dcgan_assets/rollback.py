@@ -17,11 +17,12 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_assets import metadata as shown
-from dcgan_assets.dvc_bridge import BULK, LOCK_FILE, is_kept, stage_name
+from dcgan_assets.dvc_bridge import LOCK_FILE, is_kept, stage_name
 from dcgan_assets.dvc_cache import DvcCache
 from dcgan_assets.history import (
     ROLLED_BACK,
     Pinned,
+    cache_of,
     pinned_versions,
     recorded,
     require_pinned,
@@ -49,11 +50,12 @@ def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[
             lost. Nothing has changed then.
     """
     step = _require_allowed(catalogue, key)
-    cache = DvcCache(catalogue.workspace.root)
     versions = pinned_versions(catalogue, step)
+    cache = cache_of(catalogue, versions)
     _require_safe(catalogue, step, cache, versions)
     chosen = _choose(cache, key, versions, to)
-    _require_here(step, cache, chosen)
+    for pinned in chosen.hashes.values():
+        cache.require(pinned)
     with open_instance(catalogue.workspace) as instance:
         metas = _swap_in(catalogue, step, cache, chosen)
         _tell_dagster(catalogue, instance, step, metas)
@@ -108,19 +110,6 @@ def _choose(cache: DvcCache, key: str, versions: list[Pinned], to: str | None) -
         known = ", ".join(f"{name} ({v.commit})" for v, name in earlier) or "none before this one"
         raise UserError(f"{key}: no version {to or 'to go back to'}; there are: {known}")
     return found[0][0]
-
-
-def _require_here(step: Step, cache: DvcCache, chosen: Pinned) -> None:
-    """Have the content in the cache, from the remote where it is not."""
-    hashes = list(chosen.hashes.values())
-    if all(map(cache.holds, hashes)):
-        return
-    why = cache.fetch(hashes, remote=BULK if step.kind == "data" else None)
-    if not all(map(cache.holds, hashes)):
-        raise UserError(
-            f"{step.key}: the version of commit {chosen.commit} is not in DVC's cache, and cannot "
-            f"be fetched ({why})"
-        )
 
 
 def _swap_in(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dcgan_assets.scraping.search import Searching
 
 _ADULT_YEARS = 18
-WEB_SEARCHES = frozenset({"commons", "brave", "covers"})
+WEB_SEARCHES = frozenset({"commons", "covers"})
 
 
 class Operator(Section):
@@ -147,9 +147,8 @@ class ImageUrls(Section):
     """Where pictures of people (or albums) are looked for, and which are taken.
 
     Attributes:
-        searches: `commons` is Wikimedia Commons, `brave` a web search that needs a key in the
-            environment, `covers` the Cover Art Archive, `folder` the user's own pictures,
-            `packaged` those that `people` has made with `source: packaged`.
+        searches: `commons` is Wikimedia Commons, `covers` the Cover Art Archive, `folder` the
+            user's own pictures, `packaged` those that `people` has made with `source: packaged`.
         most: Pictures of a person from one search, at most.
         licences: Accepted ones by kind, 'CC BY-SA'; versions do not count. `any` takes all.
         width: Of Commons' thumbnails, one that it serves.
@@ -157,7 +156,7 @@ class ImageUrls(Section):
     """
 
     searches: Annotated[
-        tuple[Literal["commons", "brave", "covers", "folder", "packaged"], ...],
+        tuple[Literal["commons", "covers", "folder", "packaged"], ...],
         Field(min_length=1),
     ]
     most: Count = 300

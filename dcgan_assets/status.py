@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tabulate import tabulate
+
 from dcgan_assets.dvc_bridge import is_kept, known_stages, stage_name
 from dcgan_assets.dvc_commands import has_dvc, read_dvc
 from dcgan_assets.instance import open_instance
@@ -18,7 +20,6 @@ from dcgan_assets.materialize import UNRECORDED, Plan, choose_steps, make_plan
 from dcgan_assets.records import Record, read_records
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.store import Artefact, Meta, Store
-from dcgan_assets.text_tables import aligned
 from dcgan_models.errors import UserError
 
 _HEADER = ("asset", "DVC", "remote", "Dagster", "to make")
@@ -81,7 +82,9 @@ def status_lines(catalogue: Catalogue) -> list[str]:
         notes.append(f"note: what was released is not known: {error}")
     states = list(survey(catalogue, records, books.changed, books.unpushed))
     odd = [state for state in states if not state.in_order]
-    lines = aligned([_HEADER, *(state.cells for state in odd)]) if odd else []
+    rows = [state.cells for state in odd]
+    table = tabulate(rows, _HEADER, tablefmt="plain", disable_numparse=True)
+    lines = table.splitlines() if odd else []
     lines.append(f"{len(states) - len(odd)} of {len(states)} assets in order")
     away = [state.key for state in states if state.away]
     if away:

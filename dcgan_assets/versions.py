@@ -39,6 +39,7 @@ _BY_DEFINITION = "dcgan_assets.assets"
 # what is made of its answers: an edit there must send nobody to ask it again.
 _EXCLUDED = (
     "dcgan_models.presets",
+    "dcgan_assets.sources.retry_after",
     *(
         f"dcgan_assets.scraping.{name}"
         for name in (

@@ -32,8 +32,7 @@ from dcgan_models.exemplars import (
 from dcgan_models.expressions import concepts_of, evaluate, parse_expression
 from dcgan_models.grids import above, beside, tile
 from dcgan_models.networks import Generator
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 # "Averaging the Z vector for three examplars showed consistent and stable generations."
 EXEMPLARS = 3

@@ -31,9 +31,9 @@ from dcgan_models.networks import (
     Discriminator,
     picture_batches,
 )
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Preset, ReceptiveField, receptive_fields
 
-Pixels = npt.NDArray[np.uint8]
 Gradients = npt.NDArray[np.float32]
 
 # At LeakyReLU the paper is silent. `relu` treats it as the ReLU that the method was made for: no

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from dcgan_models.boxes import Box
 from dcgan_models.errors import UserError
 from dcgan_models.expressions import Term
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
 
 SPOT = "bright_spot"

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 # Tools that write boxes round; so many pixels beyond the edge are forgiven.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 _SIZE = 12
 _MARGIN = 4

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
+from dcgan_models.pixels import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,6 @@ DATASET_FILE = "dataset.json"
 _COLUMNS = pa.schema(
     {"key": "string", "shard": "int64", "row": "int64", "label": "int64", "split": "string"}
 )
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

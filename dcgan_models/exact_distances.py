@@ -1,7 +1,7 @@
 """Exact distances from fast products: what float32 scores leave open is measured in float64.
 
-`nearest` and `retrieval` search with matrix products, whose rounding is bounded here, and measure
-again, in one fixed order of additions, every pair that the bound cannot tell apart.
+`nearest` searches with matrix products, whose rounding is bounded here, and measures again, in one
+fixed order of additions, every pair that the bound cannot tell apart.
 """
 
 from __future__ import annotations

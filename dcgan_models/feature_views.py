@@ -35,7 +35,6 @@ from dcgan_models.features import (
     FeatureSummary,
     LayerSummary,
     column_place,
-    feature_columns,
     feature_layers,
 )
 from dcgan_models.presets import Preset
@@ -61,17 +60,12 @@ class LayerView:
         highest: The largest activation.
         constant: Columns that have one value in all pictures.
         distance_share: The layer's share of the mean squared distance of two pictures, in [0, 1].
-        channel_means, channel_highest, channel_positive: float64 (channels,), for each channel
-            the mean, the largest activation, and the share above zero.
     """
 
     summary: LayerSummary
     highest: float
     constant: int
     distance_share: float
-    channel_means: npt.NDArray[np.float64]
-    channel_highest: npt.NDArray[np.float64]
-    channel_positive: npt.NDArray[np.float64]
 
     def record(self) -> dict[str, Any]:
         """The layer as a row of a table; `negative_share` counts zeros as well."""
@@ -88,35 +82,11 @@ class LayerView:
         }
 
 
-def summarise(table: FeatureTable, preset: Preset) -> FeatureSummary:
-    """Statistics of every column of a table, streamed: some tens of MiB are held.
-
-    Args:
-        table: Features of a D of that preset.
-        preset: As it was trained, overrides included.
-
-    Raises:
-        UserError: The table's columns are not this preset's.
-    """
-    if not table.columns.equals(feature_columns(preset)):
-        raise UserError(
-            f"a feature table of {table.columns.num_rows:,} columns is not of preset "
-            f"{preset.name}, which has {feature_layers(preset)[-1].stop:,}, or of other layers"
-        )
-    summary = FeatureSummary(preset)
-    step = _block_rows(table)
-    for part in table.parts:
-        for first in range(0, len(part), step):
-            # A copy: torch takes no view of a file that may not be written to.
-            summary.add(np.array(part[first : first + step]))
-    return summary
-
-
 def layer_views(summary: FeatureSummary, preset: Preset) -> list[LayerView]:
     """What a table's statistics say of each layer, in order.
 
     Args:
-        summary: As `summarise` gives it, or gathered while features were computed.
+        summary: Gathered while the features were computed.
         preset: The one that it was made for.
 
     Raises:
@@ -138,17 +108,12 @@ def _layer_view(
     summary: FeatureSummary, layer: FeatureLayer, one: LayerSummary, total: float
 ) -> LayerView:
     part = slice(layer.start, layer.stop)
-    shape = (layer.channels, -1)
-    highest = summary.high[part].double()
     return LayerView(
         one,
-        highest.max().item(),
+        summary.high[part].max().item(),
         int((summary.low[part] == summary.high[part]).sum()),
         # Two pictures differ in a column by twice its variance, in the mean square.
         summary.var[part].sum().item() / total if total else 0.0,
-        summary.mean[part].reshape(shape).mean(dim=1).numpy(),
-        highest.reshape(shape).amax(dim=1).numpy(),
-        (summary.positive[part].reshape(shape).mean(dim=1) / max(summary.count, 1)).numpy(),
     )
 
 

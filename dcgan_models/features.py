@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -26,9 +25,8 @@ from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
 from dcgan_models.feature_table import COLUMNS_SCHEMA, Features
 from dcgan_models.networks import Discriminator, picture_batches
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Preset
-
-Pixels = npt.NDArray[np.uint8]
 
 # Every map is pooled to so many rows and columns of cells.
 CELLS = 4

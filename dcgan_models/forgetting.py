@@ -32,9 +32,9 @@ from dcgan_models.boxes import Box, Change, box_change, check_boxes, on_object, 
 from dcgan_models.errors import UserError
 from dcgan_models.exemplars import check_latents
 from dcgan_models.networks import Generator, to_pixels
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Preset
 
-Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from dcgan_models.errors import UserError
 from dcgan_models.networks import Generator, draw_latents, from_pixels
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 # Adam's first step moves each number of z by this much; the range of uniform z is 2.
 _LEARNING_RATE = 0.05

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 # What rounding to 8 bits alone makes of a step: each of two levels is off by up to half of 1/255,
 # evenly spread, which has a variance of 1/12 of its square. Smaller medians are not to be had.

@@ -23,13 +23,13 @@ from torch.nn import functional as F  # noqa: N812  (the field's own name for it
 
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic, read_json, write_json
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Layer, Preset
 from dcgan_models.shared_norm import Average, shared_batch_norm
 
 if TYPE_CHECKING:
     from dcgan_models.data import PixelStore
 
-Pixels = npt.NDArray[np.uint8]
 
 WEIGHTS_FILE = "weights.safetensors"
 NETWORK_FILE = "network.json"

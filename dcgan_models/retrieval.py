@@ -16,8 +16,8 @@ The distance is the quadratic mean of the distances in each space, divided there
 other, in each space and so in the mean. Features are not standardised one by one: a unit that is
 hardly ever active would get the largest weight of all.
 
-The search is exact and runs at the speed of float32 products, in the manner of nearest.py:
-products propose pairs with a proven bound on their error, and these are measured in float64.
+A product in float64 proposes the nearest, and these are measured by subtraction, so that a copy
+is at distance 0 whatever its norm.
 """
 
 from __future__ import annotations
@@ -26,29 +26,19 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
-from dcgan_models.exact_distances import (
-    SIZES,
-    describe,
-    full_precision,
-    rounding_bound,
-    squared_distances,
-)
+from dcgan_models.exact_distances import describe
 from dcgan_models.networks import Discriminator, picture_batches
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 # `median_distance` takes all pairs of this many pictures at most: half a million.
 _HELD_OUT = 1000
 
-# Scales lie between 1 / _LARGEST and _LARGEST, norms up to _LARGEST scales: no product can then
-# overflow float32, which ends at 3.4e38. Real features have norms of a few scales.
-_LARGEST = 1e9
+# float64 numbers in the largest array that the search makes: 32 MiB.
+_NUMBERS = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -137,6 +127,7 @@ def median_distance(features: Tensor) -> float:
 # --- The search -------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def nearest_by(
     queries: Sequence[Tensor],
     blocks: Iterable[tuple[Sequence[Tensor], Tensor]],
@@ -147,175 +138,102 @@ def nearest_by(
     """Find each query's k nearest pictures over several feature spaces, in one pass.
 
     The distance of q and r is the root of the mean, over the s spaces, of
-    (|q_s - r_s| / scale_s)^2, computed in float64 in one fixed order: neither the device nor the
-    order or cutting of the stream changes a result. Beside one block and the result it needs
-    some tens of MiB, some hundreds on a GPU.
+    (|q_s - r_s| / scale_s)^2, computed in float64. Products only propose; what they propose is
+    subtracted before it is squared, so a copy is at 0 exactly and copies of one picture are
+    equally far. On one device neither the order nor the cutting of the stream changes a result.
+    Beside the queries and one block, both in float64, it needs some 100 MiB.
 
     Args:
-        queries: For each space float32 (q, d_s), finite. The search runs on their device.
-        blocks: For each space float32 (n, d_s), finite, in the order of `queries`, and row
-            numbers int64 (n,); n may differ from block to block. On any device. A block is let
-            go before the next is asked for.
+        queries: For each space float (q, d_s), finite. The search runs on their device.
+        blocks: For each space float (n, d_s), finite, in the order of `queries`, and row numbers
+            int64 (n,); n may differ from block to block. On any device. A block is let go before
+            the next is asked for.
         k: How many to find.
         scales: For each space what counts as 1, usually its `median_distance`.
 
     Raises:
-        UserError: Shapes, dtypes or scales do not fit, a value is not finite, k is below 1, or
-            there are fewer than k references.
+        UserError: Shapes or scales do not fit, a value is not finite, k is below 1, or there are
+            fewer than k references.
     """
-    search = _Search(queries, k, scales)
-    for features, rows in blocks:
-        search.add(features, rows)
-        del features, rows  # or two blocks are alive while the stream makes the next one
-    if search.seen < k:
-        raise UserError(f"{k} nearest pictures of {search.seen}: k may not exceed their number")
-    return Nearest(search.rows, (search.squared / len(scales)).sqrt().float())
+    if k < 1 or not all(0 < scale < math.inf for scale in scales):
+        raise UserError(f"k is {k}, scales are {list(scales)}; k is at least 1, a scale above 0")
+    count, device = len(queries[0]), queries[0].device
+    widths = [space.shape[-1] for space in queries]
+    wanted = _side_by_side(queries, scales, [(count, width) for width in widths], "query", 0)
+    rows = torch.full((count, k), -1, dtype=torch.int64, device=device)
+    distances = torch.full((count, k), math.inf, dtype=torch.float64, device=device)
+    seen = 0
+    for features, names in blocks:
+        shapes = [(len(names), width) for width in widths]
+        block = _side_by_side(features, scales, shapes, "reference", seen).to(device)
+        numbers = names.to(device)
+        del features, names  # or two blocks are alive while the stream makes the next one
+        # Every query meets the block, as many at a time as their scores take memory.
+        step = _NUMBERS // max(block.shape) or 1
+        for low in range(0, count, step):
+            part = slice(low, low + step)
+            columns = _candidates(wanted[part], block, k)
+            found = torch.cat([distances[part], _distances(wanted[part], block, columns)], dim=1)
+            named = torch.cat([rows[part], numbers[columns]], dim=1)
+            # By row number and then, stably, by distance: equals end in the order of their rows.
+            order = named.argsort(dim=1)
+            order = order.gather(1, found.gather(1, order).argsort(dim=1, stable=True))[:, :k]
+            distances[part], rows[part] = found.gather(1, order), named.gather(1, order)
+        seen += len(numbers)
+    if seen < k:
+        raise UserError(f"{k} nearest pictures of {seen}: k may not exceed their number")
+    return Nearest(rows, (distances / math.sqrt(len(scales))).float())
 
 
-class _Search:
-    """The k nearest so far, of the `seen` first references.
+def _candidates(queries: Tensor, block: Tensor, k: int) -> Tensor:
+    """Rows of `block`, int64 (q, m): each query's k nearest, and all that may be as near.
 
-    Attributes:
-        rows: int64 (q, k), -1 where there is none yet.
-        squared: float64 (q, k), the sum over the spaces of the squared distance over the squared
-            scale, ascending; inf where there is none yet.
+    A score is |r|^2 - 2 q.r, the squared distance but for |q|^2. A sum of d products, added in
+    any order, is off by at most d u / (1 - d u) times the sum of their magnitudes, u being the
+    unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). What lies
+    within twice that, taken generously, of the k-th score may belong to the k nearest.
     """
-
-    def __init__(self, queries: Sequence[Tensor], k: int, scales: Sequence[float]) -> None:
-        if k < 1 or not scales or len(scales) != len(queries):
-            raise UserError(
-                f"k is {k}, with {len(queries)} spaces of queries and {len(scales)} scales; "
-                "k must be at least 1, with a scale for each space"
-            )
-        if not all(1 / _LARGEST <= scale <= _LARGEST for scale in scales):
-            raise UserError(
-                f"scales are {list(scales)}; allowed are {1 / _LARGEST:g} to {_LARGEST:g}"
-            )
-        count, device = len(queries[0]), queries[0].device
-        self._queries = [features.detach() for features in queries]
-        self._scales = scales
-        self._weights = [1 / scale**2 for scale in scales]
-        self._sizes = SIZES[device.type]
-        _check_shapes(queries, [features.shape[-1] for features in queries], count, "queries")
-        self._check_values(self._queries, "query", 0)
-        self._norms = [
-            torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
-            for features in self._queries
-        ]
-        self.seen = 0
-        self.rows = torch.full((count, k), -1, dtype=torch.int64, device=device)
-        self.squared = torch.full((count, k), torch.inf, dtype=torch.float64, device=device)
-        tile = min(self._sizes.queries, count), self._sizes.references
-        self._space = torch.empty(tile, dtype=torch.float32, device=device)
-
-    @torch.no_grad()
-    def add(self, features: Sequence[Tensor], rows: Tensor) -> None:
-        """Compare every query with further references."""
-        where = f"block at reference {self.seen}"
-        if rows.ndim != 1 or rows.dtype != torch.int64:
-            raise UserError(f"{where}: row numbers are {describe(rows)}; they must be int64 (n,)")
-        widths = [features.shape[1] for features in self._queries]
-        _check_shapes(features, widths, len(rows), where)
-        for low in range(0, len(rows), self._sizes.references):
-            piece = slice(low, low + self._sizes.references)
-            tile = [part[piece].to(self.rows.device) for part in features]
-            norms = self._check_values(tile, "reference", self.seen)
-            for first in range(0, len(self.rows), self._sizes.queries):
-                part = slice(first, first + self._sizes.queries)
-                self._compare(part, tile, norms, rows[piece].to(self.rows.device))
-            self.seen += len(rows[piece])
-
-    def _compare(self, part: slice, tile: list[Tensor], norms: list[Tensor], rows: Tensor) -> None:
-        """Measure the pairs of some queries and a tile of references that may belong to a result.
-
-        Each round takes the k most promising references of every query that has any left; the
-        first one settles nearly all, for then the k-th distance is known.
-        """
-        scores = self._scores(part, tile, norms)
-        slack = self._slack(part, norms)
-        queries = (scores.amin(dim=1) < self._cut(part, slack)).nonzero().squeeze(1)
-        scores = scores.index_select(0, queries)
-        while len(queries):
-            width = min(self.rows.shape[1], len(rows))
-            lows, columns = scores.topk(width, dim=1, largest=False, sorted=False)
-            promising = lows < self._cut(part, slack)[queries, None]
-            self._merge(queries + part.start, columns, promising, tile, rows)
-            scores.scatter_(1, columns, torch.inf)
-            left = scores.amin(dim=1) < self._cut(part, slack)[queries]
-            queries, scores = queries[left], scores[left]
-
-    def _scores(self, part: slice, tile: list[Tensor], norms: list[Tensor]) -> Tensor:
-        """Weighted sums of |r|^2 - 2 q.r, float32 (queries, references)."""
-        queries = [features[part] for features in self._queries]
-        scores = self._space[: len(queries[0]), : len(tile[0])]
-        weighed = zip(self._weights, norms, strict=True)
-        addend = torch.stack([weight * lengths.square() for weight, lengths in weighed]).sum(dim=0)
-        with full_precision():
-            for weight, ours, theirs in zip(self._weights, queries, tile, strict=True):
-                torch.addmm(addend, ours, theirs.T, alpha=-2 * weight, out=scores)
-                addend = scores
-        return scores
-
-    def _slack(self, part: slice, norms: list[Tensor]) -> Tensor:
-        """What to add to a squared distance so that no score of a nearer reference exceeds it.
-
-        A score is one sum over all features of all spaces, in which weighing adds a few
-        roundings a term: the bound of each space is taken for so many terms.
-        """
-        terms = sum(features.shape[1] + 4 for features in self._queries)
-        slack = torch.zeros_like(self.squared[part, 0])
-        for weight, ours, theirs in zip(self._weights, self._norms, norms, strict=True):
-            bound = rounding_bound(ours[part], theirs, terms)
-            slack += weight * (bound - ours[part].square())
-        return slack
-
-    def _cut(self, part: slice, slack: Tensor) -> Tensor:
-        """Float32 (queries,): only scores below may belong to the k nearest; inf at first."""
-        cut = (self.squared[part, -1] + slack).float()
-        return torch.nextafter(cut, torch.full_like(cut, torch.inf))  # above, however rounded
-
-    def _merge(
-        self, queries: Tensor, columns: Tensor, chosen: Tensor, tile: list[Tensor], rows: Tensor
-    ) -> None:
-        """Measure the `chosen` of pairs (n queries, m columns) in float64 and keep the nearest."""
-        found = torch.full(columns.shape, torch.inf, dtype=torch.float64, device=rows.device)
-        ours, theirs = queries[:, None].expand_as(columns)[chosen], columns[chosen]
-        measured = torch.zeros(len(ours), dtype=torch.float64, device=rows.device)
-        for weight, features, others in zip(self._weights, self._queries, tile, strict=True):
-            measured += weight * squared_distances(
-                features, ours, others, theirs, self._sizes.pairs
-            )
-        found[chosen] = measured
-        squared = torch.cat([self.squared[queries], found], dim=1)
-        numbers = torch.cat([self.rows[queries], rows[columns]], dim=1)
-        # By row number and then, stably, by distance: equals end in the order of their numbers.
-        order = numbers.argsort(dim=1, stable=True)
-        order = order.gather(1, squared.gather(1, order).argsort(dim=1, stable=True))
-        order = order[:, : self.rows.shape[1]]
-        self.squared[queries] = squared.gather(1, order)
-        self.rows[queries] = numbers.gather(1, order)
-
-    def _check_values(self, spaces: Sequence[Tensor], what: str, first: int) -> list[Tensor]:
-        """The Euclidean norms in each space; refuse a row that is not finite or far too large."""
-        found = []
-        for number, (features, scale) in enumerate(zip(spaces, self._scales, strict=True)):
-            norms: Tensor = torch.linalg.vector_norm(features, dim=1)
-            fine = norms <= _LARGEST * scale  # false for NaN as well
-            if not fine.all():
-                raise UserError(
-                    f"space {number}, {what} {first + int((~fine).nonzero()[0])}: a feature is "
-                    f"not finite, or the norm is above {_LARGEST:g} scales"
-                )
-            found.append(norms)
-        return found
+    if not len(block):
+        return torch.empty((len(queries), 0), dtype=torch.int64, device=block.device)
+    norms: Tensor = torch.linalg.vector_norm(block, dim=1)
+    scores = torch.addmm(norms.square(), queries, block.T, alpha=-2)
+    reach = torch.linalg.vector_norm(queries, dim=1) + norms.max()
+    slack = 4 * (block.shape[1] + 8) * torch.finfo(torch.float64).eps * reach.square()
+    last = scores.topk(min(k, len(block)), dim=1, largest=False).values[:, -1]
+    most = (scores <= (last + slack)[:, None]).sum(dim=1).max()
+    return scores.topk(int(most), dim=1, largest=False).indices
 
 
-def _check_shapes(spaces: Sequence[Tensor], widths: Sequence[int], n: int, where: str) -> None:
-    """Refuse features that are not float32 (n, width) in each space."""
-    if len(spaces) != len(widths):
-        raise UserError(f"{where}: features of {len(spaces)} spaces, needed are {len(widths)}")
-    for number, (features, width) in enumerate(zip(spaces, widths, strict=True)):
-        if features.shape != (n, width) or width == 0 or features.dtype != torch.float32:
-            raise UserError(
-                f"{where}: space {number} is {describe(features)}, needed is float32 ({n}, {width})"
-            )
+def _distances(queries: Tensor, block: Tensor, columns: Tensor) -> Tensor:
+    """Distances of each query to its `columns`, rows of `block`, by subtraction: float64 (q, m)."""
+    pieces = torch.split(columns, _NUMBERS // queries.numel() or 1, dim=1)
+    exact = "donot_use_mm_for_euclid_dist"
+    found = [torch.cdist(queries[:, None], block[piece], compute_mode=exact) for piece in pieces]
+    return torch.cat(found, dim=2).squeeze(1)
+
+
+def _side_by_side(
+    spaces: Sequence[Tensor],
+    scales: Sequence[float],
+    shapes: list[tuple[int, int]],
+    what: str,
+    first: int,
+) -> Tensor:
+    """Features of several spaces, each over its scale, as one: float64 (n, sum of widths).
+
+    `what` and `first`, the position of the first row in its stream, serve the messages.
+    """
+    found = [tuple(space.shape) for space in spaces]
+    if found != shapes or len(shapes) != len(scales):
+        raise UserError(
+            f"from {what} {first} on: the features are {found}; needed are {shapes}, with a scale "
+            f"for each space, of which there are {len(scales)}"
+        )
+    joined = torch.cat(list(spaces), dim=1).double()
+    widths = torch.tensor([width for _, width in shapes])
+    joined /= torch.tensor(scales, dtype=joined.dtype).repeat_interleave(widths).to(joined.device)
+    fine = torch.linalg.vector_norm(joined, dim=1).isfinite()
+    if not fine.all():
+        position = first + int((~fine).nonzero()[0])
+        raise UserError(f"{what} {position} has a feature that is not finite")
+    return joined

@@ -42,6 +42,7 @@ from dcgan_models.networks import (
     initialise,
     picture_batches,
 )
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Preset
 from dcgan_models.training.checkpoint import run_lock
 from dcgan_models.training.config import Device, choose_device, settle_kernels
@@ -59,7 +60,6 @@ from dcgan_models.trials import (
     threads_of,
 )
 
-Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 # A trial looks at the validation split so many times, evenly over its epochs, and ends early

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,8 +18,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.exemplars import Picks, check_latents, exemplar_rows, latent_scale, mean_latents
 from dcgan_models.grids import above, beside, tile
 from dcgan_models.networks import Generator
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,9 +19,8 @@ from dcgan_models.arithmetic import neighbours
 from dcgan_models.errors import UserError
 from dcgan_models.exemplars import Picks, mean_latents
 from dcgan_models.expressions import concepts_of, evaluate, parse_expression
+from dcgan_models.pixels import Pixels
 from dcgan_models.turn_vector import turn_walk
-
-Pixels = npt.NDArray[np.uint8]
 
 NEIGHBOUR_NOISE = 0.25
 WALK_STEPS = 9

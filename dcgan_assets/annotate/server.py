@@ -28,7 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dcgan_assets.annotate.workbench import ConflictError, Workbench
 from dcgan_assets.annotations import parse_json
 from dcgan_models.errors import UserError
-from dcgan_models.grids import Pixels, tile
+from dcgan_models.grids import tile
+from dcgan_models.pixels import Pixels
 
 LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-annotate-token"  # noqa: S105  (the name of a header)

@@ -25,7 +25,8 @@ from dcgan_assets.store import Artefact, Store
 from dcgan_models.errors import UserError
 
 if TYPE_CHECKING:  # torch, which `require_generator` can do without
-    from dcgan_assets.annotate.drawing import Drawing, Pixels
+    from dcgan_assets.annotate.drawing import Drawing
+    from dcgan_models.pixels import Pixels
 
 SAMPLES_PER_PAGE = 32
 

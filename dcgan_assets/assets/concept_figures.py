@@ -18,7 +18,8 @@ from dcgan_assets.looking_params import TurnVector, VectorArithmetic
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
 from dcgan_models.expressions import concepts_of, parse_expression
-from dcgan_models.grids import Pixels, above, tile, write_png
+from dcgan_models.grids import above, tile, write_png
+from dcgan_models.pixels import Pixels
 
 ARITHMETIC_CHECKS = (
     Check(

@@ -47,9 +47,9 @@ from dcgan_models.dedup.judging import judge_codes
 from dcgan_models.dedup.planted import false_pairs, recall
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
+from dcgan_models.pixels import Pixels
 
 Codes = npt.NDArray[np.uint8]
-Pixels = npt.NDArray[np.uint8]
 
 _PAPER_REMOVED = 275_000
 _PAPER_PICTURES = 3_033_042  # LSUN's own count; the paper says "a little over 3 million"

@@ -12,7 +12,8 @@ from dcgan_assets.assets.training_set import TRAIN, require_current
 from dcgan_assets.looking_params import GuidedBackprop
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
-from dcgan_models.grids import Pixels, above, beside, tile, write_png
+from dcgan_models.grids import above, beside, tile, write_png
+from dcgan_models.pixels import Pixels
 
 FILTER_CHECKS = (Check("filters_fire", "Every filter that is shown responds to some picture."),)
 RANDOM, TRAINED = "random D", "trained D"

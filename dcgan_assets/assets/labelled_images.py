@@ -67,10 +67,8 @@ def make_svhn(work: Work) -> Outcome:
         pictures = svhn.stand_in_digits(section.train, section.test, section.seed)
         return _write(work, pictures, svhn.CLASSES, stand_in=True)
     if section.path is not None:
-        folder = work.root / section.path
-        public = svhn.holds_svhn(folder, extra=section.extra)
-        pictures = svhn.from_folder(folder, extra=section.extra)
-        return _write(work, pictures, svhn.CLASSES, stand_in=not public)
+        pictures = svhn.from_folder(work.root / section.path, extra=section.extra)
+        return _write(work, pictures, svhn.CLASSES, stand_in=False)
 
     def fetch(folder: Path, report: Callable[[int, int], None]) -> Pictures:
         return svhn.from_download(folder, extra=section.extra, on_progress=report)

@@ -25,8 +25,7 @@ from dcgan_assets.steps import Outcome, Work
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 from dcgan_models.grids import neighbour_sheet, write_png
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 WARNING = (
     "Section 6 of the paper warns that nearest neighbours in pixel or feature space are "

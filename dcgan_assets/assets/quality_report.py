@@ -7,13 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from dcgan_assets.assets.contest import BEST, CANDIDATE, CHAMPION
 from dcgan_assets.results import Row
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 SCORES_FILE = "scores.parquet"
 # Real pictures in a generator's place: what a perfect one would come to.

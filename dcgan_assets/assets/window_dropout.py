@@ -14,7 +14,8 @@ from dcgan_assets.assets.training_set import stand_in
 from dcgan_assets.looking_params import WindowDropout
 from dcgan_assets.results import Row
 from dcgan_assets.steps import Check, Outcome, Verdict, Work
-from dcgan_models.grids import Pixels, above, tile, write_png
+from dcgan_models.grids import above, tile, write_png
+from dcgan_models.pixels import Pixels
 
 DROPOUT_CHECKS = (
     Check("better_than_chance", "Pictures that the regression did not see are told apart."),

@@ -2,6 +2,7 @@
 
 There are two ways to speak HTTP. `client` asks a handful of known APIs one request at a time, and
 wants whole JSON answers; `download` asks any number of strangers' servers at once, streams
-pictures, and trusts no address or byte that it is given. Both say who asks (`contact`), obey
-Retry-After by one clock (`clock`), and reach no machine that is not public (`addresses`).
+pictures, and trusts no address or byte that it is given. Both say who asks (`contact`), wait as
+long as they are told to by one clock (`clock`), and reach no machine that is not public
+(`addresses`).
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dcgan_assets.scraping.clock import retry_after
+from dcgan_assets.sources.retry_after import retry_after
 from dcgan_models.errors import UserError
 
 

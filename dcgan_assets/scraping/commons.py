@@ -44,9 +44,6 @@ class CommonsSearch:
         self._width = width
         self._endpoint = endpoint
 
-    async def check(self) -> None:
-        """Nothing to check: there is no key."""
-
     async def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
         """As `ImageSearch.search`: files that are said to depict the person, then by name."""
         given: set[str] = set()

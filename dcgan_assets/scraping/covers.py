@@ -42,9 +42,6 @@ class CoverSearch:
         self._musicbrainz = musicbrainz.rstrip("/")
         self._covers = covers.rstrip("/")
 
-    async def check(self) -> None:
-        """Nothing to check: there is no key."""
-
     async def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
         """As `ImageSearch.search`: one cover a release group."""
         given = 0

@@ -15,12 +15,13 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from dcgan_assets.scraping.addresses import CheckedResolver, joined, origin_of
-from dcgan_assets.scraping.clock import Clock, retry_after
+from dcgan_assets.scraping.clock import Clock
 from dcgan_assets.scraping.contact import PRODUCT, user_agent
 from dcgan_assets.scraping.content import Arrival
 from dcgan_assets.scraping.ledger import Ledger
 from dcgan_assets.scraping.robots import MAX_BYTES, Robots, opted_out, parse_robots
 from dcgan_assets.scraping.wanted import Limits, Reason, RejectedError, TransientError
+from dcgan_assets.sources.retry_after import retry_after
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -28,7 +29,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429})
 _TEXT = {"Accept": "text/plain"}
 _ROBOTS_SECONDS = 24 * 3600
-_PARSED_ROBOTS = 256
+# The longest takes 36 MiB; the ledger has the texts of all.
+_PARSED_ROBOTS = 64
 
 
 @dataclass(frozen=True)
@@ -141,23 +143,27 @@ class Fetcher:
             RejectedError: `robots.txt`: it leads somewhere that is not asked.
         """
         origin = origin_of(url)
-        until, robots = self._robots.get(origin, (0.0, Robots()))
-        if self._around.clock.wall() < until:
+        robots = self._parsed(origin)
+        if robots is not None:
             return robots
         lock = self._asking.setdefault(origin, asyncio.Lock())
         try:
             async with lock:
-                until, robots = self._robots.get(origin, (0.0, Robots()))
-                now = self._around.clock.wall()
-                if until <= now:
+                robots = self._parsed(origin)
+                if robots is None:
+                    until = self._around.clock.wall() + _ROBOTS_SECONDS
                     robots = await self._known_or_asked(origin, url)
-                    self._robots[origin] = (now + _ROBOTS_SECONDS, robots)
+                    self._robots[origin] = (until, robots)
                     if len(self._robots) > _PARSED_ROBOTS:
                         self._robots.popitem(last=False)
                 return robots
         finally:
             if not lock.locked():
                 self._asking.pop(origin, None)
+
+    def _parsed(self, origin: str) -> Robots | None:
+        until, robots = self._robots.get(origin, (0.0, None))
+        return robots if self._around.clock.wall() < until else None
 
     async def _known_or_asked(self, origin: str, url: URL) -> Robots:
         now = int(self._around.clock.wall())

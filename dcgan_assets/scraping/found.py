@@ -63,15 +63,7 @@ class ImageSearch(Protocol):
 
     @property
     def name(self) -> str:
-        """A short name: 'commons', 'brave'."""
-        ...
-
-    async def check(self) -> None:
-        """Find out whether the service can be used at all: its key, its folder.
-
-        Raises:
-            UserError: It cannot.
-        """
+        """A short name: 'commons', 'covers'."""
         ...
 
     def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
@@ -79,7 +71,7 @@ class ImageSearch(Protocol):
 
         Raises:
             ApiError: This subject could not be looked for, or not to the end.
-            UserError: The service cannot be used any further: a wrong key, a used-up quota.
+            UserError: The service cannot be used at all: its folder cannot be listed.
         """
         ...
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -50,23 +51,6 @@ class FolderSearch:
         self._workspace = workspace
         self._general = (licence, attribution, attribution)
         self._terms_file = terms
-        self._terms: dict[str, list[str]] = {}
-        self._pictures: dict[str, list[Item]] = {}
-
-    async def check(self) -> None:
-        """List the folder.
-
-        Raises:
-            UserError: It cannot be listed, or is empty.
-        """
-        listed = defaultdict(list)
-        for item in Folder(self._folder, self._workspace, labels=True).items(0, 1):
-            listed[clean(item.key.partition("/")[0])].append(item)
-        self._pictures = dict(listed)
-        if self._terms_file is not None:
-            columns = ["file", "licence", "author", "attribution"]
-            rows = pq.read_table(self._terms_file, columns=columns).to_pydict().values()
-            self._terms = {file: terms for file, *terms in zip(*rows, strict=True)}
 
     async def search(self, subject: Subject, most: int) -> AsyncIterator[FoundPicture]:
         """As `ImageSearch.search`. What cannot be read is found, too: reading says why."""
@@ -84,6 +68,22 @@ class FolderSearch:
                 height=height,
                 mime=mime,
             )
+
+    @cached_property
+    def _pictures(self) -> Mapping[str, list[Item]]:
+        """By name; `UserError` where the folder cannot be listed, or is empty."""
+        listed = defaultdict(list)
+        for item in Folder(self._folder, self._workspace, labels=True).items(0, 1):
+            listed[clean(item.key.partition("/")[0])].append(item)
+        return listed
+
+    @cached_property
+    def _terms(self) -> dict[str, list[str]]:
+        if self._terms_file is None:
+            return {}
+        columns = ["file", "licence", "author", "attribution"]
+        rows = pq.read_table(self._terms_file, columns=columns).to_pydict().values()
+        return {file: terms for file, *terms in zip(*rows, strict=True)}
 
     def _address(self, item: Item) -> str:
         if isinstance(item.location, FileBytes):

@@ -1,24 +1,21 @@
-"""robots.txt as RFC 9309 has it, with Crawl-delay beside it; and opt-outs in answers' headers.
-
-The standard library's parser knows no wildcards and takes the first rule that fits instead of
-the longest, so here is one that follows the RFC.
-"""
+"""robots.txt as RFC 9309 has it, with Crawl-delay beside it; and opt-outs in answers' headers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
+from protego import Protego
 from yarl import URL
-
-from dcgan_assets.scraping.addresses import spelled
 
 # Section 2.5: at least so much must be read. The rest of a longer file is ignored.
 MAX_BYTES = 500 << 10
 
-_TOKEN = re.compile(r"[A-Za-z_-]+")
+# The line that starts a group or names one more crawler, up to the end of the name: a version and
+# anything else that follows is not part of it (2.2.1).
+_AGENT = re.compile(r"\s*user[- ]?agent(?:\s*:\s*|\s+)([a-z_-]+|\*)?", re.IGNORECASE)
 
 _NO_IMAGES = frozenset({"noindex", "noimageindex", "noai", "noimageai", "none"})
 # Directives of X-Robots-Tag that have a value after a colon, and so are no crawler's name.
@@ -27,35 +24,26 @@ _WITH_VALUE = frozenset(
 )
 
 
-@dataclass
-class _Group:
-    rules: list[tuple[bool, str]] = field(default_factory=list)
-    delay: float | None = None
-
-
 @dataclass(frozen=True)
 class Robots:
     """What a robots.txt tells one crawler.
 
     Attributes:
-        rules: Allowed or not, and the pattern with its escapes made alike.
-        crawl_delay: Seconds between requests, or None.
+        rules: The file's groups for that crawler and for everybody.
+        product: The crawler's name, without version.
     """
 
-    rules: tuple[tuple[bool, str], ...] = ()
-    crawl_delay: float | None = None
+    rules: Protego
+    product: str
+
+    @property
+    def crawl_delay(self) -> float | None:
+        """Seconds between requests, or None."""
+        return self.rules.crawl_delay(self.product)
 
     def allows(self, url: URL) -> bool:
         """Whether the longest rule that fits allows the address; Allow wins a tie (2.2.2)."""
-        if not self.rules:
-            return True
-        path = spelled(url.raw_path or "/")
-        if path == "/robots.txt":
-            return True
-        query = url.raw_query_string
-        target = f"{path}?{spelled(query)}" if query else path
-        fitting = [(len(rule), allow) for allow, rule in self.rules if _fits(rule, target)]
-        return max(fitting, default=(0, True))[1]
+        return self.rules.can_fetch(str(url), self.product)
 
 
 def parse_robots(content: bytes, product: str) -> Robots:
@@ -67,57 +55,28 @@ def parse_robots(content: bytes, product: str) -> Robots:
         content: The file's bytes, any of them.
         product: The crawler's name, without version.
     """
-    groups = {product.lower(): _Group(), "*": _Group()}
-    named: set[str] = set()
-    current: list[_Group] = []
-    in_rules = False
-    for name, value in _records(content):
-        if name == "user-agent":
-            if in_rules:
-                current, in_rules = [], False
-            token = _TOKEN.match(value)
-            agent = "*" if value.startswith("*") else (token[0].lower() if token else "")
-            named.add(agent)
-            if agent in groups:
-                current.append(groups[agent])
-        elif name in {"allow", "disallow"}:
-            in_rules = True
-            if value:
-                for group in current:
-                    group.rules.append((name == "allow", spelled(value)))
-        elif name == "crawl-delay" and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-            for group in current:
-                group.delay = max(float(value), group.delay or 0.0)
-    chosen = groups[product.lower() if product.lower() in named else "*"]
-    return Robots(tuple(chosen.rules), chosen.delay)
+    lines = (_for(product.lower(), line) for line in _lines(content))
+    return Robots(Protego.parse("\n".join(lines)), product)
 
 
-def _records(content: bytes) -> Iterator[tuple[str, str]]:
+def _lines(content: bytes) -> list[str]:
     if len(content) > MAX_BYTES:
         # The last line is cut, and half a rule may mean something else.
         content = re.split(rb"[\r\n][^\r\n]*\Z", content[:MAX_BYTES])[0]
-    for line in re.split(r"[\r\n]+", content.decode("utf-8-sig", "replace")):
-        name, colon, value = line.partition("#")[0].partition(":")
-        if colon:
-            yield name.strip().lower(), value.strip()
+    return content.decode("utf-8-sig", "replace").splitlines()
 
 
-def _fits(pattern: str, target: str) -> bool:
-    """Whether a pattern with `*` and a final `$` fits the start of `target`; linear in both."""
-    whole = pattern.endswith("$")
-    first, *others = pattern.removesuffix("$").split("*")
-    if not target.startswith(first):
-        return False
-    if whole and not others:
-        return target == first
-    position = len(first)
-    last = others.pop() if whole else None
-    for part in others:
-        position = target.find(part, position)
-        if position < 0:
-            return False
-        position += len(part)
-    return last is None or (target.endswith(last) and len(target) - len(last) >= position)
+def _for(product: str, line: str) -> str:
+    """A line as it concerns `product`: a version after its name goes, and so do other names.
+
+    Protego keeps a rule once for every crawler that its group names: a file of 500 KiB would
+    fill the memory. It also takes the start of our name, such as `dcgan`, for us.
+    """
+    found = _AGENT.match(line)
+    if not found:
+        return line
+    name = (found[1] or "").lower()
+    return f"User-agent: {name if name in {product, '*'} else ''}"
 
 
 class Headers(Protocol):

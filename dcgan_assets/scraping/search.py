@@ -24,7 +24,6 @@ from dcgan_assets.scraping.address_table import (
     AddressRows,
 )
 from dcgan_assets.scraping.answers import ApiError, Breaker
-from dcgan_assets.scraping.brave import BRAVE_ENDPOINT, BraveSearch
 from dcgan_assets.scraping.client import ApiClient, Manners
 from dcgan_assets.scraping.commons import COMMONS_ENDPOINT, CommonsSearch
 from dcgan_assets.scraping.covers import COVERS_ENDPOINT, MUSICBRAINZ_ENDPOINT, CoverSearch
@@ -56,7 +55,7 @@ class Searching:
     """How pictures are looked for.
 
     Attributes:
-        searches: Of 'commons', 'brave', 'covers' and 'folder', in this order.
+        searches: Of 'commons', 'covers' and 'folder', in this order.
         manners: Who asks, and how; not needed for a folder.
         most: Pictures of a person from one search, at most.
         licences: Accepted ones, as `LicenceFilter.of` reads them.
@@ -77,7 +76,6 @@ class Searching:
     workspace: Path | None = None
     failures: int = 5
     commons_endpoint: str = COMMONS_ENDPOINT
-    brave_endpoint: str = BRAVE_ENDPOINT
     musicbrainz_endpoint: str = MUSICBRAINZ_ENDPOINT
     covers_endpoint: str = COVERS_ENDPOINT
 
@@ -90,7 +88,6 @@ class Searching:
             "folder": str(self.folder),
             "endpoints": [
                 self.commons_endpoint,
-                self.brave_endpoint,
                 self.musicbrainz_endpoint,
                 self.covers_endpoint,
             ],
@@ -145,8 +142,8 @@ def gather_addresses(
         say: Gets a line now and then.
 
     Raises:
-        UserError: A contact, key or folder is missing or wrong, a quota is used up, or a service
-            is gone. What was found stays in `work`.
+        UserError: A contact or folder is missing or wrong, or a service is gone. What was found
+            stays in `work`.
     """
     journal = Journal(work / "searches.jsonl", searching.identity())
     wanted = [
@@ -196,9 +193,6 @@ async def _search_all(
             for search in searches
             if _key(search.name, subject) not in journal
         ]
-        # A search that has nothing left to do is not asked for its key.
-        for search in {search.name: search for _, _, search in todo}.values():
-            await search.check()
         advice = "what was found is kept, run again to go on"
         rows = {s.name: _InARow(journal, Breaker(searching.failures, advice)) for s in searches}
         for number, subject, search in todo:
@@ -221,15 +215,13 @@ def _search(name: str, client: ApiClient | None, searching: Searching) -> ImageS
         )
     if client is not None and name == "commons":
         return CommonsSearch(client, searching.width, _checked("commons_endpoint", searching))
-    if client is not None and name == "brave":
-        return BraveSearch(client, _checked("brave_endpoint", searching))
     if client is not None and name == "covers":
         return CoverSearch(
             client,
             _checked("musicbrainz_endpoint", searching),
             _checked("covers_endpoint", searching),
         )
-    raise UserError(f"search {name!r}: allowed are commons, brave, covers, and folder with a path")
+    raise UserError(f"search {name!r}: allowed are commons, covers, and folder with a path")
 
 
 def _checked(setting: str, searching: Searching) -> str:

@@ -19,6 +19,7 @@ import requests
 import urllib3
 from filelock import FileLock, Timeout
 
+from dcgan_assets.sources.retry_after import retry_after
 from dcgan_models.errors import UserError
 from dcgan_models.files import fsync_folder, put_new, remove_file, sha256_file
 
@@ -62,20 +63,29 @@ class Patience:
         connect: For a connection.
         read: For the next bytes of an answer.
         total: For the whole file, all tries together; also for another process that fetches it.
-        waits: Pauses before the second, third, ... try. Their count is the count of retries.
+        waits: Pauses before the second, third, ... try. Their count is the count of retries;
+            `Retry-After` goes before them.
+        longest: A server that asks for a longer pause is not asked again.
+        sleep: Spends a pause.
     """
 
     connect: float = 10.0
     read: float = 30.0
     total: float = 3600.0
     waits: tuple[float, ...] = (1.0, 4.0, 16.0)
+    longest: float = 900.0
+    sleep: Callable[[float], None] = time.sleep
 
 
 _PATIENCE = Patience()
 
 
 class _InterruptedError(Exception):
-    """A try failed in a way that another one may mend."""
+    """A try failed in a way that another one may mend, after `wait` seconds if the server says."""
+
+    def __init__(self, problem: str, wait: float | None = None) -> None:
+        super().__init__(problem)
+        self.wait = wait
 
 
 class _RefusedError(Exception):
@@ -186,12 +196,16 @@ class _Transfer:
         """Try until the file is whole and right, then put it under its name."""
         tries = 1 + len(self.patience.waits)
         problem = ""
-        for wait in (0.0, *self.patience.waits):
-            time.sleep(max(0.0, min(wait, self.deadline - time.monotonic())))
+        asked: float | None = None
+        for number, pause in enumerate((0.0, *self.patience.waits), 1):
+            left = self.deadline - time.monotonic()
+            if asked is not None and asked > min(self.patience.longest, left):
+                break
+            self.patience.sleep(max(0.0, min(pause if asked is None else asked, left)))
             try:
                 self.try_once()
             except _InterruptedError as error:
-                problem = f"{error} (try {tries} of {tries})"
+                problem, asked = f"{error} (try {number} of {tries})", error.wait
             except _RefusedError as error:
                 raise self.by_hand(str(error)) from error
             else:
@@ -260,7 +274,9 @@ class _Transfer:
             remove_file(self.part)
             raise _InterruptedError(f"HTTP {status} with {found!r}, {expected!r} expected")
         if status in _TRANSIENT_STATUS:
-            raise _InterruptedError(f"HTTP {status}")
+            asked = retry_after(response.headers.get("Retry-After"), time.time())
+            told = "" if asked is None else f", told to wait {asked:.0f} s"
+            raise _InterruptedError(f"HTTP {status}{told}", asked)
         if status != 200:
             raise _RefusedError(f"HTTP {status}")
         offered = response.headers.get("Content-Length", str(size))

@@ -258,10 +258,14 @@ def may_be_read(target: bytes, top: bytes, workspace: Path | None) -> bool:
 @once_a_process
 def _dvc_objects(workspace: Path) -> bytes | None:
     """Where a workspace's DVC cache keeps its objects, without symlinks; None without DVC."""
-    # DVC takes a second to load: only a link of the right form leads here.
-    from dcgan_assets.dvc_cache import DvcCache
-    from dcgan_assets.dvc_commands import has_dvc
-
-    if not has_dvc(workspace):
+    if not (workspace / ".dvc").is_dir():
         return None
-    return os.path.realpath(os.fsencode(DvcCache(workspace).objects))
+    # They take a second to load: only a link of the right form leads here.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(workspace)) as repo:
+            return os.path.realpath(os.fsencode(repo.cache.local.path))
+    except (DvcException, OSError) as error:
+        raise UserError(f"{workspace}: DVC cannot be opened ({error})") from None

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dcgan_assets.sources.decode import Pixels, Refused, decode, thumbnails
+from dcgan_assets.sources.decode import Refused, decode, thumbnails
 from dcgan_assets.sources.items import HELD_OUT, Item, in_shard, key_hash, once_a_process
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
 
 @dataclass(frozen=True, slots=True)

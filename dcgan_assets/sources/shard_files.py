@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dcgan_assets.sources.decode import Pixels
 from dcgan_assets.sources.pictures import FILE_BYTES
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
+from dcgan_models.pixels import Pixels
 
 Row = tuple[Any, ...]
 

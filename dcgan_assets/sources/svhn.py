@@ -1,21 +1,19 @@
 """Street View House Numbers (Netzer et al., 2011), and a stand-in for it: section 5.2, version 2.
 
-The files are MATLAB's, read here without scipy: its reader ends the process with a segmentation
-fault on some damaged files. The label 10 means the digit 0. Here a label is the digit itself; the
-authors have label - 1, which names the same ten classes otherwise.
+The files are MATLAB's. scipy's reader ends the process with a segmentation fault on some damaged
+files, so it gets the bytes only when they are the published ones. The label 10 means the digit 0.
+Here a label is the digit itself; the authors have label - 1, which names the same ten classes
+otherwise.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import math
-import struct
-import zlib
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +31,7 @@ from dcgan_assets.sources.photographs import (
 )
 from dcgan_assets.sources.pictures import Pictures, Record
 from dcgan_models.errors import UserError
-from dcgan_models.files import sha256_file
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 SIDE = 32
 CLASSES = tuple(map(str, range(10)))
@@ -78,9 +74,8 @@ SVHN_DOWNLOADS = tuple(
         ),
     )
 )
-_BY_NAME = {download.name: download for download in SVHN_DOWNLOADS}
 # The extra digits belong to neither: the paper's classifier and its validation leave them out.
-_SPLITS = {"train": "train", "test": "test", "extra": None}
+_SPLITS = ("train", "test", None)
 
 
 def from_download(
@@ -96,7 +91,7 @@ def from_download(
     Raises:
         UserError: As `fetch` and `from_folder` raise it.
     """
-    wanted = [_BY_NAME[f"{name}_32x32.mat"] for name in _names(extra)]
+    wanted = SVHN_DOWNLOADS if extra else SVHN_DOWNLOADS[:2]
     total, before = sum(download.size for download in wanted), 0
     for download in wanted:
 
@@ -109,17 +104,14 @@ def from_download(
     return from_folder(folder, extra=extra)
 
 
-def holds_svhn(folder: Path, *, extra: bool = False) -> bool:
-    """Whether a folder holds the public files, byte for byte."""
-    paths = {folder / f"{name}_32x32.mat" for name in _names(extra)}
-    return all(path.is_file() and sha256_file(path) == _BY_NAME[path.name].sha256 for path in paths)
-
-
-def from_folder(path: Path, *, extra: bool = False) -> Pictures:
+def from_folder(
+    path: Path, downloads: Sequence[Download] = SVHN_DOWNLOADS, *, extra: bool = False
+) -> Pictures:
     """Read `train_32x32.mat` and `test_32x32.mat` of a folder, and `extra_32x32.mat` if asked.
 
     Args:
         path: The folder.
+        downloads: The three files, published with their checksums.
         extra: Whether to read the extra digits too; they have no split. About 4 GiB are needed.
 
     Returns:
@@ -127,199 +119,58 @@ def from_folder(path: Path, *, extra: bool = False) -> Pictures:
         `train/000000`, counted as in the file; a label is the digit.
 
     Raises:
-        UserError: A file is missing, or as `read_mat` raises it.
+        UserError: A file is missing, cannot be read, or is not the published one.
     """
     parts: list[Pixels] = []
     records: list[Record] = []
-    for name in _names(extra):
-        file = path / f"{name}_32x32.mat"
-        if not file.is_file():
-            raise UserError(f"{file}: no such file; {', '.join(_BY_NAME)} are SVHN's")
-        pixels, digits = read_mat(file)
+    for download, split in list(zip(downloads, _SPLITS, strict=True))[: 3 if extra else 2]:
+        pixels, digits = _read(path / download.name, download)
         parts.append(pixels)
-        records += _records(pixels, digits, name)
+        records += _records(pixels, digits, download, split)
     return Pictures.assemble(np.concatenate(parts), records)
 
 
-def _names(extra: bool) -> list[str]:
-    return [name for name in _SPLITS if extra or name != "extra"]
+def _read(path: Path, download: Download) -> tuple[Pixels, npt.NDArray[np.int64]]:
+    """Pictures, uint8 (n, 32, 32, 3), RGB, and digits, int64 (n,), of one of the files."""
+    from scipy.io import loadmat
+
+    expected = f"{download.size:,} bytes with sha256 {download.sha256} expected"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {download.about}, {expected}")
+    size = path.stat().st_size
+    if size != download.size:
+        raise UserError(f"{path}: not the published file: {size:,} bytes found, {expected}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    # What was hashed is what is read: the file may change in between.
+    found = hashlib.sha256(content).hexdigest()
+    if found != download.sha256:
+        raise UserError(f"{path}: not the published file: sha256 {found} found, {expected}")
+    arrays = loadmat(io.BytesIO(content), variable_names=["X", "y"])
+    # X is (32, 32, 3, n), y is (n, 1) with 10 for the digit 0.
+    pixels = np.ascontiguousarray(arrays["X"].transpose(3, 0, 1, 2))
+    return pixels, arrays["y"].ravel().astype(np.int64) % 10
 
 
-def _records(pixels: Pixels, digits: npt.NDArray[np.int64], name: str) -> Iterator[Record]:
+def _records(
+    pixels: Pixels, digits: npt.NDArray[np.int64], download: Download, split: str | None
+) -> Iterator[Record]:
+    name = download.name.removesuffix("_32x32.mat")
     for number, (picture, digit) in enumerate(zip(pixels, digits.tolist(), strict=True)):
         yield Record(
             key=f"{name}/{number:06d}",
             source_sha256=hashlib.sha256(picture.data).hexdigest(),
-            source_uri=f"{name}_32x32.mat#{number}",
-            licence=_BY_NAME[f"{name}_32x32.mat"].licence,
+            source_uri=f"{download.name}#{number}",
+            licence=download.licence,
             attribution=SVHN_ATTRIBUTION,
             original_width=SIDE,
             original_height=SIDE,
             reason=None,
             label=digit,
-            split=_SPLITS[name],
+            split=split,
         )
-
-
-# --- MATLAB's files, level 5 -------------------------------------------------------------------
-#
-# A header of 128 bytes, then elements: type and length (uint32 each; or both in one uint32, then
-# up to four bytes of content), the content, and zeros up to a multiple of eight bytes. A matrix
-# is an element whose content is elements: flags, dimensions, name, values. A compressed element
-# holds another one as a zlib stream. MathWorks describes the format in "MAT-File Format".
-
-_HEADER_BYTES = 128
-_MATRIX, _COMPRESSED = 14, 15
-_TYPES = {
-    1: "<i1",
-    2: "<u1",
-    3: "<i2",
-    4: "<u2",
-    5: "<i4",
-    6: "<u4",
-    7: "<f4",
-    9: "<f8",
-    12: "<i8",
-    13: "<u8",
-}
-_MAX_ELEMENT_BYTES = 2 << 30
-
-
-class _DamagedError(Exception):
-    """Not a whole file of this format; its text is the reason."""
-
-
-class _Element(NamedTuple):
-    kind: int
-    content: memoryview
-
-    def numbers(self) -> npt.NDArray[np.generic]:
-        """The content as a flat array."""
-        if self.kind not in _TYPES:
-            raise _DamagedError(f"values of type {self.kind}, which are no plain numbers")
-        kind = np.dtype(_TYPES[self.kind])
-        if len(self.content) % kind.itemsize:
-            raise _DamagedError("a value is cut short")
-        return np.frombuffer(self.content, kind)
-
-
-class _Matrix(NamedTuple):
-    shape: tuple[int, ...]
-    values: npt.NDArray[np.generic]
-
-
-def read_mat(path: Path) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Read one of SVHN's cropped files: `X`, uint8 (32, 32, 3, n), and `y`, (n, 1), 1 to 10.
-
-    Returns:
-        uint8 (n, 32, 32, 3), RGB, and the digits, int64 (n,).
-
-    Raises:
-        UserError: The file cannot be read, is cut short or no such MATLAB file, lacks one of the
-            two, one has another shape, or a label is not 1 to 10.
-    """
-    try:
-        found = _matrices(memoryview(path.read_bytes()), {"X", "y"})
-        return _pictures(found), _digits(found)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (_DamagedError, zlib.error) as error:
-        raise UserError(f"{path}: not a whole SVHN file ({error}){_size_hint(path)}") from error
-
-
-def _size_hint(path: Path) -> str:
-    expected = _BY_NAME.get(path.name)
-    size = path.stat().st_size
-    if expected is None or size == expected.size:
-        return ""
-    return f"; it has {size:,} bytes, the public file {expected.size:,}"
-
-
-def _pictures(found: dict[str, _Matrix]) -> Pixels:
-    x = found["X"]
-    if x.shape[:3] != (SIDE, SIDE, 3) or len(x.shape) != 4 or x.values.dtype != np.uint8:
-        raise _DamagedError(
-            f"X is {x.values.dtype} {x.shape}, uint8 ({SIDE}, {SIDE}, 3, n) expected"
-        )
-    # MATLAB's first index moves fastest: numpy sees (n, channel, column, row).
-    stored = np.asarray(x.values, np.uint8).reshape(x.shape[::-1])
-    return np.ascontiguousarray(stored.transpose(0, 3, 2, 1))
-
-
-def _digits(found: dict[str, _Matrix]) -> npt.NDArray[np.int64]:
-    count, y = found["X"].shape[-1], found["y"]
-    if y.shape != (count, 1):
-        raise _DamagedError(f"y is {y.shape}, ({count}, 1) expected for the pictures in X")
-    wrong = np.flatnonzero(~np.isin(y.values, np.arange(1, 11)))
-    if len(wrong):
-        raise _DamagedError(
-            f"label {wrong[0]} is {y.values[wrong[0]]}; 1 to 10 expected, 10 being the digit 0"
-        )
-    return y.values.astype(np.int64) % 10
-
-
-def _matrices(data: memoryview, names: set[str]) -> dict[str, _Matrix]:
-    """The matrices of these names."""
-    if bytes(data[:6]) != b"MATLAB" or bytes(data[126:128]) != b"IM":
-        raise _DamagedError("it does not start as a little-endian MATLAB 5 file does")
-    found: dict[str, _Matrix] = {}
-    for element in _elements(data[_HEADER_BYTES:]):
-        inner = _inflated(element.content) if element.kind == _COMPRESSED else element
-        if inner.kind == _MATRIX:
-            parts = list(_elements(inner.content))
-            if len(parts) < 4:
-                raise _DamagedError("a matrix without values")
-            name = bytes(parts[2].content).decode("ascii", "replace")
-            if name in names:
-                found[name] = _matrix(name, *parts[:4])
-    for name in sorted(names - set(found)):
-        raise _DamagedError(f"no variable {name}")
-    return found
-
-
-def _elements(data: memoryview) -> Iterator[_Element]:
-    position = 0
-    while position < len(data):
-        if position + 8 > len(data):
-            raise _DamagedError("it is cut short")
-        kind, size = struct.unpack_from("<II", data, position)
-        start = position + 8
-        if kind >> 16:
-            kind, size, start = kind & 0xFFFF, kind >> 16, position + 4
-        if start + size > len(data) or (start == position + 4 and size > 4):
-            raise _DamagedError(f"it is cut short: {size:,} bytes promised at byte {start:,}")
-        yield _Element(kind, data[start : start + size])
-        position = start + size
-        if kind != _COMPRESSED:
-            position += -position % 8
-
-
-def _inflated(content: memoryview) -> _Element:
-    """The one element in a zlib stream; no more is inflated than it promises."""
-    inflater = zlib.decompressobj()
-    tag = inflater.decompress(content, 8)
-    if len(tag) < 8:
-        raise _DamagedError("a compressed element is cut short")
-    kind, size = struct.unpack("<II", tag)
-    if size > _MAX_ELEMENT_BYTES:
-        raise _DamagedError(f"{size:,} bytes promised; at most {_MAX_ELEMENT_BYTES:,} are read")
-    inside = inflater.decompress(inflater.unconsumed_tail, size + 1)
-    # The checksum at the stream's end is read once there is room for one byte more.
-    if len(inside) != size or not inflater.eof:
-        raise _DamagedError(f"a compressed element has not the {size:,} bytes that it promises")
-    return _Element(kind, memoryview(inside))
-
-
-def _matrix(
-    name: str, flags: _Element, dimensions: _Element, _: _Element, values: _Element
-) -> _Matrix:
-    if flags.content[1] & 0x08:
-        raise _DamagedError(f"{name} has complex numbers")
-    shape = tuple(int(n) for n in dimensions.numbers().tolist())
-    flat = values.numbers()
-    if len(flat) != math.prod(shape):
-        raise _DamagedError(f"{name} is {shape}, but has {len(flat):,} values")
-    return _Matrix(shape, flat)
 
 
 # --- The stand-in ------------------------------------------------------------------------------

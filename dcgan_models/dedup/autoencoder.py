@@ -30,10 +30,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
 
-from dcgan_models.data import Pixels
 from dcgan_models.dedup.codes import Codes
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
+from dcgan_models.pixels import Pixels
 
 SIDE = 32
 PICTURE = (SIDE, SIDE, 3)

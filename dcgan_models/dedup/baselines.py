@@ -1,22 +1,24 @@
 """The usual perceptual hashes, for comparison: pHash, dHash, and the signs of 128 components.
 
-All take the same 32x32 thumbnails as the autoencoder and give packed codes like it.
+The first two are those of ImageHash. All take the same 32x32 thumbnails as the autoencoder and
+give packed codes like it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import imagehash
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from dcgan_models.data import Pixels
 from dcgan_models.dedup.codes import Codes
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
 Floats = npt.NDArray[np.float32]
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def phash(pixels: Pixels) -> Codes:
@@ -28,10 +30,7 @@ def phash(pixels: Pixels) -> Codes:
     Returns:
         Packed codes, uint8 (n, 8).
     """
-    basis = _cosines(pixels.shape[1])
-    low = basis @ _grey(pixels) @ basis.T
-    flat = low.reshape(len(pixels), -1)
-    return np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
+    return _hashed(imagehash.phash, pixels)
 
 
 def dhash(pixels: Pixels) -> Codes:
@@ -43,10 +42,12 @@ def dhash(pixels: Pixels) -> Codes:
     Returns:
         Packed codes, uint8 (n, 8).
     """
-    _, height, width, _ = pixels.shape
-    small = _averages(8, height) @ _grey(pixels) @ _averages(9, width).T
-    grows = small[:, :, 1:] > small[:, :, :-1]
-    return np.packbits(grows.reshape(len(pixels), -1), axis=1)
+    return _hashed(imagehash.dhash, pixels)
+
+
+def _hashed(of: Callable[[Image.Image], imagehash.ImageHash], pixels: Pixels) -> Codes:
+    bits = np.array([of(Image.fromarray(picture)).hash.ravel() for picture in pixels], np.bool_)
+    return np.packbits(bits.reshape(len(pixels), -1), axis=1)
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,3 @@ class PrincipalHash:
 
 def _flat(pixels: Pixels) -> Floats:
     return pixels.reshape(len(pixels), -1).astype(np.float32)
-
-
-def _grey(pixels: Pixels) -> Floats:
-    """Brightness, float32 (n, height, width)."""
-    grey: Floats = pixels.astype(np.float32) @ _LUMA
-    return grey
-
-
-def _cosines(side: int) -> Floats:
-    """The first eight basis vectors of the DCT of type II: (8, side)."""
-    frequency, place = np.arange(8)[:, None], np.arange(side) + 0.5
-    return np.cos(np.pi * frequency * place / side).astype(np.float32)
-
-
-def _averages(out: int, side: int) -> Floats:
-    """Weights that average `side` pixels down to `out`, pixels cut where needed: (out, side)."""
-    edges = np.arange(out + 1) * side / out
-    place = np.arange(side)
-    overlap = np.minimum(edges[1:, None], place + 1) - np.maximum(edges[:-1, None], place)
-    weights: Floats = (np.maximum(overlap, 0) * out / side).astype(np.float32)
-    return weights

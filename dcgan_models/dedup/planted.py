@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_models.data import Pixels
 from dcgan_models.dedup.codes import Codes, check_codes, hamming, words
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
 _QUALITY = 75
 _BLOCK = 256  # originals compared with all others at once

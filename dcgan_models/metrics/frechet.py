@@ -31,35 +31,6 @@ class Moments:
     covariance: Tensor
 
 
-class RunningMoments:
-    """Moments of features that come a block at a time and are not kept."""
-
-    def __init__(self, what: str = "features") -> None:
-        self._what = what
-        self._n = 0
-        self._mean = self._products = torch.zeros(0, dtype=torch.float64)
-
-    def add(self, features: Features) -> None:
-        """Take in further features, float (n, d); raise `UserError` where one is not finite."""
-        block = checked(features, self._what, 1)
-        if self._n == 0:
-            width = block.shape[1]
-            self._mean, self._products = block.new_zeros(width), block.new_zeros(width, width)
-        mean = block.mean(dim=0)
-        centred = block - mean
-        total = self._n + len(block)
-        apart = mean - self._mean
-        # Chan et al. (1979): moments of two sets combine without their members.
-        self._products += centred.T @ centred
-        self._products += torch.outer(apart, apart) * (self._n * len(block) / total)
-        self._mean = self._mean + apart * (len(block) / total)
-        self._n = total
-
-    def finish(self) -> Moments:
-        """The moments of all that was added; at least two features."""
-        return Moments(self._n, self._mean, self._products / (self._n - 1))
-
-
 def moments(features: Features, what: str = "features") -> Moments:
     """Mean and covariance of features (n, d), n at least 2; raise `UserError` as `checked`."""
     return _moments(checked(features, what, 2))

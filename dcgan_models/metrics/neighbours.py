@@ -24,15 +24,6 @@ from dcgan_models.retrieval import nearest_by, typical_norm
 _BLOCK = 1024
 
 
-def nearest_distances(queries: Features, references: Features) -> npt.NDArray[np.float64]:
-    """Euclidean distance of each query to its nearest reference, exact: (q,)."""
-    names = torch.zeros(len(references), dtype=torch.int64)
-    rows = (torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (queries, references))
-    asked, given = rows
-    found = nearest_neighbours(asked, [(given, names)])
-    return np.asarray(found.squared_distance.sqrt().numpy())
-
-
 @dataclass(frozen=True)
 class NearestDistance:
     """The authors' measure: mean distance of real pictures to the nearest generated one.

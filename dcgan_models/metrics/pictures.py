@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Pictures = Pixels | PixelStore
 """uint8 (n, height, width, channels): an array, a memory map, or a store."""
 

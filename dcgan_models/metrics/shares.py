@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from dcgan_models.errors import UserError
 
 
-def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a share (95% by default).
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95% Wilson score interval of a share.
 
     Returns:
         Lower and upper bound in [0, 1]; never empty, even at 0 or n of n.
     """
+    from scipy.stats import binomtest
+
     if not 0 <= successes <= n or n == 0:
         raise UserError(f"no interval for {successes} of {n}")
-    share = successes / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    # At 0 and n of n the bound is the share itself, which rounding would miss on either side.
-    low = 0.0 if successes == 0 else (centre - half) / scale
-    high = 1.0 if successes == n else (centre + half) / scale
-    return low, high
+    found = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def class_spread(

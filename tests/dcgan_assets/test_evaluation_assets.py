@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -29,11 +28,11 @@ from dcgan_models.feature_table import FeatureTable
 from dcgan_models.features import feature_blocks, feature_count
 from dcgan_models.files import read_json
 from dcgan_models.networks import Discriminator, Generator, fix_statistics, initialise
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import preset
 
 pytestmark = pytest.mark.slow
 
-Pixels = npt.NDArray[np.uint8]
 TRAIN, TEST, PER_CLASS = 200, 100, 8
 GROUPS = ("imagenet", "cifar10", "svhn")
 

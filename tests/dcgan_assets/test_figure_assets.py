@@ -29,10 +29,10 @@ from dcgan_models.networks import (
     fix_statistics,
     untrained_discriminator,
 )
+from dcgan_models.pixels import Pixels
 
 pytestmark = pytest.mark.slow
 
-Pixels = npt.NDArray[np.uint8]
 GROUP, SIDE = "cats", 64
 WORDS = "warm_bright - cool_bright + cool_dark"
 FIGURES = ["guided_backprop", "turn_vector", "vector_arithmetic", "window_dropout"]

@@ -50,10 +50,10 @@ from dcgan_models.dedup import autoencoder
 from dcgan_models.dedup.baselines import PrincipalHash
 from dcgan_models.dedup.planted import EDITS
 from dcgan_models.files import read_json
+from dcgan_models.pixels import Pixels
 
 pytestmark = pytest.mark.slow
 
-Pixels = npt.NDArray[np.uint8]
 Edit = Callable[[dict[str, Any]], object]
 PICTURES, COPIES, HELD = 260, 52, 40
 SIDE, HASH_SIDE = 64, 32

@@ -31,8 +31,8 @@ from dcgan_assets.sources.pictures import Pictures, Record
 from dcgan_assets.store import Artefact, Meta, Store
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 SIZES = {"train": 100, "validation": 40, "test": 50}
 PIXELS = 784
 

@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -31,8 +30,8 @@ from dcgan_assets.store import Artefact, Meta, Store
 from dcgan_assets.workspace import Workspace
 from dcgan_models.data import PixelStore
 from dcgan_models.dedup.planted import thumbnail
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Write = Callable[[Image.Image], bytes]
 SIZE = 32
 STEPS = [

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -30,10 +29,10 @@ from dcgan_models.data import PixelStore
 from dcgan_models.extractor import load_extractor
 from dcgan_models.files import read_json, sha256_file, write_json
 from dcgan_models.metrics.frechet import frechet_distance, moments
+from dcgan_models.pixels import Pixels
 
 pytestmark = pytest.mark.slow
 
-Pixels = npt.NDArray[np.uint8]
 Edit = Callable[[dict[str, Any]], object]
 RECIPE = "recipe.json"
 HELD, SEED, MARGIN = 60, 11, 0.2

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from small_graph import SmallGraph
 
-from dcgan_assets.dvc_cache import DvcCache
-from dcgan_assets.history import log_lines, pinned_versions
+from dcgan_assets.dvc_cache import AwayError, DvcCache, Place
+from dcgan_assets.history import cache_of, log_lines, pinned_versions
 from dcgan_assets.rollback import rollback
 from dcgan_models.errors import UserError
 
@@ -66,14 +67,58 @@ def test_what_has_no_versions_to_go_back_to(small: SmallGraph) -> None:
     refused(small, "toy/samples", "allowed: commit")
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../b"])
+ONE_STAGE = "stages: {made: {cmd: x, outs: [out]}}\n"
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside"])
 def test_a_list_that_names_another_place_is_refused(small: SmallGraph, name: str) -> None:
     small.only("constant").under_dvc()
-    place = small.root / ".dvc/cache/files/md5/ab"
-    place.mkdir(parents=True)
-    (place / "cd.dir").write_text(json.dumps([{"md5": "00", "relpath": name}]))
-    with pytest.raises(UserError, match=r"cd\.dir: damaged"):
-        DvcCache(small.root).files("abcd.dir")
+    text = json.dumps([{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": name}])
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    place = small.root / ".dvc/cache/files/md5" / digest[:2] / f"{digest[2:]}.dir"
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    out = {"path": "out", "hash": "md5", "md5": f"{digest}.dir"}
+    lock = {"schema": "2.0", "stages": {"made": {"cmd": "x", "outs": [out]}}}
+    (small.root / "dvc.yaml").write_text(ONE_STAGE)
+    (small.root / "dvc.lock").write_text(json.dumps(lock))
+    with pytest.raises(AwayError, match=r"^out is not in DVC's cache") as caught:
+        DvcCache(small.root, {f"{digest}.dir": Place(None, "out")}).files(f"{digest}.dir")
+    assert "\n" not in str(caught.value)
+    assert "has no list" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_workspace_below_the_top_and_a_remote_that_an_old_commit_knows_nothing_of(
+    small: SmallGraph,
+) -> None:
+    workspace = SmallGraph(small.root / "ws")
+    out = workspace.root / "out"
+    (out / "sub").mkdir(parents=True)
+    (workspace.root / "dvc.yaml").write_text(ONE_STAGE)
+    small.call("git", "init", "--quiet")
+    workspace.dvc("init", "--quiet", "--subdir")
+    places = {}
+    for number in (1, 2):
+        (out / "sub" / "number.txt").write_text(str(number))
+        workspace.dvc("commit", "--quiet", "--force")
+        small.commit_all(f"number {number}")
+        commit = small.call("git", "log", "-1", "--format=%h").strip()
+        lock = yaml.safe_load((workspace.root / "dvc.lock").read_text())
+        places[lock["stages"]["made"]["outs"][0]["md5"]] = Place(commit, "ws/out")
+    (workspace.root / ".dvc/config").write_text(
+        "[core]\n    remote = late\n['remote \"late\"']\n    url = ../../late\n"
+    )
+    (workspace.root / ".dvc/cache").rename(small.root / "late")
+    cache = DvcCache(workspace.root, places)
+    for number, pinned in enumerate(places, 1):
+        assert list(cache.files(pinned)) == ["sub/number.txt"]
+        assert cache.holds(pinned)
+        assert cache.read(pinned, "sub/number.txt") == str(number).encode()
+        cache.copy(pinned, small.root / str(number))
+        assert (small.root / str(number) / "sub" / "number.txt").read_text() == str(number)
+    shutil.rmtree(small.root / "late")
+    assert not any(DvcCache(workspace.root, places).holds(pinned) for pinned in places)
 
 
 # --- With a history ---------------------------------------------------------------------------
@@ -105,13 +150,10 @@ def graph(published: SmallGraph, fast_disk: Path) -> SmallGraph:
 
 def seeds(graph: SmallGraph) -> list[bytes]:
     """The generator's weights in each version, the newest first."""
-    cache = DvcCache(graph.root)
     catalogue = graph.catalogue()
-    step = catalogue.by_key["toy/generator"]
-    read = [
-        cache.read(version.hashes["toy/generator"], "weights.json")
-        for version in pinned_versions(catalogue, step)
-    ]
+    versions = pinned_versions(catalogue, catalogue.by_key["toy/generator"])
+    cache = cache_of(catalogue, versions)
+    read = [cache.read(version.hashes["toy/generator"], "weights.json") for version in versions]
     return [text for text in read if text is not None]
 
 
@@ -231,14 +273,14 @@ def test_what_the_cache_lacks_comes_from_the_remote_or_not_at_all(graph: SmallGr
 @pytest.mark.slow
 def test_what_would_be_lost_or_is_damaged_or_unknown(graph: SmallGraph) -> None:
     refused(graph, "toy/generator", r"no version feed; there are: \w{8} \(\w{7,}\), \w{8}", "feed")
-    second = pinned_versions(graph.catalogue(), graph.catalogue().by_key["toy/generator"])[1]
-    listed = DvcCache(graph.root).files(second.hashes["toy/generator"])
-    assert listed is not None
+    catalogue = graph.catalogue()
+    versions = pinned_versions(catalogue, catalogue.by_key["toy/generator"])
+    listed = cache_of(catalogue, versions).files(versions[1].hashes["toy/generator"])
     spoilt = listed["weights.json"]
     path = graph.root / ".dvc/cache/files/md5" / spoilt[:2] / spoilt[2:]
     path.chmod(0o644)
     path.write_text("{}")
-    refused(graph, "toy/generator", f"{spoilt[2:]}: damaged; remove it, and `dvc fetch`")
+    refused(graph, "toy/generator", f"{spoilt}: damaged; remove it, and `dvc fetch`")
 
     graph.change(machine={"dvc": "off"}, seed=9)
     graph.run()

@@ -99,9 +99,9 @@ def test_searches() -> None:
     assert searching.folder_terms is None
     assert (searching.most, searching.licences) == (7, ("CC0",))
     assert not local.asks_the_web
-    web = ImageUrls(searches=("brave", "commons"), licences=("any",))
+    web = ImageUrls(searches=("covers", "commons"), licences=("any",))
     searching = web.searching(WORKSPACE, PEOPLE, ADA)
-    assert (searching.searches, searching.width) == (("brave", "commons"), 960)
+    assert (searching.searches, searching.width) == (("covers", "commons"), 960)
     assert (searching.folder, searching.manners) == (None, ADA.manners())
     assert web.asks_the_web
 
@@ -137,7 +137,7 @@ def test_an_operator_without_a_contact_of_their_own(contact: str, words: str) ->
         ({"searches": ()}, "searches: "),
         ({"searches": ("bing",)}, "searches.0: "),
         ({"searches": ("commons", "packaged")}, "`folder` and `packaged` stand alone"),
-        ({"searches": ("folder", "brave"), "folder": {"path": "x"}}, "stand alone"),
+        ({"searches": ("folder", "covers"), "folder": {"path": "x"}}, "stand alone"),
         ({"searches": ("commons", "commons")}, "names one twice: commons, commons"),
         ({"searches": ("folder",)}, "`folder` is needed with `folder` among the searches"),
         ({"folder": {"path": "x"}}, "`folder` is needed with `folder` among the searches"),

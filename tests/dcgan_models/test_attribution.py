@@ -32,9 +32,9 @@ from dcgan_models.networks import (
     initialise,
     untrained_discriminator,
 )
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Layer, Preset, ReceptiveField, preset
 
-Pixels = npt.NDArray[np.uint8]
 CONV = Layer("conv", 2, 3, 1, 1, act="lrelu")
 LOGIT = Layer("dense", 1)
 

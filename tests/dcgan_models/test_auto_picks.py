@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from fixture_types import Refused
 
 from dcgan_models.auto_picks import WORDS, agreement, auto_boxes, auto_concepts, expected_concept
 from dcgan_models.boxes import Box
 from dcgan_models.expressions import parse_expression
+from dcgan_models.pixels import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 SIDE = 32
 
 

@@ -20,9 +20,14 @@ from dcgan_models.feature_views import (
     feature_neighbours,
     first_of_each_class,
     layer_views,
-    summarise,
 )
-from dcgan_models.features import feature_blocks, feature_columns, feature_count, feature_layers
+from dcgan_models.features import (
+    FeatureSummary,
+    feature_blocks,
+    feature_columns,
+    feature_count,
+    feature_layers,
+)
 from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
 from dcgan_models.presets import preset
 
@@ -56,6 +61,14 @@ def table_of(
     return FeatureTable.open(folder)
 
 
+def summary_of(table: FeatureTable) -> FeatureSummary:
+    """Gathered a record batch at a time, as while features are computed."""
+    summary = FeatureSummary(NARROW)
+    for part in table.parts:
+        summary.add(np.array(part))
+    return summary
+
+
 # --- Activations ------------------------------------------------------------------------------
 
 
@@ -64,16 +77,12 @@ def test_statistics_of_each_layer_are_numpys(tmp_path: Path) -> None:
     features[:, 48:144] *= 3
     table = table_of(tmp_path, features)
     assert len(table.parts) == 3
-    views = layer_views(summarise(table, NARROW), NARROW)
+    views = layer_views(summary_of(table), NARROW)
     assert [view.summary.layer for view in views] == [1, 2, 3]
     wide = features.astype(np.float64)
     whole = wide.var(axis=0).sum()
     for view, layer in zip(views, feature_layers(NARROW), strict=True):
         part = wide[:, layer.start : layer.stop]
-        maps = part.reshape(90, layer.channels, 16)
-        np.testing.assert_allclose(view.channel_means, maps.mean(axis=(0, 2)), rtol=1e-5)
-        np.testing.assert_array_equal(view.channel_highest, maps.max(axis=(0, 2)))
-        np.testing.assert_allclose(view.channel_positive, (maps > 0).mean(axis=(0, 2)))
         assert view.record() == {
             "layer": layer.number,
             "channels": layer.channels,
@@ -91,7 +100,7 @@ def test_statistics_of_each_layer_are_numpys(tmp_path: Path) -> None:
 def test_the_distance_share_is_that_of_the_squared_distances(tmp_path: Path) -> None:
     features = made_up(60)
     features[:, :48] *= 4
-    views = layer_views(summarise(table_of(tmp_path, features), NARROW), NARROW)
+    views = layer_views(summary_of(table_of(tmp_path, features)), NARROW)
     whole = (pdist(features.astype(np.float64)) ** 2).sum()
     first = (pdist(features[:, :48].astype(np.float64)) ** 2).sum()
     assert views[0].distance_share == pytest.approx(first / whole, rel=1e-4)
@@ -108,12 +117,10 @@ def test_planted_dead_channels_and_constant_columns(tmp_path: Path) -> None:
     features[77, layer.start + 16 * 4 + 9] = 2.0**-24  # the smallest float16 above zero
     features[:, cells[2]] = 0
     features[:, layer.start] = 7
-    first, second, third = layer_views(summarise(table_of(tmp_path, features), NARROW), NARROW)
+    first, second, third = layer_views(summary_of(table_of(tmp_path, features)), NARROW)
     assert (first.summary.dead, second.summary.dead, third.summary.dead) == ((), (1, 2), ())
     assert second.record()["dead_channels"] == 2
     assert [view.constant for view in (first, second, third)] == [0, 17, 0]
-    assert second.channel_positive[[1, 2]].tolist() == [0, 0]
-    assert second.channel_positive[4] == pytest.approx(1 / 90 / 16)
 
 
 def test_a_channel_is_dead_just_where_the_network_never_fires(tmp_path: Path) -> None:
@@ -138,17 +145,10 @@ def test_a_channel_is_dead_just_where_the_network_never_fires(tmp_path: Path) ->
     assert never == [2]
     assert all(module.negative_slope == 0.2 for module in leaky)
     table = table_of(tmp_path, np.concatenate(list(feature_blocks(network, shown))))
-    views = layer_views(summarise(table, NARROW), NARROW)
+    views = layer_views(summary_of(table), NARROW)
     assert [list(view.summary.dead) for view in views] == [[], never, []]
     # It still tells pictures apart, as a channel of ReLU would not.
     assert views[1].constant == 0
-
-
-def test_a_table_of_another_preset_is_refused(tmp_path: Path, refused: Refused) -> None:
-    table = table_of(tmp_path, made_up(5))
-    for other in (preset("svhn32"), preset("imagenet32").with_overrides(width=0.05)):
-        with refused("352 columns", f"not of preset {other.name}"):
-            summarise(table, other)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -159,7 +159,7 @@ def test_features_that_are_not_finite_are_refused(
     features[44, 50] = value
     table = table_of(tmp_path, features)
     with refused("feature 50 (layer 2, channel 0) is not finite"):
-        layer_views(summarise(table, NARROW), NARROW)
+        layer_views(summary_of(table), NARROW)
     with refused("finite features are needed" if np.isnan(value) else "not finite"):
         feature_neighbours(table, [0], np.arange(1, 50), 3)
 
@@ -292,7 +292,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from dcgan_models.feature_table import FeatureTable, write_feature_table
-from dcgan_models.feature_views import feature_neighbours, layer_views, summarise
+from dcgan_models.feature_views import feature_neighbours
 from dcgan_models.features import feature_columns
 from dcgan_models.presets import preset
 chosen = preset("imagenet32")
@@ -305,7 +305,6 @@ def look(folder, n):
                         splits=["train"] * n, batch_bytes=32 << 20)
     table = FeatureTable.open(folder)
     found = feature_neighbours(table, np.arange(10), np.arange(n), 10)
-    layer_views(summarise(table, chosen), chosen)
     return found.rows.shape
 look(Path(sys.argv[1]) / "small", 300)
 used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if "VmData" in line)

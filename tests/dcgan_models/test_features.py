@@ -31,9 +31,9 @@ from dcgan_models.networks import (
     from_pixels,
     initialise,
 )
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Layer, preset
 
-Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float16]
 DEVICES = [
     "cpu",

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from torch import Tensor
 
-from dcgan_models import exact_distances, retrieval
-from dcgan_models.grids import Pixels
+from dcgan_models import retrieval
 from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
+from dcgan_models.pixels import Pixels
 from dcgan_models.presets import preset
 from dcgan_models.retrieval import (
     Nearest,
@@ -114,8 +114,8 @@ def test_cutting_and_equal_distances_change_nothing(
 
     queries, references = grid(seed, 7), grid(seed + 1, 500)
     scales = [2.0**-number for number in range(len(widths))]
-    with pytest.MonkeyPatch.context() as patch:  # several tiles, ragged at every end
-        patch.setitem(exact_distances.SIZES, "cpu", exact_distances.Sizes(3, 128, 5))
+    with pytest.MonkeyPatch.context() as patch:  # several parts, ragged at every end
+        patch.setattr(retrieval, "_NUMBERS", 400)
         bounds = [0, *sorted(cuts), 500]
         found = nearest_by(queries, in_blocks(references, bounds), k, scales=scales)
     assert_is(found, *brute_force(queries, references, k, scales))
@@ -189,46 +189,6 @@ def test_a_space_tells_as_much_as_its_scale_lets_it() -> None:
         assert torch.equal(both.rows, alone.rows)
 
 
-def test_little_is_measured_beyond_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The products decide nearly all: k ln(n / k) pairs a query would do for a random stream."""
-    measured = []
-    measure = exact_distances.squared_distances
-
-    def counted(queries: Tensor, rows: Tensor, *rest: Any) -> Tensor:
-        measured.append(len(rows))
-        return measure(queries, rows, *rest)
-
-    monkeypatch.setattr(retrieval, "squared_distances", counted)
-    queries, references = spaces(14, 50, 16, 32), spaces(15, 20_000, 16, 32)
-    nearest_by(queries, in_blocks(references, range(0, 20_001, 5000)), 10, scales=[1.0, 1.0])
-    assert sum(measured) / 2 / 50 < 2 * 10 * math.log(20_000 / 10)
-
-
-@pytest.mark.parametrize("widths", [(1, 1), (2, 5000), (5000, 2), (700, 300, 9)])
-@pytest.mark.parametrize("offset", [0.0, 100.0])
-def test_scores_err_by_less_than_the_slack(widths: tuple[int, ...], offset: float) -> None:
-    """A narrow space of large numbers goes through the sums of a wide one."""
-    scales = [3.0, 0.7, 11.0][: len(widths)]
-    queries, references = (
-        [part + offset for part in spaces(seed, 64, *widths)] for seed in (23, 24)
-    )
-    queries[0], references[0] = queries[0] * 50, references[0] * 50
-    search = retrieval._Search(queries, 1, scales)
-    search.squared.zero_()
-    norms = [torch.linalg.vector_norm(part, dim=1) for part in references]
-    weighed = zip(queries, references, scales, strict=True)
-    exact = sum(
-        (r.double().square().sum(dim=1) - 2 * q.double() @ r.double().T) / scale**2
-        for q, r, scale in weighed
-    )
-    lengths = zip(queries, scales, strict=True)
-    own = torch.stack([q.double().square().sum(dim=1) / scale**2 for q, scale in lengths]).sum(0)
-    every = slice(0, 64)
-    slack = search._slack(every, norms) + own
-    assert ((search._scores(every, references, norms) - exact).abs() < slack[:, None]).all()
-    assert (slack < 1e-6 * (sum(widths) + 12 * len(widths)) * own.max() * 8).all()
-
-
 def test_autocast_and_gradients_of_the_caller_do_not_matter() -> None:
     queries, references = spaces(16, 30, 64, 64), spaces(17, 2000, 64, 64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -290,19 +250,15 @@ def test_what_does_not_fit_is_refused(refused: Refused) -> None:
     queries, rows = spaces(18, 4, 3, 5), torch.arange(6)
     good, scales = spaces(19, 6, 3, 5), [1.0, 1.0]
 
-    def search(block: Spaces, names: Tensor = rows, k: int = 2) -> None:
-        nearest_by(queries, [(good, rows), (block, names)], k, scales=scales)
+    def search(block: Spaces, k: int = 2) -> None:
+        nearest_by(queries, [(good, rows), (block, rows)], k, scales=scales)
 
-    with refused("block at reference 6", "space 1", "float32 (6, 4)", "float32 (6, 5)"):
+    with refused("from reference 6 on", "(6, 4)]", "(6, 5)]"):
         search([good[0], good[1][:, :4]])
-    with refused("space 0", "float64 (6, 3)"):
-        search([good[0].double(), good[1]])
-    with refused("space 1", "float32 (5, 5)"):
+    with refused("from reference 6 on", "(5, 5)]", "(6, 5)]"):
         search([good[0], good[1][:5]])
-    with refused("features of 1 spaces", "needed are 2"):
+    with refused("features are [(6, 3)]", "needed are [(6, 3), (6, 5)]"):
         search(good[:1])
-    with refused("row numbers are int32 (6,)", "int64"):
-        search(good, rows.int())
     with refused("k is 0"):
         search(good, k=0)
     with refused("13 nearest pictures of 12"):
@@ -310,20 +266,20 @@ def test_what_does_not_fit_is_refused(refused: Refused) -> None:
     for scale in (0.0, -1.0, math.nan, math.inf):
         with refused("scales are", str(scale)):
             nearest_by(queries, [(good, rows)], 2, scales=[1.0, scale])
-    with refused("2 spaces", "1 scales"):
+    with refused("from query 0 on", "scale for each", "are 1"):
         nearest_by(queries, [(good, rows)], 2, scales=[1.0])
-    with refused("queries", "space 1", "float32 (3, 5)", "float32 (4, 5)"):
+    with refused("from query 0 on", "(3, 5)]", "(4, 5)]"):
         nearest_by([queries[0], queries[1][:3]], [(good, rows)], 2, scales=scales)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e12])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_refused(value: float, refused: Refused) -> None:
     good, bad = spaces(20, 6, 3, 5), spaces(21, 6, 3, 5)
     bad[1][4, 2] = value
     rows = torch.arange(6)
-    with refused("space 1, reference 10", "finite"):
+    with refused("reference 10", "finite"):
         nearest_by(good, [(good, rows), (bad, rows)], 2, scales=[1.0, 1.0])
-    with refused("space 1, query 4", "finite"):
+    with refused("query 4", "finite"):
         nearest_by(bad, [(good, rows)], 2, scales=[1.0, 1.0])
 
 

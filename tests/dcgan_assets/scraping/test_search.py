@@ -1,10 +1,8 @@
-"""`image_urls`: Commons, Brave and cover archives on 127.0.0.1, and a folder of pictures."""
+"""`image_urls`: Commons and cover archives on 127.0.0.1, and a folder of pictures."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,6 @@ ENTITY = "http://www.wikidata.org/entity/"
 ADA = Subject(f"{ENTITY}Q7259", "Ada Lovelace", f"{ENTITY}Q7259")
 BOB = Subject(f"{ENTITY}Q2", "Bob", f"{ENTITY}Q2")
 NOTHING = RemovalList()
-KEY = "BSAtest-key-1234567890"
 Row = dict[str, Any]
 Answer = Callable[[], web.StreamResponse]
 
@@ -422,165 +419,6 @@ def test_removed_people_are_not_looked_for(tmp_path: Path) -> None:
     assert searches[0]["reason"] == "removed: person (line 2 of the removal list)"
 
 
-# --- Brave ----------------------------------------------------------------------------------
-
-
-def brave_result(number: int) -> dict[str, Any]:
-    return {
-        "type": "image_result",
-        "title": f"Picture {number}",
-        "url": f"https://page.example/{number}",
-        "source": "page.example",
-        "thumbnail": {"src": f"https://imgs.search.brave.com/{number}"},
-        "properties": {
-            "url": f"https://pictures.example/{number}.jpg",
-            "width": 800,
-            "height": 600,
-        },
-        "confidence": "high",
-    }
-
-
-class Brave:
-    """Image search: a right key, a list of results, faults by request number."""
-
-    def __init__(self, results: int = 3) -> None:
-        self.results = [brave_result(n) for n in range(results)]
-        self.faults: dict[int, Answer] = {}
-        self.requests = 0
-
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        fault = self.faults.get(self.requests)
-        self.requests += 1
-        if fault is not None:
-            return fault()
-        if request.headers.get("X-Subscription-Token") != KEY:
-            return brave_error("SUBSCRIPTION_TOKEN_INVALID", 422)()
-        found = self.results[: int(request.query["count"])]
-        return web.json_response({"type": "images", "results": found})
-
-
-def brave_error(code: str, status: int, **headers: str) -> Answer:
-    error = {"id": "1", "status": status, "code": code, "detail": "No", "meta": {}}
-    return reply({"type": "ErrorResponse", "error": error, "time": 1}, status, **headers)
-
-
-def brave(server: ApiServer, **changes: Any) -> Searching:
-    settings = {"manners": manners(), "brave_endpoint": server.url}
-    return Searching(("brave",), **{**settings, **changes})
-
-
-@pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAVE_SEARCH_API_KEY", KEY)
-
-
-@pytest.mark.usefixtures("key")
-def test_brave_finds_pictures_without_licences(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.DEBUG), serving(Brave()) as server:
-        report, rows, _ = gathered([ADA], brave(server, most=2), tmp_path)
-        strict, _, _ = gathered([ADA], brave(server, most=2, licences=("CC0",)), tmp_path)
-    assert [row["address"] for row in rows] == [f"https://pictures.example/{n}.jpg" for n in (0, 1)]
-    assert rows[0]["page"] == "https://page.example/0"
-    assert (rows[0]["width"], rows[0]["height"]) == (800, 600)
-    assert report.licences == {"unstated": 2}
-    assert strict.reasons == {"licence not stated": 2}
-    assert server.seen[1].query == {"q": "Ada Lovelace", "count": "2", "safesearch": "strict"}
-    assert len(server.seen) == 2
-    journal = (tmp_path / "work" / "searches.jsonl").read_text()
-    assert KEY not in caplog.text + journal
-
-
-@pytest.mark.parametrize("value", ["", "short", "has a space in it", "line\nbreak-in-key"])
-def test_missing_key_is_said_before_anything_is_fetched(
-    tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch, refused: Refused
-) -> None:
-    monkeypatch.setenv("BRAVE_SEARCH_API_KEY", value)
-    with serving(Commons(name_bob=[file_page(1)])) as server:
-        both = replace(brave(server, commons_endpoint=server.url), searches=("commons", "brave"))
-        with refused("search brave: the environment variable BRAVE_SEARCH_API_KEY"):
-            gathered([BOB], both, tmp_path)
-    assert not server.seen
-
-
-def test_wrong_key_is_said_before_anything_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("BRAVE_SEARCH_API_KEY", "wrong-key-0987654321")
-    files = Commons(name_bob=[file_page(1)])
-    with serving(files) as other, serving(Brave()) as server:
-        both = replace(brave(server, commons_endpoint=other.url), searches=("commons", "brave"))
-        with pytest.raises(Exception, match="BRAVE_SEARCH_API_KEY is not accepted") as caught:
-            gathered([BOB], both, tmp_path)
-    assert str(caught.value) == (
-        "search brave: the key in BRAVE_SEARCH_API_KEY is not accepted "
-        "(HTTP 422 SUBSCRIPTION_TOKEN_INVALID)"
-    )
-    assert len(server.seen) == 1
-    assert not other.seen
-    assert "wrong-key" not in caplog.text + str(caught.value)
-
-
-@pytest.mark.usefixtures("key")
-@pytest.mark.parametrize(
-    "fault",
-    [
-        brave_error("QUOTA_LIMITED", 429),
-        brave_error("RATE_LIMITED", 429, X_RateLimit_Remaining="1, 0"),
-        brave_error("", 402),
-    ],
-)
-def test_quota_that_is_used_up(tmp_path: Path, fault: Answer, refused: Refused) -> None:
-    server_of_brave, people = Brave(), crowd(5)
-    server_of_brave.faults = {3: fault}
-    with serving(server_of_brave) as server:
-        with refused("search brave: the quota of this key is used up", "what was found is kept"):
-            gathered(people, brave(server), tmp_path)
-        assert server_of_brave.requests == 4
-        gathered(people, brave(server), tmp_path)
-    # A check, and the three people who were not looked for before.
-    assert server_of_brave.requests == 4 + 1 + 3
-
-
-@pytest.mark.usefixtures("key")
-@pytest.mark.parametrize(
-    "fault",
-    [
-        brave_error("RATE_LIMITED", 429, X_RateLimit_Remaining="0, 1432"),
-        brave_error("RATE_LIMITED", 429, X_RateLimit_Remaining="0"),
-        brave_error("RATE_LIMITED", 429, X_RateLimit_Remaining="none;w=60", Retry_After="2"),
-        page(429),
-    ],
-)
-def test_limit_a_second_is_waited_for(tmp_path: Path, fault: Answer) -> None:
-    server_of_brave, time = Brave(), FakeTime()
-    server_of_brave.faults = {1: fault}
-    with serving(server_of_brave) as server:
-        report, _, _ = gathered([ADA], brave(server, manners=manners(time)), tmp_path)
-    assert report.kept == 3
-    assert len(time.slept) == 1
-
-
-@pytest.mark.usefixtures("key")
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (reply({"type": "images", "images": []}), "brave: JSON without `results`"),
-        (reply({"results": [{"url": "x"}]}), "brave: a result without `properties.url`"),
-        (brave_error("VALIDATION", 422), "brave: HTTP 422 VALIDATION"),
-    ],
-)
-def test_brave_of_another_shape(tmp_path: Path, fault: Answer, words: str) -> None:
-    server_of_brave = Brave()
-    server_of_brave.faults = {1: fault}
-    with serving(server_of_brave) as server:
-        report, _, _ = gathered([ADA, BOB], brave(server), tmp_path)
-    assert report.failed == {words: 1}
-    assert report.kept == 3
-
-
 # --- Covers ---------------------------------------------------------------------------------
 
 GROUP, SECOND = "a73cecde-0923-40ad-aad1-e8c24ba6c3d2", "b84cecde-0923-40ad-aad1-e8c24ba6c3d2"
@@ -725,7 +563,7 @@ def test_missing_folder(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_unknown_search(tmp_path: Path, refused: Refused) -> None:
-    with refused("search 'bing'", "commons, brave, covers, and folder"):
+    with refused("search 'bing'", "commons, covers, and folder"):
         gathered([ADA], Searching(("bing",), manners()), tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from dcgan_assets.sources.fetch import Download, Patience, fetch
 from dcgan_models.errors import UserError
 
 CONTENT = np.random.default_rng(7).bytes(300_000)
+PATIENT = Patience(waits=(1.0, 2.0, 4.0))
 SWIFT = Patience(connect=60.0, read=60.0, total=120.0, waits=(0.0, 0.0, 0.0))
 
 Answer = Callable[["Handler"], None]
@@ -110,8 +113,8 @@ def cut_after(count: int) -> Answer:
     return answer
 
 
-def status(code: int) -> Answer:
-    return lambda handler: handler.head(code, Content_Length=0)
+def status(code: int, **headers: object) -> Answer:
+    return lambda handler: handler.head(code, Content_Length=0, **headers)
 
 
 def moved(location: str) -> Answer:
@@ -383,6 +386,49 @@ def test_passing_refusal_is_retried(tmp_path: Path, code: int) -> None:
     with serving(status(code), status(code), whole) as server:
         assert fetch(download(server.url), tmp_path, patience=SWIFT).read_bytes() == CONTENT
     assert len(server.seen) == 3
+
+
+def test_retry_after_goes_before_our_own_pauses(tmp_path: Path) -> None:
+    """Seconds, then a date, which is of whole seconds; then a pause of ours."""
+    slept: list[float] = []
+    began = dt.datetime.now(dt.UTC)
+    date = format_datetime(began + dt.timedelta(seconds=120), usegmt=True)
+    answers = (status(429, Retry_After="33"), status(503, Retry_After=date), status(500), whole)
+    with serving(*answers) as server:
+        fetch(download(server.url), tmp_path, patience=replace(PATIENT, sleep=slept.append))
+    passed = (dt.datetime.now(dt.UTC) - began).total_seconds()
+    assert slept[:2] == [0.0, 33.0]
+    assert 118.9 - passed < slept[2] <= 120
+    assert slept[3:] == [4.0]
+    assert (tmp_path / "digits.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("value", ["soon", "", "-5", "9" * 400])
+def test_retry_after_that_nobody_can_read_is_none(tmp_path: Path, value: str) -> None:
+    slept: list[float] = []
+    with serving(status(503, Retry_After=value), whole) as server:
+        fetch(download(server.url), tmp_path, patience=replace(PATIENT, sleep=slept.append))
+    assert slept == [0.0, 1.0]
+
+
+def test_a_server_that_asks_for_hours_is_left(tmp_path: Path) -> None:
+    slept: list[float] = []
+    with serving(status(429, Retry_After="86400"), whole) as server:
+        patience = replace(PATIENT, sleep=slept.append)
+        message = failure(download(server.url), tmp_path, patience)
+    assert "HTTP 429, told to wait 86400 s (try 1 of 4)" in message
+    assert slept == [0.0]
+    assert len(server.seen) == 1
+
+
+def test_a_server_that_asks_for_time_again_and_again_is_left(tmp_path: Path) -> None:
+    slept: list[float] = []
+    with serving(status(429, Retry_After="60")) as server:
+        patience = replace(PATIENT, sleep=slept.append)
+        message = failure(download(server.url), tmp_path, patience)
+    assert "HTTP 429, told to wait 60 s (try 4 of 4)" in message
+    assert slept == [0.0, 60.0, 60.0, 60.0]
+    assert len(server.seen) == 4
 
 
 def test_dead_port(tmp_path: Path) -> None:

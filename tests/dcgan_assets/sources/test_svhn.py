@@ -1,10 +1,10 @@
-"""SVHN's files as scipy writes MATLAB's format, whole and damaged; and the stand-in digits."""
+"""SVHN's files, whole and damaged; and the stand-in digits."""
 
 from __future__ import annotations
 
+import io
 import re
-import struct
-import zlib
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.io  # type: ignore[import-untyped]
 from fixture_types import Refused
-from scipy.io import loadmat, savemat  # type: ignore[import-untyped]
+from scipy.io import loadmat, savemat
 
 from dcgan_assets.sources import mnist, svhn
+from dcgan_assets.sources.fetch import Download
 from dcgan_assets.sources.photographs import HELD_OUT, PHOTOGRAPHS, TRAIN, region
 from dcgan_assets.sources.pictures import PICTURE_SCHEMA, Pictures
 from dcgan_assets.sources.svhn import (
     SVHN_DOWNLOADS,
     from_folder,
-    holds_svhn,
-    read_mat,
     stand_in_digits,
 )
-from dcgan_models.errors import UserError
 
 Array = npt.NDArray[Any]
 
@@ -37,40 +36,27 @@ def made_up(n: int, seed: int = 0) -> tuple[Array, Array]:
     return x, (np.arange(n, dtype=np.uint8).reshape(-1, 1) + seed) % 10 + 1
 
 
-def write(path: Path, n: int, seed: int = 0, **settings: Any) -> None:
-    x, y = made_up(n, seed)
-    savemat(path, {"X": x, "y": y}, **settings)
+def published(folder: Path, *counts: int) -> tuple[Download, ...]:
+    """Files of so many digits in `folder`, as SVHN's are published."""
+    found = []
+    for seed, (download, n) in enumerate(zip(SVHN_DOWNLOADS, counts, strict=True)):
+        x, y = made_up(n, seed)
+        path = folder / download.name
+        savemat(path, {"X": x, "y": y}, do_compression=True)
+        content = path.read_bytes()
+        checksum = sha256(content).hexdigest()
+        found.append(replace(download, size=len(content), sha256=checksum))
+    return tuple(found)
 
 
 # --- The files --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize("n", [1, 4, 23])
-def test_a_file_is_read_as_scipy_reads_it(tmp_path: Path, n: int, compressed: bool) -> None:
-    """Few labels are small elements: MATLAB packs up to four bytes into their tag."""
-    path = tmp_path / "train_32x32.mat"
-    write(path, n, do_compression=compressed)
-    pixels, digits = read_mat(path)
-    theirs = loadmat(path)
-    assert pixels.dtype == np.uint8
-    for i in range(n):
-        np.testing.assert_array_equal(pixels[i], theirs["X"][:, :, :, i])
-    assert digits.tolist() == [label % 10 for label in theirs["y"][:, 0].tolist()]
-
-
-def test_ten_is_the_digit_zero_and_labels_may_be_doubles(tmp_path: Path) -> None:
-    x, y = made_up(10)
-    savemat(tmp_path / "a.mat", {"other": ["text"], "X": x, "y": y.astype(np.float64), "z": 1.0})
-    _, digits = read_mat(tmp_path / "a.mat")
-    assert digits.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
-
-
 def test_a_folder_is_read_with_and_without_the_extra_digits(tmp_path: Path) -> None:
-    for seed, (name, n) in enumerate({"train": 12, "test": 5, "extra": 7}.items()):
-        write(tmp_path / f"{name}_32x32.mat", n, seed, do_compression=True)
-    pictures = from_folder(tmp_path)
+    downloads = published(tmp_path, 12, 5, 7)
+    pictures = from_folder(tmp_path, downloads)
     assert pictures.pixels.shape == (17, 32, 32, 3)
+    assert pictures.pixels.dtype == np.uint8
     assert pictures.table.schema.equals(PICTURE_SCHEMA, check_metadata=True)
     assert pictures.table["split"].to_pylist() == ["train"] * 12 + ["test"] * 5
     assert pictures.table["key"].to_pylist()[11:13] == ["train/000011", "test/000000"]
@@ -78,7 +64,7 @@ def test_a_folder_is_read_with_and_without_the_extra_digits(tmp_path: Path) -> N
     x, y = made_up(5, 1)
     np.testing.assert_array_equal(pictures.pixels[12:], x.transpose(3, 0, 1, 2))
     assert pictures.table["label"].to_pylist()[12:] == (y[:, 0] % 10).tolist()
-    everything = from_folder(tmp_path, extra=True)
+    everything = from_folder(tmp_path, downloads, extra=True)
     assert everything.table["split"].to_pylist() == [
         *pictures.table["split"].to_pylist(),
         *[None] * 7,
@@ -86,7 +72,12 @@ def test_a_folder_is_read_with_and_without_the_extra_digits(tmp_path: Path) -> N
     np.testing.assert_array_equal(everything.pixels[17:], made_up(7, 2)[0].transpose(3, 0, 1, 2))
 
 
-def test_the_public_facts(tmp_path: Path) -> None:
+def test_ten_is_the_digit_zero(tmp_path: Path) -> None:
+    pictures = from_folder(tmp_path, published(tmp_path, 10, 1, 1))
+    assert pictures.table["label"].to_pylist()[:10] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+
+
+def test_the_public_facts() -> None:
     names = [download.name for download in SVHN_DOWNLOADS]
     assert names == ["train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"]
     assert all(re.fullmatch("[0-9a-f]{64}", download.sha256) for download in SVHN_DOWNLOADS)
@@ -95,123 +86,42 @@ def test_the_public_facts(tmp_path: Path) -> None:
     counts = (73_257, 26_032, 531_131)
     for download, count in zip(SVHN_DOWNLOADS, counts, strict=True):
         assert count * 3072 * 0.7 < download.size < count * 3073
-    for name in names:
-        write(tmp_path / name, 3)
-    assert not holds_svhn(tmp_path)
-    assert not holds_svhn(tmp_path / "none")
-
-
-def test_folders_of_the_right_bytes_are_svhn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = {}
-    for download in SVHN_DOWNLOADS[:2]:
-        write(tmp_path / download.name, 3)
-        checksum = sha256((tmp_path / download.name).read_bytes()).hexdigest()
-        known[download.name] = type("Known", (), {"sha256": checksum})
-    monkeypatch.setattr(svhn, "_BY_NAME", known)
-    assert holds_svhn(tmp_path)
-    assert not holds_svhn(tmp_path, extra=True)
 
 
 # --- What is refused --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, compressed: bool) -> None:
+def test_only_the_published_bytes_reach_scipy(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader ends the process on some damaged files: not a byte may differ."""
+    downloads = published(tmp_path, 4, 2, 2)
     path = tmp_path / "test_32x32.mat"
-    write(path, 6, do_compression=compressed)
     whole = path.read_bytes()
-    cuts = {*range(0, 300, 7), *range(300, len(whole), 997), *range(len(whole) - 60, len(whole), 3)}
-    for cut in sorted(cuts):
+    given: list[bytes] = []
+
+    def noted(stream: io.BytesIO, **settings: Any) -> Any:
+        given.append(stream.getvalue())
+        return loadmat(stream, **settings)
+
+    monkeypatch.setattr(scipy.io, "loadmat", noted)
+    for place in range(0, len(whole), 499):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with refused(str(path), "not the published file", "sha256", downloads[1].sha256):
+            from_folder(tmp_path, downloads)
+    for cut in (0, 1, 128, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(UserError) as caught:
-            read_mat(path)
-        line = str(caught.value)
-        assert "\n" not in line
-        assert str(path) in line
-        assert f"it has {cut:,} bytes, the public file 64,275,384" in line
+        with refused(str(path), f"{cut:,} bytes found", f"{len(whole):,} bytes"):
+            from_folder(tmp_path, downloads)
+    assert set(map(len, given)) == {downloads[0].size}, "the whole one beside it alone"
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_no_damage_leads_to_another_error(tmp_path: Path, compressed: bool) -> None:
-    """Random bytes in the headers and anywhere; scipy's reader ends the process on some."""
-    path = tmp_path / "a.mat"
-    write(path, 2, do_compression=compressed)
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    refusals = 0
-    for trial in range(600):
-        content = bytearray(whole)
-        for _ in range(3):
-            content[rng.integers(len(content) if trial % 3 == 0 else 260)] = rng.integers(256)
-        path.write_bytes(content)
-        try:
-            pixels, digits = read_mat(path)
-        except UserError:
-            refusals += 1
-        else:
-            assert pixels.shape == (len(digits), 32, 32, 3)
-    assert refusals > 100
-
-
-WRONG = {
-    "no variable y": {"X": made_up(3)[0]},
-    "no variable X": {"y": made_up(3)[1]},
-    "X is uint8 (32, 32, 3), uint8 (32, 32, 3, n) expected": {
-        "X": made_up(3)[0][..., 0],
-        "y": made_up(3)[1],
-    },
-    "X is float64 (32, 32, 3, 3)": {"X": made_up(3)[0] / 255, "y": made_up(3)[1]},
-    "X is uint8 (28, 32, 3, 3)": {"X": made_up(3)[0][:28], "y": made_up(3)[1]},
-    "y is (4, 1), (3, 1) expected": {"X": made_up(3)[0], "y": made_up(4)[1]},
-    "label 1 is 0; 1 to 10 expected": {"X": made_up(3)[0], "y": np.array([[1], [0], [10]])},
-    "label 2 is 11;": {"X": made_up(3)[0], "y": np.array([[1], [10], [11]], np.uint8)},
-    "label 0 is 1.5;": {"X": made_up(3)[0], "y": np.array([[1.5], [2], [3]])},
-    "label 0 is nan;": {"X": made_up(3)[0], "y": np.array([[np.nan], [2], [3]])},
-    "y has complex numbers": {"X": made_up(3)[0], "y": np.ones((3, 1)) * 1j},
-    "no plain numbers": {"X": made_up(3)[0], "y": np.array([["a"], ["b"], ["c"]])},
-}
-
-
-@pytest.mark.parametrize("words", WRONG)
-def test_other_contents_are_refused(tmp_path: Path, refused: Refused, words: str) -> None:
-    path = tmp_path / "a.mat"
-    savemat(path, WRONG[words])
-    with refused(str(path), "not a whole SVHN file", words):
-        read_mat(path)
-
-
-def test_other_formats_are_refused(tmp_path: Path, refused: Refused) -> None:
-    path = tmp_path / "a.mat"
-    path.write_bytes(b"\x89HDF\r\n\x1a\n" * 100)
-    with refused(str(path), "MATLAB 5"):
-        read_mat(path)
-    x, y = made_up(3)
-    savemat(path, {"X": x.reshape(32, -1), "y": y}, format="4")
-    with refused(str(path), "MATLAB 5"):
-        read_mat(path)
+def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path, refused: Refused) -> None:
+    with refused(str(tmp_path / "train_32x32.mat"), "no such file", "182,040,794 bytes"):
+        from_folder(tmp_path)
+    (tmp_path / "train_32x32.mat").mkdir()
     with refused(str(tmp_path / "train_32x32.mat"), "no such file"):
         from_folder(tmp_path)
-
-
-def test_a_stream_that_goes_on_or_promises_too_much_is_refused(
-    tmp_path: Path, refused: Refused
-) -> None:
-    path = tmp_path / "a.mat"
-    write(path, 3)
-    header = path.read_bytes()[:128]
-
-    def with_stream(promised: int, content: bytes) -> None:
-        stream = zlib.compress(struct.pack("<II", 14, promised) + content)
-        path.write_bytes(header + struct.pack("<II", 15, len(stream)) + stream)
-
-    with_stream(3 << 30, b"")
-    with refused("3,221,225,472 bytes promised", "2,147,483,648"):
-        read_mat(path)
-    with_stream(16, bytes(50_000_000))
-    with refused("has not the 16 bytes"):
-        read_mat(path)
 
 
 # --- The stand-in -----------------------------------------------------------------------------
