@@ -402,8 +402,10 @@ def test_dvc_killed_at_work_leaves_nothing_in_the_way(
     monkeypatch.undo()
     assert [victim.returncode for victim in dying.victims] == [-signal.SIGKILL]
     assert published(booked) == before
-    assert bad(booked) == {}
+    # DVC gives an object of its cache its name before its bytes; the next commit mends it.
+    assert set(bad(booked)) <= ({"DVC cache"} if call == "commit" else set())
     assert publish(booked.catalogue())
+    assert bad(booked) == {}
     assert changed(booked) == {}
     assert not [line for line in status_lines(booked.catalogue()) if "unpushed" in line]
 
