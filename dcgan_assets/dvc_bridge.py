@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -232,7 +231,7 @@ def known_stages(root: Path) -> set[str]:
 
 
 def is_current(catalogue: Catalogue) -> bool:
-    """Whether dvc.yaml has a stage for all that was made, and every stage as the graph has it.
+    """Whether dvc.yaml has a stage for all that was made, and each of ours as the graph has it.
 
     Raises:
         UserError: dvc.yaml or dvc.lock is not readable.
@@ -241,17 +240,21 @@ def is_current(catalogue: Catalogue) -> bool:
     if not (root / DVC_FILE).exists():
         return False
     standing = _standing(root)
-    expected = dvc_content(catalogue, {*standing["stages"], *made_stages(root)})
-    return _comparable(standing) == _comparable(expected)
+    content = dvc_content(catalogue, {*standing["stages"], *made_stages(root)})
+    return _comparable(standing) == _comparable(_with_others(content, standing, _is_the_users))
 
 
 def write_dvc_yaml(catalogue: Catalogue, names: Collection[str]) -> bool:
-    """Write dvc.yaml with the stages of these names and no others; True when it changed.
+    """Write dvc.yaml with these stages of ours and no others; True when it changed.
+
+    What a user wrote into it stays: stages of their own, and keys that we never write.
 
     Raises:
-        UserError: The root cannot be written.
+        UserError: dvc.yaml is not readable, or the root cannot be written.
     """
-    return _write(catalogue.workspace.root, dvc_content(catalogue, names))
+    root = catalogue.workspace.root
+    content = dvc_content(catalogue, names)
+    return _write(root, _with_others(content, _standing(root), _is_the_users))
 
 
 def add_stages(catalogue: Catalogue, names: Collection[str]) -> bool:
@@ -265,22 +268,47 @@ def add_stages(catalogue: Catalogue, names: Collection[str]) -> bool:
     root = catalogue.workspace.root
     standing = _standing(root)
     content = dvc_content(catalogue, {*standing["stages"], *made_stages(root), *names})
+    return _write(root, _with_others(content, standing, lambda _: True))
+
+
+def _is_the_users(stage: Mapping[str, Any]) -> bool:
+    """Whether a stage is none of ours: each of these names its assets."""
+    return "dagster_assets" not in (stage.get("meta") or {})
+
+
+def _with_others(
+    content: Mapping[str, Any], standing: Mapping[str, Any], stays: Callable[[Any], bool]
+) -> dict[str, Any]:
+    """Our content of dvc.yaml, and of what stands there the rest.
+
+    Args:
+        stays: Whether a stage that is not in our content is part of the rest. With one that is
+            not, what is shown of its outputs goes.
+    """
+    stages = standing["stages"]
     others = {
-        name: stage for name, stage in standing["stages"].items() if name not in content["stages"]
+        name: stage
+        for name, stage in stages.items()
+        if name not in content["stages"] and stays(stage)
     }
-    places = {_place(out) for stage in others.values() for out in stage.get("outs", ())}
-    content["stages"] |= others
+    gone = {
+        _place(out)
+        for name in stages.keys() - others.keys()
+        for out in stages[name].get("outs") or ()
+    }
+    whole = {**standing, **content, "stages": {**content["stages"], **others}}
     for kind in ("metrics", "plots"):
         shown = standing.get(kind) or ()
-        content[kind] += [one for one in shown if str(PurePath(_place(one)).parent) in places]
-    return _write(root, content)
+        kept = [one for one in shown if str(PurePath(_place(one)).parent) not in gone]
+        ours = {_place(one) for one in content[kind]}
+        whole[kind] = [*content[kind], *(one for one in kept if _place(one) not in ours)]
+    return whole
 
 
 def _write(root: Path, content: Mapping[str, Any]) -> bool:
     path = root / DVC_FILE
-    with suppress(UserError):  # what is not readable is written anew
-        if path.exists() and _comparable(_standing(root)) == _comparable(content):
-            return False
+    if path.exists() and _comparable(_standing(root)) == _comparable(content):
+        return False
     try:
         with open_atomic(path) as stream:
             stream.write((_HEADER + yaml_text(content)).encode())
@@ -290,7 +318,7 @@ def _write(root: Path, content: Mapping[str, Any]) -> bool:
 
 
 def _standing(root: Path) -> dict[str, Any]:
-    return _read(root / DVC_FILE, "`dcgan dvc-sync` writes it anew")
+    return _read(root / DVC_FILE, "mend it, or remove it, and `dcgan dvc-sync` writes it anew")
 
 
 def _read(path: Path, advice: str) -> dict[str, Any]:
@@ -312,7 +340,9 @@ def _place(entry: Any) -> str:
     return str(next(iter(entry))) if isinstance(entry, dict) else str(entry)
 
 
-def _comparable(content: Mapping[str, Any]) -> tuple[Any, ...]:
+def _comparable(content: Mapping[str, Any]) -> dict[str, Any]:
     """What dvc.yaml says, whatever the order of its lists and stages."""
-    lists = [{_place(one): one for one in content.get(kind) or ()} for kind in ("metrics", "plots")]
-    return content["stages"], *lists
+    lists = {
+        kind: {_place(one): one for one in content.get(kind) or ()} for kind in ("metrics", "plots")
+    }
+    return {**content, **lists}

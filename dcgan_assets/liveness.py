@@ -17,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_models.errors import UserError
+from dcgan_models.files import give_name, remove_file
 
 _ENDING = ".lock"
 # The locks of this process. A forked child must not keep them from being let go with it.
@@ -33,7 +34,7 @@ def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     path = hold(instance, run_id)
     try:
         yield
-        path.unlink(missing_ok=True)
+        remove_file(path)
     finally:
         os.close(_HELD.pop(path))
 
@@ -52,10 +53,10 @@ def hold(instance: dg.DagsterInstance, run_id: str) -> Path:
         # Python opens it so that no program which is started from here gets it.
         _HELD[path] = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         fcntl.flock(_HELD[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fresh.rename(path)
+        give_name(fresh, path)
     except OSError as error:
         with suppress(OSError):
-            fresh.unlink()
+            remove_file(fresh)
         raise UserError(
             f"{path.parent}: no lock can be held there ({error.strerror}); Dagster's home needs a "
             "disk with file locks"
@@ -87,7 +88,7 @@ def marked_runs(instance: dg.DagsterInstance) -> list[str]:
 
 def forget(instance: dg.DagsterInstance, run_id: str) -> None:
     """Remove the lock file of a run that is over. No run has its id again."""
-    _lock_file(instance, run_id).unlink(missing_ok=True)
+    remove_file(_lock_file(instance, run_id))
 
 
 def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:

@@ -29,6 +29,11 @@ def check_output(root: Path, path: Path, ending: str, reads: Path | None = None)
             pipeline's, or what lies at the place is a folder, read-only, of another kind, or what
             is read.
     """
+    with output_errors(path):
+        _refuse(root, path, ending, reads)
+
+
+def _refuse(root: Path, path: Path, ending: str, reads: Path | None) -> None:
     what, signature = _FORMATS[ending]
     if path.suffix.lower() != ending:
         raise UserError(f"{path}: what is written is {what}; allowed are names ending in {ending}")

@@ -130,7 +130,7 @@ def made_objects(remote: Path) -> list[str]:
             files = {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
         except (OSError, ValueError, TypeError, KeyError):
             continue
-        record = listed_files(remote / _object(files[META_FILE])) if META_FILE in files else []
+        record = listed_files(remote / _object(files[META_FILE])) if META_FILE in files else None
         if record and set(files) <= {*record, META_FILE}:
             names = [*record, META_FILE]
             made |= dict.fromkeys(_object(files[name]) for name in names if name in files)

@@ -282,11 +282,11 @@ def recorded(folder: Path, key: str, shard: str | None = None) -> list[str]:
             if is_folder(child):
                 names += [f"{child.name}/{name}" for name in recorded(child, key, child.name)]
     listed = listed_files(folder / META_FILE, (key, shard))
-    return [*names, *listed, META_FILE] if listed else names
+    return names if listed is None else [*names, *listed, META_FILE]
 
 
-def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str]:
-    """The files that a `_meta.json` lists; none where it is no record.
+def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str] | None:
+    """The files that a `_meta.json` lists; None where it is no record.
 
     Args:
         of: Key and shard that it is to be a record of.
@@ -294,9 +294,9 @@ def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list
     try:
         content = json.loads(record.read_bytes())
         is_meant = of in (None, (content["key"], content["shard"]))
-        return [*dict(content["files"])] if is_meant else []
+        return [*dict(content["files"])] if is_meant else None
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return None
 
 
 def _ours(artefact: Artefact) -> Ours:

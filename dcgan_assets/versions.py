@@ -16,6 +16,7 @@ stale.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import json
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_assets.outline_memory import outline_of
-from dcgan_assets.outlines import Outline, Taken, make_outline
+from dcgan_assets.outlines import Outline, Taken, tree_digest
 
 _FOLLOWED = (
     "dcgan_models",
@@ -57,7 +58,7 @@ _EXCLUDED = (
 
 
 # What is left of a module that holds a docstring alone, as most packages' own do.
-_EMPTY = make_outline(b"").digest
+_EMPTY = tree_digest(ast.Module(body=[], type_ignores=[]))
 
 
 def digest_json(content: Any) -> str:

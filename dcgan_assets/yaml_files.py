@@ -13,10 +13,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from dcgan_models.errors import UserError
 
 _TWICE = re.compile(r'found duplicate (?:merge )?key "(.*?)"', re.DOTALL)
+# Ends of lines to YAML alone: as they are, they come back as spaces.
+_LINE_ENDS = re.compile("[\\x85\\u2028\\u2029]")
 _NEVER_FOLDED = 2**20
 _LONGEST = 300  # characters of a complaint
 
@@ -62,10 +65,23 @@ def read_yaml(path: Path) -> Any:
 def yaml_text(content: Any) -> str:
     """Mappings, lists and scalars as a YAML document, in their own order, nothing folded."""
     writer = YAML()
+    writer.Representer = _Representer
     writer.width = _NEVER_FOLDED
     stream = io.StringIO()
     writer.dump(content, stream)
     return stream.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Quotes what a plain text in YAML would lose."""
+
+
+def _represent_text(representer: Any, text: str) -> Any:
+    style = '"' if _LINE_ENDS.search(text) else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(str, _represent_text)
 
 
 def _complaint(error: MarkedYAMLError) -> str:

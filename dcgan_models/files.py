@@ -246,6 +246,11 @@ def remove_file(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def give_name(source: Path, target: Path) -> None:
+    """Rename a file that this process has just made; over an older one of ours of that name."""
+    source.rename(target)
+
+
 def remove_listed(folder: Path, names: Sequence[str]) -> None:
     """Remove files of a folder by their relative names, in order, and folders that are empty then.
 

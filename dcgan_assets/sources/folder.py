@@ -263,9 +263,12 @@ def _dvc_objects(workspace: Path) -> bytes | None:
     # They take a second to load: only a link of the right form leads here.
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     try:
         with Repo(str(workspace)) as repo:
             return os.path.realpath(os.fsencode(repo.cache.local.path))
+    except SCMError:  # a checkout that was downloaded as an archive: DVC does not work in it
+        return None
     except (DvcException, OSError) as error:
         raise UserError(f"{workspace}: DVC cannot be opened ({error})") from None

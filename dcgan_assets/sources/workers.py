@@ -188,7 +188,7 @@ class _Worker:
             "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
         }
         descriptors = [theirs.fileno(), shared.fileno()]
-        script = f"from dcgan_assets.sources.workers import serve; serve(*{descriptors})"
+        script = f"from {__name__} import serve; serve(*{descriptors})"
         with theirs, shared:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", script],

@@ -527,9 +527,30 @@ def test_it_is_written_once(small: SmallGraph) -> None:
     assert write_dvc_yaml(catalogue, names)
     assert is_current(catalogue)
     assert not write_dvc_yaml(catalogue, names)
-    (small.root / DVC_FILE).write_text("stages: [\n", encoding="utf-8")
-    assert write_dvc_yaml(catalogue, names)
-    assert is_current(catalogue)
+
+
+def test_what_a_user_wrote_into_it_stays(small: SmallGraph) -> None:
+    catalogue = small.catalogue()
+    mine = {"cmd": "make it", "outs": ["mine"], "deps": ["pics"]}
+    path = small.root / DVC_FILE
+    content = {"vars": ["my.yaml"], "stages": {"my-stage": mine}, "plots": ["mine/curve.csv"]}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert write_dvc_yaml(catalogue, stage_names(catalogue))
+    for names in ((), stage_names(catalogue)):
+        write_dvc_yaml(catalogue, names)
+        written = yaml.safe_load(path.read_text("utf-8"))
+        assert written["vars"] == ["my.yaml"]
+        assert written["stages"]["my-stage"] == mine
+        assert written["plots"].count("mine/curve.csv") == 1
+    assert len(written["stages"]) == 1 + len(stage_names(catalogue))
+
+
+def test_what_is_not_readable_is_not_replaced(small: SmallGraph) -> None:
+    path = small.root / DVC_FILE
+    path.write_text("stages: [\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"dvc\.yaml: not readable; mend it"):
+        write_dvc_yaml(small.catalogue(), ())
+    assert path.read_text("utf-8") == "stages: [\n"
 
 
 def test_a_file_that_cannot_be_written_is_one_line(small: SmallGraph) -> None:

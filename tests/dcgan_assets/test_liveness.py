@@ -31,10 +31,10 @@ with dg.DagsterInstance.get() as instance:
     if sys.argv[1] == "fork":
         child = os.fork()
         if child == 0:
-            time.sleep(600)
+            print(os.getpid(), flush=True)  # by the child: it has let go of the lock by then
     else:
         child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL).pid
-    print(child, flush=True)
+        print(child, flush=True)
     time.sleep(600)
 """
 

@@ -379,7 +379,7 @@ def test_samples_are_drawn_into_a_picture(root: Path, tmp_path: Path) -> None:
     [
         (("--label", 12), "integers from 0 to 9 are needed"),
         (("-o", "nowhere/x.png"), "nowhere: no such folder"),
-        (("-o", "x" * 300), "cannot be written (File name too long)"),
+        (("-o", "x" * 300 + ".png"), "cannot be written (File name too long)"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(

@@ -56,6 +56,10 @@ LEFT_OUT = {
     "lsun.manifest.radius",  # only with `mode: near`
     "lsun.dedup_report.verdicts",  # one place for all
     "lsun.training_set.held_out_most",
+    *(  # what `quality` needs
+        f"{group}.training_set.held_out_least"
+        for group in ("lsun", "faces", "albums", "imagenet", "svhn")
+    ),
     "lsun.latent_walk.seed",
     "lsun.guided_backprop.seed",
     *(f"lsun.window_dropout.{name}" for name in ("c", "controls", "seed")),

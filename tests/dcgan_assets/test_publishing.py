@@ -118,7 +118,10 @@ def test_what_dvc_would_miss_is_not_booked(small: SmallGraph) -> None:
 
 @pytest.mark.parametrize(
     ("name", "cure"),
-    [("dvc.yaml", "`dcgan dvc-sync` writes it anew"), ("dvc.lock", "`git checkout dvc.lock` ")],
+    [
+        ("dvc.yaml", "mend it, or remove it, and `dcgan dvc-sync` writes it anew"),
+        ("dvc.lock", "`git checkout dvc.lock` "),
+    ],
 )
 @pytest.mark.parametrize(
     "content", ["stages: [\n", "stages: [1, 2]\n", "stages: {a: 1}\n", "- a\n"]

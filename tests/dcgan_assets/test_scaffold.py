@@ -145,7 +145,7 @@ def test_folders_that_are_to_be_filled_are_in_nobodys_way(
     assert CliRunner().invoke(main, ["--root", str(root), "dvc-sync", "--all"]).exit_code == 0
     with Repo(str(root)) as repo:
         (changes, _) = repo.status()["albums-images"]
-        assert changes["changed deps"]["data/downloads/albums"] == "deleted"
+        assert changes["changed deps"]["pictures/albums"] == "deleted"
         assert [stage.name for stage in repo.reproduce("mnist-images", dry=True)] == [
             "mnist-images"
         ]

@@ -23,7 +23,7 @@ from training_runs import (
 )
 
 from dcgan_models.training import TrainConfig, train
-from dcgan_models.training.checkpoint import _read_state
+from dcgan_models.training.checkpoint import read_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -52,7 +52,7 @@ def assert_nothing_is_half(run_dir: Path) -> None:
     states = sorted((run_dir / "states").glob("step_*"))
     assert states
     for path in states:
-        _read_state(path)
+        read_state(path)
     for path in run_dir.glob("result/**/[!.]*.safetensors"):
         assert load_file(path)
 

@@ -111,7 +111,7 @@ NASTY: dict[str, tuple[Answer, str, str]] = {
     ),
     "endless HTML as JPEG": (endless_page, "not a picture", "HTML, not a picture"),
     "SVG": (picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not a picture", ""),
-    "TIFF": (picture(b"II*\0" + bytes(2000)), "not a picture", ""),
+    "TIFF": (picture(b"II*\0" + bytes(2000)), "truncated", ""),
     "nothing": (picture(b""), "not a picture", "empty"),
     "no dimensions": (picture(b"GIF89a\0\0\0\0\0,\0\0\0\0\0\0\0\0\0\2\0\0;"), "damaged", ""),
     "cut PNG": (picture(encoded("PNG")[:-20]), "truncated", ""),
