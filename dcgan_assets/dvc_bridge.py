@@ -21,8 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from dcgan_assets.assets.champion import LOSSES_FILE
-from dcgan_assets.results import METRICS_FILE, RESULT_FILE
+from dcgan_assets.results import LOSSES_FILE, METRICS_FILE, RESULT_FILE
 from dcgan_assets.steps import Catalogue, Step
 from dcgan_assets.yaml_files import read_yaml, yaml_text
 from dcgan_models.errors import UserError

@@ -31,9 +31,9 @@ from dcgan_assets.assets import (
     training_set,
 )
 from dcgan_assets.assets.candidate import TRAINING_CHECKS
-from dcgan_assets.assets.champion import LOSSES_FILE
 from dcgan_assets.evaluation_params import SvhnFeatures, SvhnGroup
 from dcgan_assets.figure_steps import figure_steps
+from dcgan_assets.results import LOSSES_FILE
 from dcgan_assets.steps import Check, Step, StepMaker, named_source, where_there
 
 _TORCH = frozenset({"pytorch"})

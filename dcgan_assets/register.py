@@ -20,8 +20,8 @@ from dcgan_assets.materialize import in_order, shows_checks
 from dcgan_assets.records import RECORDS, Entry, Record, read_records, split_label
 from dcgan_assets.steps import FINGERPRINT, Catalogue, Step, is_current
 from dcgan_assets.store import Artefact
-from dcgan_assets.versions import digest_json
 from dcgan_models.errors import UserError
+from dcgan_models.files import digest_json
 
 # What Dagster itself writes of an input that was never made.
 _NO_EVENT, _NO_VERSION = "NULL", "INITIAL"

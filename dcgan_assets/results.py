@@ -14,8 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dcgan_assets.versions import digest_json
-from dcgan_models.files import read_json, write_json
+from dcgan_models.files import digest_json, read_json, write_json
 
 RESULT_FILE = "result.json"
 METRICS_FILE = "metrics.json"
@@ -126,3 +125,6 @@ def hardware() -> str:
     if torch is not None and torch.cuda.is_available():
         words += f", {torch.cuda.get_device_name()}"
     return words
+
+
+LOSSES_FILE = "losses.csv"

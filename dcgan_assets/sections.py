@@ -28,6 +28,10 @@ class Section(BaseModel):
         return self.model_dump(mode="json")
 
 
+# What a section may say of a preset otherwise than the preset does.
+_OVERRIDES = ("size", "width", "batch", "learning_rate", "epochs", "decay_epochs")
+
+
 class Training(Section):
     """A preset and what is overridden of it. Budgets are in epochs.
 
@@ -61,13 +65,18 @@ class Training(Section):
 
     def resolved(self) -> Preset:
         """The preset with this section's overrides applied."""
-        names = ("size", "batch", "learning_rate", "epochs", "decay_epochs")
-        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return preset(self.preset).with_overrides(width=self.width, **changes)
+        given = {name: getattr(self, name) for name in _OVERRIDES}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return preset(self.preset).with_overrides(**changes)
 
     def identity(self) -> dict[str, Any]:
-        """The section with the resolved preset: presets.py itself is in no code version."""
-        return {**super().identity(), "preset": self.resolved().to_dict()}
+        """The section with the resolved preset in the place of its name and overrides.
+
+        presets.py itself is in no code version; and the preset's own value, written out, is the
+        same training.
+        """
+        rest = {name: value for name, value in super().identity().items() if name not in _OVERRIDES}
+        return {**rest, "preset": self.resolved().to_dict()}
 
 
 class Candidate(Training):

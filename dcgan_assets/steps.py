@@ -27,9 +27,10 @@ from dcgan_assets.records import as_released
 from dcgan_assets.results import RESULT_FILE, Result, hardware
 from dcgan_assets.sections import Section
 from dcgan_assets.store import Artefact, Input, Kind, Licence, Meta, Store
-from dcgan_assets.versions import code_version, digest_json
+from dcgan_assets.versions import code_version
 from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
+from dcgan_models.files import digest_json
 
 OWNER = "team:dcgan"
 # The pool of steps that may ask the web: one at a time.

@@ -31,12 +31,12 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from dcgan_assets.results import RESULT_FILE, stable_digest
-from dcgan_assets.sources.items import is_system_file
 from dcgan_models.errors import UserError
 from dcgan_models.files import (
     BUILDING,
     Ours,
     is_folder,
+    is_system_file,
     remove_listed,
     sha256_file,
     staged,

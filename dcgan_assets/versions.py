@@ -17,9 +17,7 @@ stale.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -28,6 +26,7 @@ from typing import Any
 
 from dcgan_assets.outline_memory import outline_of
 from dcgan_assets.outlines import Outline, Taken, tree_digest
+from dcgan_models.files import digest_json
 
 _FOLLOWED = (
     "dcgan_models",
@@ -59,12 +58,6 @@ _EXCLUDED = (
 
 # What is left of a module that holds a docstring alone, as most packages' own do.
 _EMPTY = tree_digest(ast.Module(body=[], type_ignores=[]))
-
-
-def digest_json(content: Any) -> str:
-    """Hex SHA-256 of plain JSON values, independent of key order."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def code_version(function: Callable[..., Any], section: Mapping[str, Any]) -> str:
@@ -147,13 +140,17 @@ def _module_of(taken: Taken) -> str:
 
 
 def _labels(taken: Iterable[Taken]) -> list[str]:
-    """What is imported, with the name of its module where that counts as a whole."""
+    """What is imported as far as the rest does not tell it.
+
+    Of what a module that counts as a whole has, from which; of anything, what it came to be called.
+    """
     labels = set()
     for each in taken:
         module, name, bound = each
         from_counted = _module_of(each) == module and _is_followed(module)
         label = f"{_own_name(module)}.{name}" if from_counted else name
-        labels.add(label if bound == name else f"{label} as {bound}")
+        if from_counted or bound != name:
+            labels.add(f"{label} as {bound}")
     return sorted(labels)
 
 

@@ -18,7 +18,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 _AT_FDCWD = -100
@@ -293,3 +293,50 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
     if hasattr(libc, "renameat2"):
         return lambda one, other: libc.renameat2(_AT_FDCWD, one, _AT_FDCWD, other, _RENAME_EXCHANGE)
     return None
+
+
+def digest_json(content: Any) -> str:
+    """Hex SHA-256 of plain JSON values, independent of key order."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# In small letters. Thumbnails, bins, snapshots and lost clusters of Windows, macOS, Android, and of
+# storage boxes (Synology, QNAP, NetApp); what begins with a dot need not be named.
+_SYSTEM_NAMES = {
+    "_meta.json",
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "$recycle.bin",
+    "system volume information",
+    "found.000",
+    "__macosx",
+    "icon\r",
+    "network trash folder",
+    "temporary items",
+    "@eadir",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "@recycle",
+    "@recently-snapshot",
+    "~snapshot",
+    "lost+found",
+    "lost.dir",
+}
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a relative name is no input at all, but something that systems leave about.
+
+    These are hidden files and folders (.DS_Store, .git, .Trash-1000, ._a.jpg), what desktops and
+    storage boxes make by themselves (`Thumbs.db`, `$RECYCLE.BIN`, `__MACOSX`, `@eaDir`), and our
+    own `_meta.json`. They get no row, and do not count in versions.
+    """
+    return any(
+        part.startswith(".") or part.lower() in _SYSTEM_NAMES
+        for part in PurePosixPath(name).parts
+        if part != ".."
+    )

@@ -12,10 +12,10 @@ import numpy as np
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import NOT_MEASURED, fixed_samples
+from dcgan_assets.results import LOSSES_FILE
 from dcgan_assets.steps import Outcome, Work
 from dcgan_models.errors import UserError
 
-LOSSES_FILE = "losses.csv"
 _POINTS = 500
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dcgan_assets import metadata as shown
 from dcgan_assets.assets.candidate import TRAINING_CHECKS, train_candidate
-from dcgan_assets.assets.champion import LOSSES_FILE, by_error, publish_champion
+from dcgan_assets.assets.champion import by_error, publish_champion
 from dcgan_assets.assets.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
 from dcgan_assets.assets.pictures import (
     MANIFEST_SCHEMA,
@@ -22,7 +22,7 @@ from dcgan_assets.assets.pictures import (
 )
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.params import MnistImages, NearestNeighbourScores, SamplePanels
-from dcgan_assets.results import Row
+from dcgan_assets.results import LOSSES_FILE, Row
 from dcgan_assets.sources.listing import listing_version
 from dcgan_assets.steps import Check, Outcome, Step, Verdict, Work, named_source
 from dcgan_models.data import DATASET_FILE

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
 from dcgan_assets.scraping.text import clean
-from dcgan_assets.sources.items import is_system_file
 from dcgan_models.errors import UserError
+from dcgan_models.files import is_system_file
 
 COLUMNS = ("uri", "name", "birth_date", "sitelinks", "wikidata")
 _BATCH = 1 << 14

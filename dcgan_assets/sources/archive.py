@@ -30,12 +30,12 @@ from dcgan_assets.sources.items import (
     Unread,
     UnreadableError,
     in_shard,
-    is_system_file,
     key_hash,
     once_a_process,
     safe_key,
 )
 from dcgan_models.errors import UserError
+from dcgan_models.files import is_system_file
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",

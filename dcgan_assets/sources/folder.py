@@ -27,12 +27,12 @@ from dcgan_assets.sources.items import (
     Unread,
     UnreadableError,
     in_shard,
-    is_system_file,
     key_hash,
     once_a_process,
     safe_key,
 )
 from dcgan_models.errors import UserError
+from dcgan_models.files import is_system_file
 
 # An object of DVC's cache: where all of them lie, and this one's place there by its MD5.
 _DVC_OBJECT = re.compile(rb"(.*/files/md5)/[0-9a-f]{2}/[0-9a-f]{30}", re.DOTALL)

@@ -35,12 +35,12 @@ from dcgan_assets.sources.items import (
     Location,
     Unread,
     in_shard,
-    is_system_file,
     key_hash,
     once_a_process,
     safe_key,
 )
 from dcgan_models.errors import UserError
+from dcgan_models.files import is_system_file
 
 # Whose the pictures are ImageNet does not say; it gives them for research and teaching.
 IMAGENET_ATTRIBUTION = "ImageNet (ILSVRC 2012), O. Russakovsky, J. Deng, H. Su and others"

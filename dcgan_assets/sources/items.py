@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -28,31 +27,6 @@ MAX_PICTURE_BYTES = 64 << 20
 _UNSAFE = re.compile(
     "[\\\\\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-# In small letters. Thumbnails, bins, snapshots and lost clusters of Windows, macOS, Android, and of
-# storage boxes (Synology, QNAP, NetApp); what begins with a dot need not be named.
-_SYSTEM_NAMES = {
-    "_meta.json",
-    "thumbs.db",
-    "ehthumbs.db",
-    "ehthumbs_vista.db",
-    "desktop.ini",
-    "$recycle.bin",
-    "system volume information",
-    "found.000",
-    "__macosx",
-    "icon\r",
-    "network trash folder",
-    "temporary items",
-    "@eadir",
-    "@tmp",
-    "#recycle",
-    "#snapshot",
-    "@recycle",
-    "@recently-snapshot",
-    "~snapshot",
-    "lost+found",
-    "lost.dir",
-}
 
 
 class UnreadableError(Exception):
@@ -178,20 +152,6 @@ def _escape(match: re.Match[str]) -> str:
         return f"\\x{code - 0xDC00:02x}"
     # Above ASCII always \u, so that U+0085 and a stray byte 0x85 stay apart.
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
-
-
-def is_system_file(name: str) -> bool:
-    """Whether a relative name is no input at all, but something that systems leave about.
-
-    These are hidden files and folders (.DS_Store, .git, .Trash-1000, ._a.jpg), what desktops and
-    storage boxes make by themselves (`Thumbs.db`, `$RECYCLE.BIN`, `__MACOSX`, `@eaDir`), and our
-    own `_meta.json`. They get no row, and do not count in versions.
-    """
-    return any(
-        part.startswith(".") or part.lower() in _SYSTEM_NAMES
-        for part in PurePosixPath(name).parts
-        if part != ".."
-    )
 
 
 def key_hash(key: str) -> int:

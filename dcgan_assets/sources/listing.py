@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dcgan_assets.sources.items import is_system_file
+from dcgan_models.files import is_system_file
 
 
 def listing_version(folder: Path) -> str:

@@ -22,10 +22,9 @@ import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
 from dcgan_assets.sources.folder import may_be_read
-from dcgan_assets.sources.items import is_system_file
 from dcgan_assets.sources.pictures import SPLITS, Pictures, Record
 from dcgan_models.errors import UserError
-from dcgan_models.files import sha256_file
+from dcgan_models.files import is_system_file, sha256_file
 
 SIDE = 28
 CLASSES = 10

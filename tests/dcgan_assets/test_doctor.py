@@ -83,7 +83,8 @@ def test_books_that_are_not_whole_and_what_a_kill_leaves(
     write_params: Callable[..., Workspace],
 ) -> None:
     workspace = write_params()
-    gone = "stages: {cats-images: {cmd: dcgan materialize --only cats/images}}\n"
+    command, assets = "dcgan materialize --only cats/images", "{dagster_assets: [cats/images]}"
+    gone = f"stages: {{cats-images: {{cmd: {command}, meta: {assets}}}}}\n"
     (workspace.root / "dvc.yaml").write_text(gone, encoding="utf-8")
     record = workspace.root / "records" / "mnist" / "images.json"
     record.parent.mkdir(parents=True)

@@ -24,8 +24,9 @@ import dcgan_assets
 from dcgan_assets import outlines
 from dcgan_assets.outlines import tree_digest
 from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.versions import code_version, digest_json
+from dcgan_assets.versions import code_version
 from dcgan_models import presets
+from dcgan_models.files import digest_json
 
 PACKAGES = Path(dcgan_assets.__file__).parents[1]
 
@@ -366,6 +367,17 @@ def test_a_preset_counts_for_those_who_use_it(name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(presets, "PRESETS", {**presets.PRESETS, name: other})
     after = mnist_versions()
     assert {key for key in before if after[key] != before[key]} == {name} - {"torch64"}
+
+
+def test_the_presets_own_value_written_out_is_the_same_training() -> None:
+    params = validate_params(yaml.safe_load(profile_text("sample")), "sample")
+    candidate = params.lsun.candidate
+    own = presets.PRESETS[candidate.preset]
+    written = {"batch": own.batch, "learning_rate": own.learning_rate}
+    same = candidate.model_copy(update=written)
+    assert same.identity() == candidate.model_copy(update=dict.fromkeys(written)).identity()
+    other = candidate.model_copy(update={"batch": own.batch + 1})
+    assert other.identity() != same.identity()
 
 
 def test_a_number_in_the_section_counts() -> None:
