@@ -62,8 +62,7 @@ $(DOCS)/bin/mkdocs: pyproject.toml $(STAMP)
 		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
 
 docs: $(DOCS)/bin/mkdocs ## Write the generated pages, and the site into .venv-docs/site/.
-	$(BIN)/python -m dcgan_assets.reference
-	$(BIN)/python -m dcgan_assets.deviations
+	$(BIN)/python -m docs.writers
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir $(SITE)
 	@echo "open $(SITE)/index.html, or serve it: $(PYTHON) -m http.server --directory $(SITE)"
 

@@ -28,9 +28,9 @@ import torch
 from PIL import Image
 
 from benchmarks.harness import options, report
-from dcgan_assets.params import profile_text
-from dcgan_assets.store import Artefact, Meta, Store
-from dcgan_assets.yaml_files import parse_yaml
+from dcgan_assets.engine.store import Artefact, Meta, Store
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.yaml_files import parse_yaml
 from dcgan_models.networks import (
     Generator,
     draw_latents,

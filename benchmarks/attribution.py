@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.harness import interleaved, options, ratios, report
-from dcgan_models.attribution import guided_backpropagation, top_activations
 from dcgan_models.data import PixelStore, write_dataset
+from dcgan_models.internals.attribution import guided_backpropagation, top_activations
 from dcgan_models.networks import picture_batches, untrained_discriminator
 from dcgan_models.presets import preset
 

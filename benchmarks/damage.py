@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from dcgan_assets.sources.decode import Decoded, decode
 from dcgan_assets.sources.photographs import PHOTOGRAPHS, photograph
+from dcgan_assets.sources.reading.decode import Decoded, decode
 
 Form = Callable[[Image.Image], bytes]
 VISIBLE = 0.5

@@ -22,8 +22,8 @@ import aiohttp
 import psutil
 from aiohttp import web
 
-from dcgan_assets.scraping.download import download
-from dcgan_assets.scraping.wanted import Limits, Wanted
+from dcgan_assets.sources.web.download.download import download
+from dcgan_assets.sources.web.wanted import Limits, Wanted
 
 PICTURE_BYTES = 55_000
 AT_ONCE = 32

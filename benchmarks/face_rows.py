@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dcgan_assets.faces import boxes
-from dcgan_assets.faces.detectors import Box, DetectorFile
-from dcgan_assets.faces.finding import Face, FaceRules, PhotoFaces
+from dcgan_assets.sources.faces import boxes
+from dcgan_assets.sources.faces.detectors import Box, DetectorFile
+from dcgan_assets.sources.faces.finding import Face, FaceRules, PhotoFaces
 
 RULES = FaceRules(DetectorFile("haar_alt2"), None, 64, 1.5, 0.5, 40.0)
 

@@ -32,11 +32,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.face_rows import RULES
 from benchmarks.harness import interleaved, options, ratios, report
-from dcgan_assets.faces.boxes import find_boxes
-from dcgan_assets.faces.detectors import Detector, DetectorFile, find_faces, open_detector
-from dcgan_assets.faces.packaged import PEOPLE_FOLDER, lfw_pieces, write_photographs
+from dcgan_assets.sources.faces.boxes import find_boxes
+from dcgan_assets.sources.faces.detectors import Detector, DetectorFile, find_faces, open_detector
+from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, lfw_pieces, write_photographs
 from dcgan_assets.sources.photographs import photograph
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.workers import close_workers
 
 SIZES = (320, 512, 1024)
 CANVAS, FACE = 200, 100

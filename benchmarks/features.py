@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import interleaved, options, ratios, report
-from dcgan_models.features import feature_blocks, feature_count
+from dcgan_models.classification.features import feature_blocks, feature_count
 from dcgan_models.networks import Discriminator, fix_statistics, initialise, picture_batches
 from dcgan_models.presets import preset
 

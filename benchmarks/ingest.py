@@ -36,10 +36,10 @@ import psutil
 
 from benchmarks.harness import interleaved, options, ratios, report
 from dcgan_assets.sources.imagenet import PICTURES, imagenet
-from dcgan_assets.sources.ingest import ingest
-from dcgan_assets.sources.items import Source
 from dcgan_assets.sources.lsun import Lsun
 from dcgan_assets.sources.photographs import PHOTOGRAPHS, photograph
+from dcgan_assets.sources.reading.ingest import ingest
+from dcgan_assets.sources.reading.items import Source
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 WORKERS = 2

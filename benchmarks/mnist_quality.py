@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import options, report
-from dcgan_assets.results import Result
-from dcgan_assets.scaffold import create_workspace
-from dcgan_assets.store import Meta
-from dcgan_assets.yaml_files import read_yaml, yaml_text
+from dcgan_assets.cli.init import create_workspace
+from dcgan_assets.engine.results import Result
+from dcgan_assets.engine.store import Meta
+from dcgan_assets.params.yaml_files import read_yaml, yaml_text
 
 _SCORES = "results/mnist/nearest_neighbour_scores"
 _ASSETS = ("images", "candidate", "fc_candidate", "generator")

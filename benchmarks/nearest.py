@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from benchmarks.harness import interleaved, options, ratios, report
-from dcgan_models.nearest import nearest_neighbours
+from dcgan_models.neighbours.nearest import nearest_neighbours
 
 REFERENCES = 50_000
 QUERIES = 10_000

@@ -25,14 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.harness import options, report
-from dcgan_assets.assets.candidate import _Reporter
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.instance import prepare_home
-from dcgan_assets.interrupts import StopFlag
-from dcgan_assets.params import profile_text
-from dcgan_assets.sections import Candidate
-from dcgan_assets.steps import Catalogue, Order, Work
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.assets.training.candidate import _Reporter
+from dcgan_assets.engine.instance import prepare_home
+from dcgan_assets.engine.interrupts import StopFlag
+from dcgan_assets.engine.step import Catalogue, Order, Work
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.base import Candidate
+from dcgan_assets.params.file import profile_text
 from dcgan_models.data import write_dataset
 from dcgan_models.presets import Preset
 from dcgan_models.training import Tick, TrainConfig, train

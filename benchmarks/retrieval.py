@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.harness import interleaved, options, ratios, report
 from benchmarks.nearest import bare_product
-from dcgan_models.retrieval import median_distance, nearest_by
+from dcgan_models.neighbours.retrieval import median_distance, nearest_by
 
 REFERENCES = 400_000
 QUERIES = 1_000

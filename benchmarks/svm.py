@@ -34,10 +34,10 @@ from skimage import data as photographs
 from sklearn.svm import LinearSVC
 
 from benchmarks.harness import options, ratios, report
-from dcgan_models.features import feature_blocks, feature_count
+from dcgan_models.classification.features import feature_blocks, feature_count
+from dcgan_models.classification.svm import L2SVM, draw_labelled, fit_path, predict_all
 from dcgan_models.networks import Discriminator, fix_statistics, initialise
 from dcgan_models.presets import preset
-from dcgan_models.svm import L2SVM, draw_labelled, fit_path, predict_all
 
 CS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2]  # the authors' grid (svhn_semisup_analysis.py)
 HELD_OUT = 2000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan_assets.store import Artefact, Meta, Store
+from dcgan_assets.engine.store import Artefact, Meta, Store
 from dcgan_models.networks import (
     Generator,
     draw_latents,

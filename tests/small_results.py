@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.results import Result, Row
-from dcgan_assets.store import Artefact, Input, Kind, Meta, Store
+from dcgan_assets.engine.results import Result, Row
+from dcgan_assets.engine.store import Artefact, Input, Kind, Meta, Store
 from dcgan_models.files import write_json
 from dcgan_models.presets import preset
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from dcgan_models import load_generator
-from dcgan_models.arithmetic import neighbours
 from dcgan_models.errors import UserError
-from dcgan_models.exemplars import Picks, mean_latents
-from dcgan_models.expressions import concepts_of, evaluate, parse_expression
+from dcgan_models.internals.arithmetic import neighbours
+from dcgan_models.internals.exemplars import Picks, mean_latents
+from dcgan_models.internals.expressions import concepts_of, evaluate, parse_expression
+from dcgan_models.internals.turn_vector import turn_walk
 from dcgan_models.pixels import Pixels
-from dcgan_models.turn_vector import turn_walk
 
 NEIGHBOUR_NOISE = 0.25
 WALK_STEPS = 9

@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dcgan_assets.annotate.files import parse_json
 from dcgan_assets.annotate.workbench import ConflictError, Workbench
-from dcgan_assets.annotations import parse_json
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile
 from dcgan_models.pixels import Pixels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dcgan_assets.annotations import (
+from dcgan_assets.annotate.files import (
     Concepts,
     Subject,
     boxes_path,
@@ -21,7 +21,7 @@ from dcgan_assets.annotations import (
     write_boxes,
     write_concepts,
 )
-from dcgan_assets.store import Artefact, Store
+from dcgan_assets.engine.store import Artefact, Store
 from dcgan_models.errors import UserError
 
 if TYPE_CHECKING:  # torch, which `require_generator` can do without

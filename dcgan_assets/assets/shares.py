@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcgan_assets.results import Row
+from dcgan_assets.engine.results import Row
 from dcgan_models.metrics import wilson_interval
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from dcgan_assets.cli.common import echo_lines, find_catalogue, names_argument
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
 
 
 @click.command()
 @click.pass_obj
 def register(root: Path | None) -> None:
     """Tell Dagster what records/ says was released, after `dvc pull`: a green graph."""
-    from dcgan_assets.register import register_released
+    from dcgan_assets.releases.register import register_released
 
     echo_lines(register_released(find_catalogue(root)))
 
@@ -23,7 +23,7 @@ def register(root: Path | None) -> None:
 @click.pass_obj
 def status(root: Path | None) -> None:
     """Say what is stale, not in DVC's books, not pushed, or unknown to Dagster."""
-    from dcgan_assets.status import status_lines
+    from dcgan_assets.releases.status import status_lines
 
     echo_lines(status_lines(find_catalogue(root)))
 
@@ -37,8 +37,8 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
     Of what is named and all that it is made from, or of everything; it must be up to date. What
     may not be passed on stays here.
     """
-    from dcgan_assets.records import RECORDS
-    from dcgan_assets.release import REMOTE, make_release
+    from dcgan_assets.engine.records import RECORDS
+    from dcgan_assets.releases.release import REMOTE, make_release
 
     made = make_release(find_catalogue(root), names)
     click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
@@ -51,7 +51,7 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def log(root: Path | None, key: str) -> None:
     """Say which versions of KEY were published: commit, date, run, seed, scores."""
-    from dcgan_assets.history import log_lines
+    from dcgan_assets.releases.history import log_lines
 
     echo_lines(log_lines(find_catalogue(root), key))
 
@@ -62,7 +62,7 @@ def log(root: Path | None, key: str) -> None:
 @click.pass_obj
 def rollback(root: Path | None, key: str, to: str | None) -> None:
     """Bring back the version of KEY that was published before, or the one that is named."""
-    from dcgan_assets.rollback import rollback as bring_back
+    from dcgan_assets.releases.rollback import rollback as bring_back
 
     echo_lines(bring_back(find_catalogue(root), key, to))
 
@@ -82,7 +82,7 @@ def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> No
 
     It pulls and registers first. What is published stays as it is: all is made in runs/reproduce.
     """
-    from dcgan_assets.reproduce import reproduce as make_again
+    from dcgan_assets.releases.reproduce import reproduce as make_again
 
     echo_lines(make_again(find_catalogue(root), names, tolerance))
 
@@ -94,7 +94,7 @@ def clean(root: Path | None) -> None:
 
     Downloads, answers of the web and whatever else is not known as made here stay, and are named.
     """
-    from dcgan_assets.cleaning import clean as remove_all
+    from dcgan_assets.automation.cleaning import clean as remove_all
 
     echo_lines(remove_all(Workspace.find(root).root))
 
@@ -110,8 +110,8 @@ def collect_garbage(root: Path | None, dry_run: bool) -> None:
     """
     import dagster as dg
 
-    from dcgan_assets.clearing import clear
-    from dcgan_assets.instance import prepare_home
+    from dcgan_assets.automation.clearing import clear
+    from dcgan_assets.engine.instance import prepare_home
 
     catalogue = find_catalogue(root)
     # Not `open_instance`, which asks for room: this is what makes room on a full disk.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dcgan_assets.steps import Catalogue
+    from dcgan_assets.engine.step import Catalogue
 
 SEED = click.IntRange(0, 2**63 - 1)
 names_argument = click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
@@ -19,7 +19,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
 
 def find_catalogue(root: Path | None) -> Catalogue:
     """The steps of the workspace that `--root` names, or that is found."""
-    from dcgan_assets.catalogue import open_catalogue
+    from dcgan_assets.assets.catalogue import open_catalogue
 
     return open_catalogue(Workspace.find(root))
 

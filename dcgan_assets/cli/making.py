@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from dcgan_assets.cli.common import SEED, echo_lines, names_argument, open_in_browser
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ def materialize(
     Missing or stale ancestors come along. What failed blocks only what needs it, and the next
     call makes only that.
     """
-    from dcgan_assets.materialize_command import Request, materialise
+    from dcgan_assets.cli.materialize import Request, materialise
 
     request = Request(names, partition, only, force, seed, dry_run)
     sys.exit(materialise(Workspace.find(root), request))
@@ -65,7 +65,7 @@ def report(root: Path | None, opened: bool) -> None:
 
     Nothing else is made for it; what is not there is shown as missing.
     """
-    from dcgan_assets.materialize_command import Request, materialise, page_path
+    from dcgan_assets.cli.materialize import Request, materialise, page_path
 
     workspace = Workspace.find(root)
     code = materialise(workspace, Request(("report",)))
@@ -92,7 +92,7 @@ def sample(
     root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
 ) -> None:
     """Draw pictures from GROUP's generator into one PNG."""
-    from dcgan_assets.sample_command import draw_sample
+    from dcgan_assets.cli.sample import draw_sample
 
     click.echo(draw_sample(Workspace.find(root), group, count, seed, label, out))
 
@@ -140,7 +140,7 @@ def invert(
     is printed, because a generator draws few photographs well. With --add, arithmetic on concepts
     picked with `dcgan annotate` goes on from there.
     """
-    from dcgan_assets.invert_command import invert_photograph
+    from dcgan_assets.cli.invert import invert_photograph
 
     workspace = Workspace.find(root)
     budget = {"restarts": restarts, "steps": steps, "seed": seed}
@@ -151,7 +151,7 @@ def invert(
 @click.argument("names", nargs=-1, metavar="[NAME [OTHER]]")
 def presets(names: tuple[str, ...]) -> None:
     """List the networks, print one's layer tables, or what differs between two, and why."""
-    from dcgan_assets.preset_tables import compare_presets, list_presets, show_preset
+    from dcgan_assets.cli.presets import compare_presets, list_presets, show_preset
 
     match names:
         case ():

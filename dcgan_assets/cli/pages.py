@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from dcgan_assets.cli.common import open_in_browser
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
 _LOOPBACK = "127.0.0.1"
@@ -63,7 +63,12 @@ def _announce(address: str, *, browser: bool) -> None:
 @click.pass_obj
 def ui(root: Path | None, port: int, read_only: bool) -> None:
     """Open the Dagster web UI of this workspace on this machine."""
-    from dcgan_assets.instance import claim_home, close_dead_runs, open_instance, prepare_home
+    from dcgan_assets.engine.instance import (
+        claim_home,
+        close_dead_runs,
+        open_instance,
+        prepare_home,
+    )
 
     workspace = Workspace.find(root)
     workspace.params  # noqa: B018  (an error in params.yaml is one line here, a page in the UI)

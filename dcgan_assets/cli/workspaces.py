@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dcgan_assets.cli.common import find_catalogue
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
 
@@ -17,7 +17,7 @@ from dcgan_models.errors import UserError
 @click.option("--profile", default="sample", show_default=True, help="sample, small or paper.")
 def init(folder: Path, profile: str) -> None:
     """Make a workspace in FOLDER: params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
-    from dcgan_assets.scaffold import create_workspace
+    from dcgan_assets.cli.init import create_workspace
 
     workspace = create_workspace(folder, profile)
     click.echo(f"{workspace.root}: a workspace with the {profile} profile")
@@ -37,7 +37,7 @@ def init(folder: Path, profile: str) -> None:
 @click.pass_obj
 def new_group(root: Path | None, name: str, folder: Path, size: int) -> None:
     """Add NAME, a group of your own pictures, to params.yaml."""
-    from dcgan_assets.new_group import add_group
+    from dcgan_assets.cli.new_group import add_group
 
     workspace = Workspace.find(root)
     section = add_group(workspace, name, folder, size)
@@ -51,7 +51,7 @@ def new_group(root: Path | None, name: str, folder: Path, size: int) -> None:
 @click.pass_obj
 def doctor(root: Path | None) -> None:
     """Say whether this machine is ready: Python, torch, GPU, disk, data paths, DVC."""
-    from dcgan_assets.doctor import examine
+    from dcgan_assets.cli.doctor import examine
 
     try:
         workspace = Workspace.find(root)
@@ -71,8 +71,8 @@ def doctor(root: Path | None) -> None:
 @click.pass_obj
 def dvc_sync(root: Path | None, everything: bool, check: bool) -> None:
     """Write dvc.yaml from the asset graph: the stages of what was made, as dvc.lock says."""
-    from dcgan_assets import dvc_bridge as bridge
-    from dcgan_assets.dvc_commands import at_the_books
+    from dcgan_assets.releases import dvc_yaml as bridge
+    from dcgan_assets.releases.dvc_commands import at_the_books
 
     catalogue = find_catalogue(root)
     place = catalogue.workspace.root

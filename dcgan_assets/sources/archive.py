@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.sources.items import (
+from dcgan_assets.sources.reading.items import (
     MAX_PICTURE_BYTES,
     UNSTATED,
     Item,

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
-from dcgan_assets.sources.items import UNSTATED, Item, in_shard, key_hash, once_a_process
-from dcgan_assets.sources.listing import listing_version
-from dcgan_assets.sources.pictures import Pictures, Record
+from dcgan_assets.sources.reading.items import UNSTATED, Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.reading.listing import listing_version
+from dcgan_assets.sources.reading.pictures import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
 

@@ -28,7 +28,7 @@ from dcgan_assets.sources.archive import (
     uncompressed_magic,
 )
 from dcgan_assets.sources.folder import Folder
-from dcgan_assets.sources.items import (
+from dcgan_assets.sources.reading.items import (
     MAX_PICTURE_BYTES,
     UNSTATED,
     Item,

@@ -6,10 +6,10 @@ import hashlib
 
 import numpy as np
 
-from dcgan_assets.sources.decode import Decoded, decode, thumbnails
-from dcgan_assets.sources.items import Item
 from dcgan_assets.sources.photographs import LabelledPhotographs
-from dcgan_assets.sources.pictures import Pictures, Record
+from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
+from dcgan_assets.sources.reading.items import Item
+from dcgan_assets.sources.reading.pictures import Pictures, Record
 
 SIDE = 32
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dcgan_assets.sources.items import (
+from dcgan_assets.sources.reading.items import (
     MAX_PICTURE_BYTES,
     UNSTATED,
     Item,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
 from dcgan_assets.sources.folder import may_be_read
-from dcgan_assets.sources.pictures import SPLITS, Pictures, Record
+from dcgan_assets.sources.reading.pictures import SPLITS, Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import is_system_file, sha256_file
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dcgan_assets.sources.decode import Refused, decode, thumbnails
-from dcgan_assets.sources.items import HELD_OUT, Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
+from dcgan_assets.sources.reading.items import HELD_OUT, Item, in_shard, key_hash, once_a_process
 from dcgan_models.errors import UserError
 from dcgan_models.pixels import Pixels
 

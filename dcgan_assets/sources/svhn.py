@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
-from dcgan_assets.sources.items import HELD_OUT
 from dcgan_assets.sources.mnist import MNIST_ATTRIBUTION, MNIST_LICENCE, packaged
 from dcgan_assets.sources.photographs import (
     PHOTOGRAPHS,
@@ -29,7 +28,8 @@ from dcgan_assets.sources.photographs import (
     photograph,
     region,
 )
-from dcgan_assets.sources.pictures import Pictures, Record
+from dcgan_assets.sources.reading.items import HELD_OUT
+from dcgan_assets.sources.reading.pictures import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.pixels import Pixels
 
@@ -280,7 +280,7 @@ def _random_crop(part: str, rng: np.random.Generator) -> Crop:
 
 def _ground(crop: Crop) -> npt.NDArray[np.float64]:
     """A crop in the picture's size: float64 (32, 32, 3)."""
-    from dcgan_assets.sources.decode import thumbnails
+    from dcgan_assets.sources.reading.decode import thumbnails
 
     rows, columns = (slice(start, start + crop.side) for start in (crop.top, crop.left))
     (small,) = thumbnails(photograph(crop.photograph)[rows, columns], (SIDE,))

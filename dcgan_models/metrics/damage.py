@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcgan_models.extractor import Extractor
+from dcgan_models.metrics.extractor import Extractor
 from dcgan_models.metrics.frechet import frechet_distance, moments
 from dcgan_models.metrics.pictures import Pictures, check_pictures, take
 

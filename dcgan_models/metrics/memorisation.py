@@ -31,7 +31,7 @@ import torch
 from dcgan_models.errors import UserError
 from dcgan_models.metrics.rows import Features, checked
 from dcgan_models.metrics.shares import wilson_interval
-from dcgan_models.retrieval import nearest_by, typical_norm
+from dcgan_models.neighbours.retrieval import nearest_by, typical_norm
 
 # The share of held-out pictures that would count as copies by either distance.
 QUANTILE = 0.01

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from dcgan_models.metrics.pictures import Pictures, blocks, check_alike
 from dcgan_models.metrics.rows import Features, checked_pair
-from dcgan_models.nearest import nearest_neighbours
-from dcgan_models.retrieval import nearest_by, typical_norm
+from dcgan_models.neighbours.nearest import nearest_neighbours
+from dcgan_models.neighbours.retrieval import nearest_by, typical_norm
 
 _BLOCK = 1024
 

@@ -13,9 +13,9 @@ import pytest
 import small_graph
 from small_graph import GATED_NAMES, SmallGraph
 
-from dcgan_assets.instance import prepare_home
-from dcgan_assets.records import write_records
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.engine.instance import prepare_home
+from dcgan_assets.engine.records import write_records
+from dcgan_assets.sources.reading.workers import close_workers
 
 
 @pytest.fixture(autouse=True)

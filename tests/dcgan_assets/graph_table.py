@@ -10,9 +10,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.params import PROFILES, profile_text
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PROFILES, profile_text
 
 TABLES = Path(__file__).parent / "graph"
 

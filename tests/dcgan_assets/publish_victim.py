@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dcgan_assets import store as store_module
-from dcgan_assets.store import Artefact, Meta, Store
+from dcgan_assets.engine import store as store_module
+from dcgan_assets.engine.store import Artefact, Meta, Store
 from dcgan_models import files as files_module
 
 ARTEFACT = Artefact("toy/images", "data")

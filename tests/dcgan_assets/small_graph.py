@@ -34,17 +34,17 @@ import dagster as dg
 import yaml
 from pydantic import Field
 
-from dcgan_assets.dvc_bridge import write_dvc_yaml
-from dcgan_assets.instance import prepare_home
-from dcgan_assets.materialize_command import Request, materialise_catalogue
-from dcgan_assets.params import Machine, Section
-from dcgan_assets.results import Row
-from dcgan_assets.retraining_params import Retention, Retraining
-from dcgan_assets.scaffold import DVC_CONFIG, TEMPLATES
-from dcgan_assets.sources.listing import listing_version
-from dcgan_assets.steps import Catalogue, Check, Outcome, Step, Verdict, Work
-from dcgan_assets.store import Meta
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.cli.init import DVC_CONFIG, TEMPLATES
+from dcgan_assets.cli.materialize import Request, materialise_catalogue
+from dcgan_assets.engine.instance import prepare_home
+from dcgan_assets.engine.results import Row
+from dcgan_assets.engine.step import Catalogue, Check, Outcome, Step, Verdict, Work
+from dcgan_assets.engine.store import Meta
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.automation import Retention, Retraining
+from dcgan_assets.params.file import Machine, Section
+from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
+from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
@@ -426,7 +426,7 @@ class SmallGraph:
         (folder / "config").write_text(DVC_CONFIG.format(name=self.root.name), encoding="utf-8")
         (folder / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
         for source, target in TEMPLATES.items():
-            template = resources.files("dcgan_assets") / "deploy" / source
+            template = resources.files("dcgan_assets.cli") / "templates" / source
             (self.root / target).write_text(template.read_text("utf-8"), encoding="utf-8")
         write_dvc_yaml(self.catalogue(), ())
         self.call("git", "init", "--quiet")

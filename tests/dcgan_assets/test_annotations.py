@@ -11,7 +11,7 @@ from fixture_types import Refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_assets.annotations import (
+from dcgan_assets.annotate.files import (
     LARGEST_FILE,
     Box,
     Boxes,

@@ -16,11 +16,11 @@ import yaml
 from click.testing import CliRunner, Result
 from small_generator import publish_generator
 
-from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
-from dcgan_assets.dvc_bridge import stage_names
-from dcgan_assets.params import profile_text
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.releases.dvc_yaml import stage_names
 from dcgan_models.presets import PRESETS
 
 COMMANDS = ("annotate", "doctor", "dvc-sync", "init", "materialize", "presets", "sample", "ui")
@@ -209,7 +209,7 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", interrupted)
+    monkeypatch.setattr("dcgan_assets.engine.workspace.Workspace.find", interrupted)
     done = dcgan("dvc-sync")
     assert (done.exit_code, done.stderr) == (130, "interrupted\n")
 
@@ -218,7 +218,7 @@ def test_a_bug_of_ours_is_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("dcgan_assets.workspace.Workspace.find", broken)
+    monkeypatch.setattr("dcgan_assets.engine.workspace.Workspace.find", broken)
     assert isinstance(dcgan("dvc-sync").exception, ZeroDivisionError)
 
 

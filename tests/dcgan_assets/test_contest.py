@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from dcgan_assets.assets.contest import BEST, CANDIDATE, CHAMPION, Contest
-from dcgan_models.gate import Contender, Rule
+from dcgan_assets.assets.training.contest import BEST, CANDIDATE, CHAMPION, Contest
+from dcgan_models.metrics.gate import Contender, Rule
 
 RULE = Rule("frechet_distance", margin=0.05, floor=2.0, copied=0.1)
 

@@ -18,11 +18,11 @@ import pytest
 
 import dcgan_assets
 import dcgan_models
-from dcgan_assets.catalogue import build_definitions, open_catalogue
-from dcgan_assets.living_runs import living_executor
-from dcgan_assets.params import PROFILES, profile_text
-from dcgan_assets.steps import Catalogue, Launch, SeededLaunch
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.engine.living_runs import living_executor
+from dcgan_assets.engine.step import Catalogue, Launch, SeededLaunch
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PROFILES, profile_text
 
 # Each of these costs every process of Dagster seconds and hundreds of megabytes.
 HEAVY = (

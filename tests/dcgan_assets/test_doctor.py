@@ -13,13 +13,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
-from dcgan_assets.doctor import Finding, examine
-from dcgan_assets.dvc_bridge import write_dvc_yaml
-from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.store import Meta
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.cli.doctor import Finding, examine
+from dcgan_assets.engine.store import Meta
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text, validate_params
+from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_models.errors import UserError
 
 INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]

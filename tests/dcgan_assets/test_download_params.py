@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.download_params import Photos
-from dcgan_assets.scraping.wanted import Limits
+from dcgan_assets.params.download import Photos
+from dcgan_assets.sources.web.wanted import Limits
 
 CONTACT = "operator@dcgan.test"
 

@@ -14,8 +14,12 @@ import small_graph
 import yaml
 from small_graph import SmallGraph
 
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.dvc_bridge import (
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.planning import choose_steps
+from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PROFILES, profile_text, validate_params
+from dcgan_assets.releases.dvc_yaml import (
     DVC_FILE,
     LOCK_FILE,
     add_stages,
@@ -28,10 +32,6 @@ from dcgan_assets.dvc_bridge import (
     unwatched,
     write_dvc_yaml,
 )
-from dcgan_assets.materialize import choose_steps
-from dcgan_assets.params import PROFILES, profile_text, validate_params
-from dcgan_assets.steps import Catalogue
-from dcgan_assets.workspace import Workspace
 from dcgan_models.errors import UserError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -386,7 +386,7 @@ def test_what_dvc_is_told_to_ignore_is_said(tmp_path: Path) -> None:
     assert line == (
         "data/downloads/lsun: named in .dvcignore; only `dcgan materialize` looks there"
     )
-    template = (resources.files("dcgan_assets") / "deploy" / "dvcignore").read_text("utf-8")
+    template = (resources.files("dcgan_assets.cli") / "templates" / "dvcignore").read_text("utf-8")
     (tmp_path / ".dvcignore").write_text(template, encoding="utf-8")
     assert unwatched(catalogue) == []
 

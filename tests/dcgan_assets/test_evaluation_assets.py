@@ -18,14 +18,14 @@ from sklearn.svm import LinearSVC
 from test_groups import figure, materialize, materialize_well, refusal, tiles
 from test_mnist_assets import meta, read_metadata
 
-from dcgan_assets import results
-from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
-from dcgan_assets.params import profile_text
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine import results
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
 from dcgan_models import load_discriminator, load_generator
-from dcgan_models.feature_table import FeatureTable
-from dcgan_models.features import feature_blocks, feature_count
+from dcgan_models.classification.feature_table import FeatureTable
+from dcgan_models.classification.features import feature_blocks, feature_count
 from dcgan_models.files import read_json
 from dcgan_models.networks import Discriminator, Generator, fix_statistics, initialise
 from dcgan_models.pixels import Pixels

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from test_params import Edit, edited, refusal
 
-from dcgan_assets.evaluation_params import SupervisedCnn
-from dcgan_assets.params import PROFILES, profile_text, validate_params
-from dcgan_models.features import feature_count
+from dcgan_assets.params.classification import SupervisedCnn
+from dcgan_assets.params.file import PROFILES, profile_text, validate_params
+from dcgan_models.classification.features import feature_count
 from dcgan_models.presets import preset
 
 

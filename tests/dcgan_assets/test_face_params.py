@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.face_params import FaceBoxes, FacePhotographs
-from dcgan_assets.faces.detectors import DetectorFile
+from dcgan_assets.params.faces import FaceBoxes, FacePhotographs
+from dcgan_assets.sources.faces.detectors import DetectorFile
 
 MODEL = {"name": "yunet", "model": "models/yunet.onnx", "model_sha256": "ab" * 32}
 

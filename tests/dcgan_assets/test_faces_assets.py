@@ -22,11 +22,11 @@ import yaml
 from PIL import Image
 from test_groups import figure, materialize, materialize_well, refusal
 
-from dcgan_assets import results
-from dcgan_assets.faces.packaged import FACE, PORTRAIT
-from dcgan_assets.faces.packaged import PICTURES_FILE as TRUTH_FILE
-from dcgan_assets.params import profile_text
-from dcgan_assets.scraping.packing import iterate_pictures
+from dcgan_assets.engine import results
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.faces.packaged import FACE, PORTRAIT
+from dcgan_assets.sources.faces.packaged import PICTURES_FILE as TRUTH_FILE
+from dcgan_assets.sources.web.download.packing import iterate_pictures
 from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
 

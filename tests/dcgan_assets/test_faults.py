@@ -23,15 +23,15 @@ import pytest
 from dying_dvc import DyingDvc
 from small_graph import MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets import dvc_commands
-from dcgan_assets.dvc_commands import run_dvc
-from dcgan_assets.integrity import examine_books
-from dcgan_assets.publishing import publish
-from dcgan_assets.records import RECORDS
-from dcgan_assets.register import register_released
-from dcgan_assets.release import REMOTE, make_release
-from dcgan_assets.reproduce import reproduce
-from dcgan_assets.status import status_lines
+from dcgan_assets.engine.records import RECORDS
+from dcgan_assets.releases import dvc_commands
+from dcgan_assets.releases.commit import publish
+from dcgan_assets.releases.dvc_commands import run_dvc
+from dcgan_assets.releases.integrity import examine_books
+from dcgan_assets.releases.register import register_released
+from dcgan_assets.releases.release import REMOTE, make_release
+from dcgan_assets.releases.reproduce import reproduce
+from dcgan_assets.releases.status import status_lines
 from dcgan_models.errors import UserError
 
 slow = pytest.mark.slow

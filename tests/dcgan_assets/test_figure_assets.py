@@ -15,14 +15,14 @@ import yaml
 from test_groups import figure, materialize, materialize_well, refusal
 from test_mnist_assets import meta, read_metadata
 
-from dcgan_assets import results
-from dcgan_assets.annotations import Box, Boxes, Concepts, Subject, read_boxes, read_concepts
-from dcgan_assets.annotations import write_boxes as write_coco
-from dcgan_assets.annotations import write_concepts as write_picks
-from dcgan_assets.params import profile_text
+from dcgan_assets.annotate.files import Box, Boxes, Concepts, Subject, read_boxes, read_concepts
+from dcgan_assets.annotate.files import write_boxes as write_coco
+from dcgan_assets.annotate.files import write_concepts as write_picks
+from dcgan_assets.engine import results
+from dcgan_assets.params.file import profile_text
 from dcgan_models import load_discriminator, load_generator
-from dcgan_models.attribution import likeness, visualise_filters
 from dcgan_models.data import PixelStore
+from dcgan_models.internals.attribution import likeness, visualise_filters
 from dcgan_models.networks import (
     Generator,
     draw_latents,

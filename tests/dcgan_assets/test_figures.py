@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_assets.assets.ablations import verdict
-from dcgan_assets.assets.architecture import draw_preset
+from dcgan_assets.assets.digits.ablations import verdict
+from dcgan_assets.assets.report.architecture import draw_preset
 from dcgan_models.presets import PRESETS, preset
 
 

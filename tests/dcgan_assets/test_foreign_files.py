@@ -15,9 +15,9 @@ from fixture_types import Refused
 from publish_victim import ARTEFACT, meta_of, publish
 from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.records import RECORDS, require_records_alone
-from dcgan_assets.store import META_FILE, Artefact, Store
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.engine.records import RECORDS, require_records_alone
+from dcgan_assets.engine.store import META_FILE, Artefact, Store
 
 PICTURES = tuple(f"{name}/{number:02d}.jpg" for name in ("siamese", "tabby") for number in range(3))
 

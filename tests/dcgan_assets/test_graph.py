@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from graph_table import graph_table, table_file
 
-from dcgan_assets.params import PROFILES
+from dcgan_assets.params.file import PROFILES
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -24,16 +24,16 @@ from PIL import Image
 from test_mnist_assets import contents, lines, made, meta, read_metadata
 from test_mnist_assets import materialize as run_command
 
-from dcgan_assets import results
-from dcgan_assets.assets.group_images import probe_items
-from dcgan_assets.assets.nearest_training_images import _Features
-from dcgan_assets.assets.training_set import HELD_OUT, TRAIN, deal_held_out, pictures_of
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.group_params import TrainingSet
-from dcgan_assets.interrupts import StopFlag
-from dcgan_assets.params import profile_text
-from dcgan_assets.sources.decode import Decoded, decode, thumbnails
-from dcgan_assets.sources.items import Item, forget_listings
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.assets.internals.nearest_training_images import _Features
+from dcgan_assets.assets.pictures.images import probe_items
+from dcgan_assets.assets.training.training_set import HELD_OUT, TRAIN, deal_held_out, pictures_of
+from dcgan_assets.engine import results
+from dcgan_assets.engine.interrupts import StopFlag
+from dcgan_assets.engine.step import Work, place_order
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.groups import TrainingSet
 from dcgan_assets.sources.photographs import (
     PHOTOGRAPHS,
     PROBES,
@@ -43,8 +43,8 @@ from dcgan_assets.sources.photographs import (
     planted_edit,
     planted_original,
 )
-from dcgan_assets.steps import Work, place_order
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
+from dcgan_assets.sources.reading.items import Item, forget_listings
 from dcgan_models.data import PixelStore
 from dcgan_models.dedup import autoencoder
 from dcgan_models.dedup.baselines import PrincipalHash

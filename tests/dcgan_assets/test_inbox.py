@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import yaml
 
-from dcgan_assets.automation import build_automation
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.groups import image_group
-from dcgan_assets.inbox import (
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.assets.groups import image_group
+from dcgan_assets.automation.conditions import build_automation
+from dcgan_assets.automation.inbox import (
     STILL_SECONDS,
     Changes,
     Look,
@@ -28,11 +28,11 @@ from dcgan_assets.inbox import (
     find_inboxes,
     look,
 )
-from dcgan_assets.params import profile_text
-from dcgan_assets.retraining import trained_groups
-from dcgan_assets.sources.workers import close_workers
-from dcgan_assets.steps import Catalogue
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.automation.schedules import trained_groups
+from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.reading.workers import close_workers
 
 CATS = {
     "images": {"source": "folder", "path": "pictures", "size": 64, "shards": 2},

@@ -25,8 +25,8 @@ from dagster._core.events import DagsterEvent
 from fixture_types import Refused
 from small_graph import SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.instance import (
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.engine.instance import (
     _UNSEALED,
     claim_home,
     claim_place,
@@ -39,8 +39,8 @@ from dcgan_assets.instance import (
     process_tags,
     release_ended_run,
 )
-from dcgan_assets.liveness import alive, has_died, marked_runs
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.liveness import alive, has_died, marked_runs
+from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
 # --- The home -------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_an_old_home_gets_the_settings_of_today_and_keeps_the_rest(
     body = b"telemetry: {enabled: true}\n"
     digest = hashlib.sha256(body).hexdigest()
     seal = settings.partition(b"\n")[0].rsplit(b" ", 1)[0]
-    monkeypatch.setattr("dcgan_assets.instance._UNSEALED", {digest})
+    monkeypatch.setattr("dcgan_assets.engine.instance._UNSEALED", {digest})
     old = {
         "sealed": seal + f" {digest}\n".encode() + body,
         "before seals": body,

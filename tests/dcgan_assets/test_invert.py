@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from small_generator import publish_generator
 
-from dcgan_assets.annotations import Concepts, concepts_path, write_concepts
+from dcgan_assets.annotate.files import Concepts, concepts_path, write_concepts
 from dcgan_assets.cli import main
-from dcgan_assets.params import profile_text
-from dcgan_assets.sources.decode import thumbnails
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.reading.decode import thumbnails
 from dcgan_models import load_generator
 from dcgan_models.networks import Generator
 

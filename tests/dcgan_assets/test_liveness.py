@@ -19,7 +19,7 @@ from dagster._core.launcher import WorkerStatus
 from fixture_types import Refused
 from small_graph import SmallGraph
 
-from dcgan_assets.liveness import alive, has_died, hold, marked_runs
+from dcgan_assets.engine.liveness import alive, has_died, hold, marked_runs
 
 # Holds a lock and starts a child that outlives it; tells the child's number, and waits.
 _PARENT = """
@@ -167,8 +167,8 @@ def test_whoever_waits_says_so_again_and_goes_on_when_it_is_free(
     small: SmallGraph, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder is killed after the second line; its run is closed, and the work is done."""
-    monkeypatch.setattr("dcgan_assets.materialize._SAY_SECONDS", 0.0)
-    monkeypatch.setattr("dcgan_assets.materialize._POOL_SECONDS", 0.01)
+    monkeypatch.setattr("dcgan_assets.engine.planning._SAY_SECONDS", 0.0)
+    monkeypatch.setattr("dcgan_assets.engine.planning._POOL_SECONDS", 0.01)
     small.only("patient")
     small_graph.RELEASED.set()
     lines: list[str] = []
@@ -185,7 +185,7 @@ def test_whoever_waits_says_so_again_and_goes_on_when_it_is_free(
                 holder.kill()
                 holder.wait()
 
-        monkeypatch.setattr("dcgan_assets.materialize_command.say", say)
+        monkeypatch.setattr("dcgan_assets.cli.materialize.say", say)
         assert small.run().made == ["toy/patient"]
     assert all("held by run" in line for line in waits()[:2])
     (closed,) = [run for run in instance.get_runs() if run.status is dg.DagsterRunStatus.FAILURE]

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.looking_params import (
+from dcgan_assets.params.base import Section
+from dcgan_assets.params.internals import (
     GuidedBackprop,
     TurnVector,
     VectorArithmetic,
     WindowDropout,
 )
-from dcgan_assets.sections import Section
-from dcgan_models.attribution import RULES
-from dcgan_models.expressions import parse_expression
+from dcgan_models.internals.attribution import RULES
+from dcgan_models.internals.expressions import parse_expression
 
 WORDS = "glasses_man - plain_man + plain_woman"
 

@@ -26,11 +26,9 @@ import yaml
 from fixture_types import Refused
 from test_mnist_assets import lines, made, materialize
 
-from dcgan_assets.assets import group_images
-from dcgan_assets.params import profile_text
+from dcgan_assets.assets.pictures import images as group_images
+from dcgan_assets.params.file import profile_text
 from dcgan_assets.sources import lsun_downloads
-from dcgan_assets.sources.decode import Decoded, decode, thumbnails
-from dcgan_assets.sources.items import forget_listings
 from dcgan_assets.sources.lsun import Lsun
 from dcgan_assets.sources.lsun_downloads import (
     LSUN_CATEGORIES,
@@ -38,7 +36,9 @@ from dcgan_assets.sources.lsun_downloads import (
     fetch_database,
     lsun_download,
 )
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.files import BUILDING
 
 PICTURES = 40

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from dcgan_assets.metadata import (
+from dcgan_assets.engine.metadata import (
     MAX_PICTURE_BYTES,
     decode,
     encode,

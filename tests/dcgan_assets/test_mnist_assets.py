@@ -21,14 +21,14 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from dcgan_assets import results
-from dcgan_assets.assets.candidate import TRAINING_CHECKS
-from dcgan_assets.assets.mnist import _rows
-from dcgan_assets.assets.pictures import MANIFEST_SCHEMA, deal_splits
+from dcgan_assets.assets.digits.mnist import _rows
+from dcgan_assets.assets.digits.pictures import MANIFEST_SCHEMA, deal_splits
+from dcgan_assets.assets.training.candidate import TRAINING_CHECKS
 from dcgan_assets.cli import main
-from dcgan_assets.params import profile_text
-from dcgan_assets.sources.pictures import Pictures, Record
-from dcgan_assets.store import Artefact, Meta, Store
+from dcgan_assets.engine import results
+from dcgan_assets.engine.store import Artefact, Meta, Store
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.reading.pictures import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 from dcgan_models.pixels import Pixels
@@ -345,7 +345,7 @@ def error_of(found: Meta, name: str) -> float:
 
 
 def read_metadata(found: Meta, name: str) -> Any:
-    from dcgan_assets.metadata import decode
+    from dcgan_assets.engine.metadata import decode
 
     return decode(found.metadata)[name].value
 

@@ -18,16 +18,16 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from test_mnist_assets import contents, made, materialize, meta
 
-from dcgan_assets import results
-from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
-from dcgan_assets.dvc_bridge import dvc_content, stage_names
-from dcgan_assets.params import load_params, profile_text
-from dcgan_assets.sources.decode import thumbnails
-from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.workers import close_workers
-from dcgan_assets.store import Artefact, Meta, Store
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine import results
+from dcgan_assets.engine.store import Artefact, Meta, Store
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import load_params, profile_text
+from dcgan_assets.releases.dvc_yaml import dvc_content, stage_names
+from dcgan_assets.sources.reading.decode import thumbnails
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.data import PixelStore
 from dcgan_models.dedup.planted import thumbnail
 from dcgan_models.pixels import Pixels

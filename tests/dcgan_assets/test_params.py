@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from dcgan_assets.params import (
+from dcgan_assets.params.file import (
     PROFILES,
     Candidate,
     Params,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_assets.deviations import DOCUMENT, document, reasons
-from dcgan_assets.preset_tables import compare_presets, list_presets, show_preset
+from dcgan_assets.assets.report.deviations import reasons
+from dcgan_assets.cli.presets import compare_presets, list_presets, show_preset
 from dcgan_models.errors import UserError
 from dcgan_models.presets import PRESETS, Preset, preset
+from docs.writers.deviations import DOCUMENT, document
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -56,4 +57,4 @@ def test_unknown_preset_is_one_line() -> None:
 
 def test_the_page_on_deviations_is_written_from_the_data() -> None:
     written = (CHECKOUT / DOCUMENT).read_text(encoding="utf-8")
-    assert written == document(), "run `python -m dcgan_assets.deviations`"
+    assert written == document(), "run `python -m docs.writers`"

@@ -13,11 +13,11 @@ import pytest
 from dying_dvc import DyingDvc
 from small_graph import SmallGraph
 
-from dcgan_assets import dvc_commands
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.dvc_commands import run_dvc
-from dcgan_assets.publishing import publish
-from dcgan_assets.yaml_files import read_yaml
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.params.yaml_files import read_yaml
+from dcgan_assets.releases import dvc_commands
+from dcgan_assets.releases.commit import publish
+from dcgan_assets.releases.dvc_commands import run_dvc
 from dcgan_models.errors import UserError
 
 slow = pytest.mark.slow

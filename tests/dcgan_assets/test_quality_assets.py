@@ -22,12 +22,12 @@ from test_groups import materialize, materialize_well, refusal
 from test_mnist_assets import meta, read_metadata
 
 import dcgan_models
-from dcgan_assets.assets.contest import Contest
-from dcgan_assets.params import profile_text
-from dcgan_assets.results import Result
+from dcgan_assets.assets.training.contest import Contest
+from dcgan_assets.engine.results import Result
+from dcgan_assets.params.file import profile_text
 from dcgan_models.data import PixelStore
-from dcgan_models.extractor import load_extractor
 from dcgan_models.files import read_json, sha256_file, write_json
+from dcgan_models.metrics.extractor import load_extractor
 from dcgan_models.metrics.frechet import frechet_distance, moments
 from dcgan_models.pixels import Pixels
 

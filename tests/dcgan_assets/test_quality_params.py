@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.quality_params import ExtractorParams, Quality
+from dcgan_assets.params.quality import ExtractorParams, Quality
 
 QUALITY: dict[str, Any] = {
     "samples": 300,

@@ -9,16 +9,16 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from dcgan_assets.catalogue import open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
-from dcgan_assets.markdown import table
-from dcgan_assets.model_tables import fields_table, meanings
-from dcgan_assets.params import PROFILES, profile_text
-from dcgan_assets.params_reference import profiles_page, sections
-from dcgan_assets.reference import FOLDER, PAGES, cli_page, paper_references
-from dcgan_assets.results import Result, Row
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.results import Result, Row
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PROFILES, profile_text
 from dcgan_models.presets import PRESETS
+from docs.writers.markdown import table
+from docs.writers.models import fields_table, meanings
+from docs.writers.params import profiles_page, sections
+from docs.writers.reference import FOLDER, PAGES, cli_page, paper_references
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_what_the_code_says(name: str) -> None:
     written = (ROOT / FOLDER / name).read_text(encoding="utf-8")
-    assert written == PAGES[name](), "run `python -m dcgan_assets.reference`"
+    assert written == PAGES[name](), "run `python -m docs.writers`"
 
 
 def test_there_are_no_other_pages() -> None:

@@ -12,10 +12,10 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from small_graph import MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.metadata import decode, encode, picture
-from dcgan_assets.records import RECORDS, Record, read_records, write_records
-from dcgan_assets.register import Registered, register, register_released
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.engine.metadata import decode, encode, picture
+from dcgan_assets.engine.records import RECORDS, Record, read_records, write_records
+from dcgan_assets.releases.register import Registered, register, register_released
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
 
@@ -343,7 +343,7 @@ def test_a_record_cut_short_is_one_line(clone: SmallGraph) -> None:
 def test_thumbnails_keep_to_their_budget_and_restricted_ones_are_left_out() -> None:
     import numpy as np
 
-    from dcgan_assets.metadata import thumbnails
+    from dcgan_assets.engine.metadata import thumbnails
 
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     full = encode({"a": picture(noise, "one"), "b": picture(noise, "other"), "loss": 0.5})

@@ -14,10 +14,10 @@ from PIL import Image
 from test_inbox import CATS
 from test_mnist_assets import materialize
 
-from dcgan_assets.params import profile_text
-from dcgan_assets.rejections import FEW_REJECTED, SOME_KEPT, Intake
-from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 
 # --- Counts -----------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from small_graph import MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets import release as release_module
-from dcgan_assets.records import RECORDS, read_records
-from dcgan_assets.register import register
-from dcgan_assets.release import REMOTE, make_release
+from dcgan_assets.engine.records import RECORDS, read_records
+from dcgan_assets.releases import release as release_module
+from dcgan_assets.releases.register import register
+from dcgan_assets.releases.release import REMOTE, make_release
 from dcgan_models.errors import UserError
 
 GIVEN = ["toy/summary", "toy/generator", "toy/discriminator", "toy/samples"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.steps import Catalogue
+from dcgan_assets.engine.step import Catalogue
 
 pytestmark = pytest.mark.slow
 

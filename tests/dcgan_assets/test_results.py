@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.results import METRICS_FILE, RESULT_FILE, Result, Row, hardware, stable_digest
+from dcgan_assets.engine.results import (
+    METRICS_FILE,
+    RESULT_FILE,
+    Result,
+    Row,
+    hardware,
+    stable_digest,
+)
 from dcgan_models.files import read_json, write_json
 
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from small_graph import SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.params import profile_text
-from dcgan_assets.retraining import GROUP_TAG, retraining_schedule, trained_groups
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.automation.schedules import GROUP_TAG, retraining_schedule, trained_groups
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
 from dcgan_models.errors import UserError
 
 SUNDAY = datetime(2026, 3, 1, 3, tzinfo=UTC)

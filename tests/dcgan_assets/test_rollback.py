@@ -12,9 +12,9 @@ import pytest
 import yaml
 from small_graph import SmallGraph
 
-from dcgan_assets.dvc_cache import AwayError, DvcCache, Place
-from dcgan_assets.history import cache_of, log_lines, pinned_versions
-from dcgan_assets.rollback import rollback
+from dcgan_assets.releases.dvc_cache import AwayError, DvcCache, Place
+from dcgan_assets.releases.history import cache_of, log_lines, pinned_versions
+from dcgan_assets.releases.rollback import rollback
 from dcgan_models.errors import UserError
 
 NAMES = ("images", "mean", "candidate", "generator", "samples")

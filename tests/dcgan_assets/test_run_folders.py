@@ -15,9 +15,9 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_graph import SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.run_folders import open_run, training_folders, where_it_begins
-from dcgan_assets.steps import Catalogue, Outcome, Step, Work
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.engine.run_folders import open_run, training_folders, where_it_begins
+from dcgan_assets.engine.step import Catalogue, Outcome, Step, Work
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from small_graph import IDENTITY
 
 from dcgan_assets.cli import main
-from dcgan_assets.params import PROFILES, profile_text
-from dcgan_assets.scaffold import create_workspace
+from dcgan_assets.cli.init import create_workspace
+from dcgan_assets.params.file import PROFILES, profile_text
 from dcgan_models.errors import UserError
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_models.errors import UserError
 
 Row = dict[str, Any]

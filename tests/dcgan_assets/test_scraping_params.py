@@ -13,8 +13,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from dcgan_assets.scraping.people import Web
-from dcgan_assets.scraping_params import ImageUrls, Operator, People
+from dcgan_assets.params.search import ImageUrls, Operator, People
+from dcgan_assets.sources.web.search.people import Web
 from dcgan_models.errors import UserError
 
 WORKSPACE, PEOPLE = Path("workspace"), Path("workspace/data/faces/people")
@@ -44,7 +44,7 @@ def test_people_from_the_web() -> None:
 
 
 def test_reading_params_loads_nothing_that_speaks_http() -> None:
-    script = "import sys, dcgan_assets.scraping_params; sys.exit('aiohttp' in sys.modules)"
+    script = "import sys, dcgan_assets.params.search; sys.exit('aiohttp' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 0
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.publishing import publish
-from dcgan_assets.records import RECORDS, read_records
-from dcgan_assets.register import register, register_released
-from dcgan_assets.status import State, status_lines, survey
+from dcgan_assets.engine.records import RECORDS, read_records
+from dcgan_assets.releases.commit import publish
+from dcgan_assets.releases.register import register, register_released
+from dcgan_assets.releases.status import State, status_lines, survey
 from dcgan_models.errors import UserError
 
 NAMES = ("images", "boxes", "mean", "summary", "constant")

@@ -20,11 +20,20 @@ import small_graph
 from fixture_types import Refused
 from small_graph import SmallGraph
 
-from dcgan_assets.catalogue import build_definitions
-from dcgan_assets.interrupts import StopFlag
-from dcgan_assets.results import Result
-from dcgan_assets.steps import Catalogue, Order, Outcome, Step, Work, make, place_order, standing
-from dcgan_assets.store import Artefact, Meta
+from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.engine.interrupts import StopFlag
+from dcgan_assets.engine.results import Result
+from dcgan_assets.engine.step import (
+    Catalogue,
+    Order,
+    Outcome,
+    Step,
+    Work,
+    make,
+    place_order,
+    standing,
+)
+from dcgan_assets.engine.store import Artefact, Meta
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 

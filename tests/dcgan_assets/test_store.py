@@ -20,8 +20,8 @@ import publish_victim
 import pytest
 from publish_victim import ARTEFACT, FILES, meta_of, publish
 
-from dcgan_assets.results import Result, Row
-from dcgan_assets.store import META_FILE, Artefact, Input, Meta, Store
+from dcgan_assets.engine.results import Result, Row
+from dcgan_assets.engine.store import META_FILE, Artefact, Input, Meta, Store
 from dcgan_models.errors import UserError
 from dcgan_models.files import write_json
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_assets.assets.degenerate import why_alike, why_too_few
-from dcgan_assets.assets.training_set import HELD_OUT, TRAIN, deal_held_out, use_once
-from dcgan_assets.group_params import TrainingSet
+from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
+from dcgan_assets.assets.training.training_set import HELD_OUT, TRAIN, deal_held_out, use_once
+from dcgan_assets.params.groups import TrainingSet
 
 # --- Equal pixels ---------------------------------------------------------------------------
 

@@ -21,10 +21,10 @@ import pytest
 import yaml
 
 import dcgan_assets
-from dcgan_assets import outlines
-from dcgan_assets.outlines import tree_digest
-from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.versions import code_version
+from dcgan_assets.engine.versions import outlines
+from dcgan_assets.engine.versions.code import code_version
+from dcgan_assets.engine.versions.outlines import tree_digest
+from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_models import presets
 from dcgan_models.files import digest_json
 
@@ -100,7 +100,7 @@ def unrelated():
 
 TINY = {
     "dcgan_assets/__init__.py": "",
-    "dcgan_assets/store.py": "def publish():\n    return 1\n",
+    "dcgan_assets/engine/store.py": "def publish():\n    return 1\n",
     "dcgan_assets/assets/__init__.py": "",
     "dcgan_assets/assets/cats.py": CATS,
     "dcgan_assets/assets/shared.py": (
@@ -123,9 +123,9 @@ TINY = {
     "dcgan_models/other.py": "def other(x):\n    return x\n",
 }
 VERSIONED_BY = (
-    "dcgan_assets/versions.py",
-    "dcgan_assets/outlines.py",
-    "dcgan_assets/outline_memory.py",
+    "dcgan_assets/engine/versions/code.py",
+    "dcgan_assets/engine/versions/outlines.py",
+    "dcgan_assets/engine/versions/memory.py",
     "dcgan_models/files.py",
 )
 MAKE = "dcgan_assets.assets.cats.make"
@@ -264,7 +264,7 @@ def test_an_import_inside_a_function_is_followed(tiny: Path) -> None:
 
 # --- The real packages ----------------------------------------------------------------------
 
-MNIST = "dcgan_assets.assets.mnist"
+MNIST = "dcgan_assets.assets.digits.mnist"
 IMAGES, CANDIDATE, PUBLISH, PANELS, SCORES = (
     f"{MNIST}.{name}"
     for name in ("_images", "_candidate", "_publish", "_sample_panels", "_nearest_neighbour_scores")
@@ -273,7 +273,7 @@ SEARCH, FETCH, FACES = (
     f"dcgan_assets.assets.{name}"
     for name in ("image_urls.make_image_urls", "photos.make_photos", "face_boxes.make_face_boxes")
 )
-PEOPLE = "dcgan_assets.assets.people.make_people"
+PEOPLE = "dcgan_assets.assets.pictures.people.make_people"
 OF_DIGITS = (IMAGES, CANDIDATE, PUBLISH, PANELS, SCORES)
 ASSETS = (*OF_DIGITS, PEOPLE, SEARCH, FETCH, FACES)
 
@@ -317,28 +317,28 @@ def test_formatting_comments_and_docstrings_of_everything(
     ("module", "expected"),
     [
         # Plumbing, and the presets, whose values count through the section.
-        ("dcgan_assets/store.py", set()),
-        ("dcgan_assets/steps.py", set()),
-        ("dcgan_assets/results.py", set()),
-        ("dcgan_assets/metadata.py", set()),
-        ("dcgan_assets/params.py", set()),
+        ("dcgan_assets/engine/store.py", set()),
+        ("dcgan_assets/engine/step.py", set()),
+        ("dcgan_assets/engine/results.py", set()),
+        ("dcgan_assets/engine/metadata.py", set()),
+        ("dcgan_assets/params/file.py", set()),
         ("dcgan_models/presets.py", set()),
         # Nothing of mnist.py names the addition.
-        ("dcgan_assets/assets/mnist.py", set()),
+        ("dcgan_assets/assets/digits/mnist.py", set()),
         # What counts, directly and through other modules.
         ("dcgan_assets/sources/mnist.py", {IMAGES}),
         ("dcgan_assets/sources/fetch.py", {IMAGES}),
         ("dcgan_models/networks.py", {CANDIDATE, PUBLISH, PANELS, SCORES}),
         # What makes rows of the web's answers counts; how the web is asked does not.
-        ("dcgan_assets/scraping/sparql.py", {PEOPLE, SEARCH, FETCH}),
-        ("dcgan_assets/scraping/licences.py", {SEARCH, FETCH}),
-        ("dcgan_assets/scraping/ledger.py", {FETCH, FACES}),
-        ("dcgan_assets/scraping/client.py", set()),
-        ("dcgan_assets/scraping/download.py", set()),
-        ("dcgan_assets/scraping/robots.py", set()),
-        ("dcgan_assets/faces/finding.py", {FACES}),
+        ("dcgan_assets/sources/web/search/sparql.py", {PEOPLE, SEARCH, FETCH}),
+        ("dcgan_assets/sources/web/licences.py", {SEARCH, FETCH}),
+        ("dcgan_assets/sources/web/download/ledger.py", {FETCH, FACES}),
+        ("dcgan_assets/sources/web/search/client.py", set()),
+        ("dcgan_assets/sources/web/download/download.py", set()),
+        ("dcgan_assets/sources/web/download/robots.py", set()),
+        ("dcgan_assets/sources/faces/finding.py", {FACES}),
         ("dcgan_models/training/loop.py", {CANDIDATE, PUBLISH}),
-        ("dcgan_models/nearest.py", {CANDIDATE, PUBLISH, SCORES}),
+        ("dcgan_models/neighbours/nearest.py", {CANDIDATE, PUBLISH, SCORES}),
     ],
 )
 def test_what_the_real_assets_hang_on(

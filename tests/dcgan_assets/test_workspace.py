@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_assets.params import profile_text
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
 from dcgan_models.errors import UserError
 
 
@@ -99,7 +99,7 @@ def test_the_place_of_the_package_plays_no_part(tmp_path: Path) -> None:
     elsewhere.mkdir()
     code = (
         f"import sys; sys.path.insert(0, {str(copy)!r})\n"
-        "import dcgan_assets, dcgan_assets.workspace as w\n"
+        "import dcgan_assets, dcgan_assets.engine.workspace as w\n"
         f"assert dcgan_assets.__file__.startswith({str(copy)!r})\n"
         "try: print(w.Workspace.find().root)\n"
         "except w.UserError as error: print('refused:', error)\n"

@@ -12,8 +12,8 @@ from dvc.utils.serialize import ParseError, load_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_assets.params import PROFILES, load_params, profile_text, validate_params
-from dcgan_assets.yaml_files import parse_yaml, read_yaml, yaml_text
+from dcgan_assets.params.file import PROFILES, load_params, profile_text, validate_params
+from dcgan_assets.params.yaml_files import parse_yaml, read_yaml, yaml_text
 from dcgan_models.errors import UserError
 
 # How people write values, and what each is in YAML 1.2.

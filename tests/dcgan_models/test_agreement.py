@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dcgan_models.agreement import compare_folders, number_difference
+from dcgan_assets.releases.agreement import compare_folders, number_difference
 from dcgan_models.files import read_json, write_json
 from dcgan_models.grids import write_png
 

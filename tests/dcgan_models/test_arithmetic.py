@@ -11,8 +11,8 @@ import torch
 from fixture_types import Refused
 from torch import Tensor
 
-from dcgan_models.arithmetic import exemplar_spread, neighbours, vector_arithmetic
-from dcgan_models.exemplars import exemplar_rows, latent_scale, mean_latents
+from dcgan_models.internals.arithmetic import exemplar_spread, neighbours, vector_arithmetic
+from dcgan_models.internals.exemplars import exemplar_rows, latent_scale, mean_latents
 from dcgan_models.networks import Generator, draw_latents, estimate_sampling_statistics, initialise
 from dcgan_models.presets import Layer, Preset, preset
 

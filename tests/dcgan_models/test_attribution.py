@@ -13,7 +13,8 @@ from fixture_types import Refused, WritePictures
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dcgan_models.attribution import (
+from dcgan_models.data import PixelStore
+from dcgan_models.internals.attribution import (
     RULES,
     Rule,
     guided_backpropagation,
@@ -24,7 +25,6 @@ from dcgan_models.attribution import (
     visualise_filters,
     windows,
 )
-from dcgan_models.data import PixelStore
 from dcgan_models.networks import (
     Discriminator,
     fix_statistics,

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from fixture_types import Refused
 
-from dcgan_models.auto_picks import WORDS, agreement, auto_boxes, auto_concepts, expected_concept
-from dcgan_models.boxes import Box
-from dcgan_models.expressions import parse_expression
+from dcgan_models.internals.auto_picks import (
+    WORDS,
+    agreement,
+    auto_boxes,
+    auto_concepts,
+    expected_concept,
+)
+from dcgan_models.internals.boxes import Box
+from dcgan_models.internals.expressions import parse_expression
 from dcgan_models.pixels import Pixels
 
 SIDE = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcgan_models.captions import captioned
+from dcgan_models.internals.captions import captioned
 
 
 @pytest.mark.parametrize("channels", [1, 3])

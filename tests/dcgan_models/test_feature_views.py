@@ -14,14 +14,14 @@ from fixture_types import Refused
 from scipy.spatial.distance import cdist, pdist
 from torch import nn
 
-from dcgan_models.feature_table import FeatureTable, write_feature_table
-from dcgan_models.feature_views import (
+from dcgan_models.classification.feature_table import FeatureTable, write_feature_table
+from dcgan_models.classification.feature_views import (
     FeatureNeighbours,
     feature_neighbours,
     first_of_each_class,
     layer_views,
 )
-from dcgan_models.features import (
+from dcgan_models.classification.features import (
     FeatureSummary,
     feature_blocks,
     feature_columns,
@@ -251,7 +251,7 @@ def test_the_cutting_of_the_table_changes_nothing(
         return feature_neighbours(table, [5, 60], np.arange(200), 6)
 
     whole = found(1 << 30)
-    monkeypatch.setattr("dcgan_models.feature_views._BLOCK_BYTES", 7 * 4 * 352)
+    monkeypatch.setattr("dcgan_models.classification.feature_views._BLOCK_BYTES", 7 * 4 * 352)
     cut = found(13 * 704)
     np.testing.assert_array_equal(cut.rows, whole.rows)
     np.testing.assert_array_equal(cut.distances, whole.distances)

@@ -16,14 +16,14 @@ import torch
 from fixture_types import Refused, WritePictures
 from torch import Tensor
 
-from dcgan_models.data import PixelStore
-from dcgan_models.features import (
+from dcgan_models.classification.features import (
     FeatureSummary,
     feature_blocks,
     feature_columns,
     feature_count,
     feature_layers,
 )
+from dcgan_models.data import PixelStore
 from dcgan_models.networks import (
     Block,
     Discriminator,

@@ -14,8 +14,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from torch import Tensor
 
-from dcgan_models.boxes import Box
-from dcgan_models.forgetting import (
+from dcgan_models.internals.boxes import Box
+from dcgan_models.internals.forgetting import (
     collect_examples,
     draw_without,
     find_object_maps,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from dcgan_models.gate import Contender, Rule, decide, seed_noise
+from dcgan_models.metrics.gate import Contender, Rule, decide, seed_noise
 
 RULE = Rule("frechet_distance", margin=0.05)
 CHAMPION = Contender("champion", (10.0, 11.0, 12.0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_models.generated import labelled_blocks
+from dcgan_models.neighbours.generated import labelled_blocks
 from dcgan_models.networks import (
     Generator,
     draw_latents,

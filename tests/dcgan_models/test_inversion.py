@@ -11,7 +11,7 @@ from fixture_types import Refused
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
-from dcgan_models.inversion import invert
+from dcgan_models.internals.inversion import invert
 from dcgan_models.networks import Generator, draw_latents, estimate_sampling_statistics, initialise
 from dcgan_models.presets import Layer, Preset, preset
 

@@ -12,7 +12,7 @@ import torch
 from fixture_types import Refused
 from torch import Tensor
 
-from dcgan_models.latent import latent_walk, pixel_walk, smoothness
+from dcgan_models.internals.latent import latent_walk, pixel_walk, smoothness
 from dcgan_models.pixels import Pixels
 
 ROUNDING = 1 / math.sqrt(6) / 255  # two levels, each rounded: variances 1/12 + 1/12 of a level

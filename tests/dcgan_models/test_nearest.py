@@ -20,8 +20,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dcgan_models import exact_distances, nearest
-from dcgan_models.nearest import Neighbours, nearest_neighbour_errors, nearest_neighbours
+from dcgan_models.neighbours import exact_distances, nearest
+from dcgan_models.neighbours.nearest import Neighbours, nearest_neighbour_errors, nearest_neighbours
 
 DEVICES = [
     "cpu",

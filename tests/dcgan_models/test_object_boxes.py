@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dcgan_models.boxes import Box, Change, box_change, on_object, touched
+from dcgan_models.internals.boxes import Box, Change, box_change, on_object, touched
 
 
 @pytest.mark.parametrize(

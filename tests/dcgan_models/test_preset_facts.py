@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dcgan_models.ablations import ABLATIONS
 from dcgan_models.errors import UserError
 from dcgan_models.networks import Discriminator, Generator
 from dcgan_models.presets import PRESETS, SIZES, broken_guidelines, preset, receptive_fields
+from dcgan_models.training.ablations import ABLATIONS
 
 
 def test_faces_are_the_networks_of_figure_1_and_albums_have_one_stage_more() -> None:

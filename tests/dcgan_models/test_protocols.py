@@ -10,9 +10,12 @@ import pyarrow as pa
 import pytest
 from sklearn.svm import LinearSVC
 
-from dcgan_models.errors import UserError
-from dcgan_models.feature_table import COLUMNS_SCHEMA, FeatureTable, write_feature_table
-from dcgan_models.protocols import (
+from dcgan_models.classification.feature_table import (
+    COLUMNS_SCHEMA,
+    FeatureTable,
+    write_feature_table,
+)
+from dcgan_models.classification.protocols import (
     FewLabels,
     Rows,
     Split,
@@ -20,7 +23,8 @@ from dcgan_models.protocols import (
     measure_all_labels,
     split_rows,
 )
-from dcgan_models.svm import SVMInputError, draw_labelled
+from dcgan_models.classification.svm import SVMInputError, draw_labelled
+from dcgan_models.errors import UserError
 
 CLASSES, TRAIN, TEST, COLUMNS = 4, 240, 120, 12
 

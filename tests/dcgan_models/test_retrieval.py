@@ -19,16 +19,11 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from torch import Tensor
 
-from dcgan_models import retrieval
+from dcgan_models.neighbours import retrieval
+from dcgan_models.neighbours.retrieval import Nearest, last_features, median_distance, nearest_by
 from dcgan_models.networks import Discriminator, fix_statistics, from_pixels, initialise
 from dcgan_models.pixels import Pixels
 from dcgan_models.presets import preset
-from dcgan_models.retrieval import (
-    Nearest,
-    last_features,
-    median_distance,
-    nearest_by,
-)
 
 DEVICES = [
     "cpu",

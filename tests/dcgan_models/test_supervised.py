@@ -17,11 +17,11 @@ import pytest
 import torch
 from fixture_types import Refused
 
-from dcgan_models import supervised, trials
+from dcgan_models.classification import supervised, trials
+from dcgan_models.classification.supervised import Classifier, SearchResult, search
+from dcgan_models.classification.trials import SEARCH_FILE, SPACE, Trial
 from dcgan_models.networks import Discriminator, initialise
 from dcgan_models.presets import Preset, preset
-from dcgan_models.supervised import Classifier, SearchResult, search
-from dcgan_models.trials import SEARCH_FILE, SPACE, Trial
 
 CHECKOUT = Path(__file__).parents[2]
 CLASSES = 4

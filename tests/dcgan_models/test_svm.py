@@ -18,8 +18,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dcgan_models import svm_rows, svm_solvers
-from dcgan_models.svm import L2SVM, SVMInputError, draw_labelled, fit_path, predict_all
+from dcgan_models.classification import svm_rows, svm_solvers
+from dcgan_models.classification.svm import (
+    L2SVM,
+    SVMInputError,
+    draw_labelled,
+    fit_path,
+    predict_all,
+)
 
 Features = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]

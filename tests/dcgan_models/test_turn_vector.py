@@ -10,9 +10,9 @@ import torch
 from fixture_types import Refused
 from torch import Tensor
 
+from dcgan_models.internals.turn_vector import turn, turn_walk
 from dcgan_models.networks import Generator
 from dcgan_models.presets import Layer, Preset
-from dcgan_models.turn_vector import turn, turn_walk
 
 SIDE = 4
 PICKS = {"left": [0, 1], "right": [2, 3], "nobody": []}

@@ -16,7 +16,7 @@ import yaml
 from doc_pages import PAGES, ROOT, Block, anchors, blocks, inline_code, links
 
 from dcgan_assets.cli import main
-from dcgan_assets.params import profile_text, validate_params
+from dcgan_assets.params.file import profile_text, validate_params
 
 _SHELL = ("", "bash", "sh", "console")
 

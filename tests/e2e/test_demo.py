@@ -35,7 +35,7 @@ def test_dcgan_digits_teach_a_nearest_neighbour_better_than_gan_digits(demo: Pat
 
 
 def test_every_digit_is_drawn_as_asked(demo: Path) -> None:
-    from dcgan_assets.metadata import decode
+    from dcgan_assets.engine.metadata import decode
 
     meta = _read(demo / "models/mnist/candidate/_meta.json")
     table: Any = decode(meta["metadata"])["by_class"]

@@ -33,7 +33,8 @@ def _trainers(running: Running) -> list[psutil.Process]:
     return [
         process
         for process, words in running.commands().items()
-        if "dcgan_assets.training_process" in words and "dcgan_models.training.launch" not in words
+        if "dcgan_assets.engine.training_process" in words
+        and "dcgan_models.training.launch" not in words
     ]
 
 

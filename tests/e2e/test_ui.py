@@ -29,9 +29,9 @@ from pages import (
 from web_ui import Server, served
 from workbench import Bench, lengthen, wait_for
 
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.steps import Step
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

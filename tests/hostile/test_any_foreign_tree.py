@@ -21,10 +21,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from dcgan_assets.cleaning import remove_made, work_files
-from dcgan_assets.records import RECORDS, Record, _records_in, require_records_alone
-from dcgan_assets.release import REMOTE, made_objects
-from dcgan_assets.store import META_FILE, Artefact, Meta, Store
+from dcgan_assets.automation.cleaning import remove_made, work_files
+from dcgan_assets.engine.records import RECORDS, Record, _records_in, require_records_alone
+from dcgan_assets.engine.store import META_FILE, Artefact, Meta, Store
+from dcgan_assets.releases.release import REMOTE, made_objects
 from dcgan_models import files
 from dcgan_models.errors import UserError
 from dcgan_models.files import BUILDING, remove_listed, staged, swap_in

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 from scipy.io import savemat
 
-from dcgan_assets.params import profile_text
+from dcgan_assets.params.file import profile_text
 from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
 

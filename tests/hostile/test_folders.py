@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_assets.scraping.picture_folder import read_folder_picture
 from dcgan_assets.sources import mnist
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.imagenet import imagenet
-from dcgan_assets.sources.items import Source, UnreadableError, forget_listings
-from dcgan_assets.sources.listing import listing_version
+from dcgan_assets.sources.reading.items import Source, UnreadableError, forget_listings
+from dcgan_assets.sources.reading.listing import listing_version
+from dcgan_assets.sources.web.search.picture_folder import read_folder_picture
 from dcgan_models.errors import UserError
 
 LITTER = (

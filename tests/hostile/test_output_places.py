@@ -11,7 +11,7 @@ from PIL import Image
 from small_generator import publish_generator
 
 from dcgan_assets.cli import main
-from dcgan_assets.params import profile_text
+from dcgan_assets.params.file import profile_text
 from dcgan_models import load_generator
 from dcgan_models.grids import tile
 

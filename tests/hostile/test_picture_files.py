@@ -20,12 +20,12 @@ import skimage
 from icc_profiles import ADOBE, matrix_profile
 from PIL import Image
 
-from dcgan_assets.sources.complaints import listening
-from dcgan_assets.sources.decode import Decoded, Pixels, Refused, decode
 from dcgan_assets.sources.folder import Folder
-from dcgan_assets.sources.ingest import ingest
 from dcgan_assets.sources.photographs import PHOTOGRAPHS, photograph
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.complaints import listening
+from dcgan_assets.sources.reading.decode import Decoded, Pixels, Refused, decode
+from dcgan_assets.sources.reading.ingest import ingest
+from dcgan_assets.sources.reading.workers import close_workers
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,7 +6,7 @@ import tracemalloc
 
 from yarl import URL
 
-from dcgan_assets.scraping.robots import parse_robots
+from dcgan_assets.sources.web.download.robots import parse_robots
 
 
 def test_patterns_of_thousands_of_wildcards() -> None:

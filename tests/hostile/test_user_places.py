@@ -10,11 +10,11 @@ import yaml
 from fixture_types import Refused
 from pydantic import BaseModel
 
-from dcgan_assets.doctor import examine
-from dcgan_assets.new_group import add_group
-from dcgan_assets.params import PARAMS_FILE, Params, load_params, profile_text, validate_params
-from dcgan_assets.user_places import PATH_FIELDS, RESERVED_NAMES, named_paths, require_apart
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.cli.doctor import examine
+from dcgan_assets.cli.new_group import add_group
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PARAMS_FILE, Params, load_params, profile_text, validate_params
+from dcgan_assets.params.user_places import PATH_FIELDS, RESERVED_NAMES, named_paths, require_apart
 
 BUILT_IN = ("mnist", "lsun", "faces", "albums", "imagenet", "cifar10", "svhn")
 # Text in params.yaml that names no place of the user's.

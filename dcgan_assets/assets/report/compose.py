@@ -9,13 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from dcgan_assets.assets.quality_report import ORDER
+from dcgan_assets.assets.report.deviations import choices
+from dcgan_assets.assets.report.encoding import Encoded
 from dcgan_assets.assets.report.gather import Made
 from dcgan_assets.assets.report.items import Headline, Item, TableRow, caption, load_paper
-from dcgan_assets.assets.report.pictures import Encoded
-from dcgan_assets.deviations import choices
-from dcgan_assets.params import PROFILES
-from dcgan_assets.results import Row
+from dcgan_assets.assets.training.quality_report import ORDER
+from dcgan_assets.engine.results import Row
+from dcgan_assets.params.file import PROFILES
 
 MADE, PARTLY, MISSING = "made", "in part", "missing"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_assets import metadata as shown
-from dcgan_assets.results import RESULT_FILE, Result
-from dcgan_assets.store import Meta
+from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.results import RESULT_FILE, Result
+from dcgan_assets.engine.store import Meta
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 

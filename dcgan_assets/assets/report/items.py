@@ -10,7 +10,7 @@ from importlib import resources
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from dcgan_assets.yaml_files import parse_yaml
+from dcgan_assets.params.yaml_files import parse_yaml
 
 PAPER_FILE = "paper.yaml"
 TEMPLATES = ("page.html", "page.css", "page.js", "page.md")

@@ -8,8 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from dcgan_assets import deviations
-from dcgan_assets import metadata as shown
+from dcgan_assets.assets.report import deviations
 from dcgan_assets.assets.report.compose import (
     MADE,
     MISSING,
@@ -18,11 +17,12 @@ from dcgan_assets.assets.report.compose import (
     picture_file,
     picture_paths,
 )
+from dcgan_assets.assets.report.encoding import encode_all
 from dcgan_assets.assets.report.gather import Made, gather
 from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
-from dcgan_assets.assets.report.pictures import encode_all
-from dcgan_assets.params import PaperReport
-from dcgan_assets.steps import Check, Outcome, Verdict, Work
+from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.params.file import PaperReport
 
 PAGE_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
@@ -40,7 +40,7 @@ _TEXT_BYTES = 1_200_000
 
 def texts_version(_section: Any, _root: Path, _shard: str | None) -> str:
     """The version of what the report says beside results: templates, the paper, deviations."""
-    texts = [*map(own_text, (*TEMPLATES, PAPER_FILE)), deviations.document()]
+    texts = map(own_text, (*TEMPLATES, PAPER_FILE, deviations.FILE))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 

@@ -19,9 +19,9 @@ from fixture_types import Refused
 from PIL import Image
 from small_generator import SAMPLES, publish_generator
 
+from dcgan_assets.annotate.files import read_boxes, read_concepts
 from dcgan_assets.annotate.server import LARGEST_REQUEST, listen, make_server
 from dcgan_assets.annotate.workbench import SAMPLES_PER_PAGE, ConflictError, Workbench
-from dcgan_assets.annotations import read_boxes, read_concepts
 
 CONCEPTS = {"dark": [3, 1], "light": [2], "empty": []}
 BOX = {"sample": 4, "name": "window", "x": 1, "y": 2, "width": 30, "height": 40}

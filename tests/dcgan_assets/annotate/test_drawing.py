@@ -14,7 +14,7 @@ from small_generator import SAMPLES, publish_generator
 
 from dcgan_assets.annotate.drawing import Drawing, _Turns
 from dcgan_models import load_generator
-from dcgan_models.arithmetic import neighbours
+from dcgan_models.internals.arithmetic import neighbours
 from dcgan_models.networks import Generator
 
 PICKS = {"a": (1, 2, 3), "b": (4,), "c": (5, 60)}

@@ -17,18 +17,12 @@ from fixture_types import Refused
 from odd_locations import Given, Greedy, Killed
 from photo_shards import A_FACE, ANOTHER, RULES, agreement, canvas, png, saved, write_shard
 
-from dcgan_assets.faces.boxes import (
-    BOX_SCHEMA,
-    FACE_SCHEMA,
-    FacesReport,
-    Photo,
-    find_boxes,
-)
-from dcgan_assets.faces.detectors import Box, DetectorFile, open_detector
-from dcgan_assets.faces.finding import FaceFinder, photo_faces, training_pictures
-from dcgan_assets.sources import workers as processes
-from dcgan_assets.sources.pictures import PICTURE_SCHEMA, pixels_sha256
-from dcgan_assets.sources.workers import close_workers, run_workers
+from dcgan_assets.sources.faces.boxes import BOX_SCHEMA, FACE_SCHEMA, FacesReport, Photo, find_boxes
+from dcgan_assets.sources.faces.detectors import Box, DetectorFile, open_detector
+from dcgan_assets.sources.faces.finding import FaceFinder, photo_faces, training_pictures
+from dcgan_assets.sources.reading import workers as processes
+from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, pixels_sha256
+from dcgan_assets.sources.reading.workers import close_workers, run_workers
 from dcgan_models.data import PixelStore, write_dataset
 
 Row = dict[str, Any]

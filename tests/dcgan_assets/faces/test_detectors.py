@@ -16,7 +16,7 @@ from fixture_types import Refused
 from photo_shards import A_FACE, ANOTHER, agreement, canvas
 from planted_yunet import planted_yunet
 
-from dcgan_assets.faces.detectors import (
+from dcgan_assets.sources.faces.detectors import (
     Box,
     Detector,
     DetectorFile,
@@ -25,7 +25,7 @@ from dcgan_assets.faces.detectors import (
     overlap,
     scaled,
 )
-from dcgan_assets.faces.packaged import lfw_pieces
+from dcgan_assets.sources.faces.packaged import lfw_pieces
 
 HAAR = ("haar_alt2", "haar_default")
 

@@ -13,8 +13,8 @@ from photo_shards import A_FACE, ANOTHER, RULES, agreement, canvas, png, saved
 from PIL import Image
 from planted_yunet import planted_yunet
 
-from dcgan_assets.faces.detectors import Box, DetectorFile
-from dcgan_assets.faces.finding import (
+from dcgan_assets.sources.faces.detectors import Box, DetectorFile
+from dcgan_assets.sources.faces.finding import (
     FaceRules,
     PhotoFaces,
     _shape_refusal,
@@ -22,7 +22,7 @@ from dcgan_assets.faces.finding import (
     sharpness,
     training_pictures,
 )
-from dcgan_assets.sources.decode import Pixels
+from dcgan_assets.sources.reading.decode import Pixels
 
 CENTRE = (A_FACE, 95, 75, 100)
 

@@ -13,9 +13,9 @@ import pytest
 from fixture_types import Refused
 from photo_shards import RULES, agreement
 
-from dcgan_assets.faces import packaged
-from dcgan_assets.faces.finding import photo_faces
-from dcgan_assets.faces.packaged import (
+from dcgan_assets.sources.faces import packaged
+from dcgan_assets.sources.faces.finding import photo_faces
+from dcgan_assets.sources.faces.packaged import (
     AT_EDGE,
     BLURRED,
     CANVAS,
@@ -26,8 +26,8 @@ from dcgan_assets.faces.packaged import (
     lfw_pieces,
     write_photographs,
 )
-from dcgan_assets.sources.decode import Decoded, Pixels, decode
 from dcgan_assets.sources.photographs import PHOTOGRAPHS, REGIONS, TRAIN, photograph, region
+from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode
 
 NAMES, FACES, OTHERS = 6, 13, 1
 

@@ -6,13 +6,13 @@ import html.parser
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.assets.report.compose import Report, compose, picture_paths
+from dcgan_assets.assets.report.encoding import encode_all
 from dcgan_assets.assets.report.gather import Made, gather
-from dcgan_assets.assets.report.pictures import encode_all
-from dcgan_assets.catalogue import open_catalogue
-from dcgan_assets.params import profile_text
-from dcgan_assets.steps import Catalogue
-from dcgan_assets.workspace import Workspace
+from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import profile_text
 
 
 def make_catalogue(root: Path, profile: str = "sample") -> Catalogue:

@@ -10,11 +10,12 @@ import pytest
 from page_elements import make_catalogue
 from pydantic import ValidationError
 
-from dcgan_assets.assets import mnist, supervised_cnn, svm_scores
+from dcgan_assets.assets.classification import supervised_cnn, svm_scores
+from dcgan_assets.assets.digits import mnist
 from dcgan_assets.assets.report.compose import compose
+from dcgan_assets.assets.report.deviations import choices
 from dcgan_assets.assets.report.items import Table, TableRow, caption, load_paper
-from dcgan_assets.deviations import choices
-from dcgan_assets.params import PROFILES
+from dcgan_assets.params.file import PROFILES
 
 ITEMS = {item.id: item for item in load_paper().items}
 FIGURES = [f"Figure {number}" for number in range(1, 12)]

@@ -13,7 +13,7 @@ from small_results import HOSTILE, ROWS, publish
 
 from dcgan_assets.assets.report.compose import MADE, MISSING, PARTLY, Entry, Report
 from dcgan_assets.assets.report.render import markdown_cell, number, page_html, page_markdown
-from dcgan_assets.results import Row
+from dcgan_assets.engine.results import Row
 
 
 @pytest.fixture(scope="module")

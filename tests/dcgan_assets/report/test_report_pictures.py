@@ -11,7 +11,7 @@ from fixture_types import Refused
 from PIL import Image
 from small_results import draw
 
-from dcgan_assets.assets.report.pictures import encode, encode_all
+from dcgan_assets.assets.report.encoding import encode, encode_all
 
 
 def decoded(content: bytes) -> np.ndarray:

@@ -15,10 +15,10 @@ import yaml
 from page_elements import make_catalogue
 from small_results import MADE_AT, ROWS, publish, publish_results
 
-from dcgan_assets.materialize import in_order, with_ancestors
-from dcgan_assets.params import profile_text, validate_params
-from dcgan_assets.steps import Catalogue, make, place_order, standing
-from dcgan_assets.store import Meta
+from dcgan_assets.engine.planning import in_order, with_ancestors
+from dcgan_assets.engine.step import Catalogue, make, place_order, standing
+from dcgan_assets.engine.store import Meta
+from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_models.errors import UserError
 
 
@@ -58,8 +58,8 @@ def test_it_reads_every_kept_result_and_no_candidate(tmp_path: Path) -> None:
     for name in ("dedup_autoencoder", "manifest", "dedup_report", "nearest_training_images"):
         del content["groups"]["cats"][name]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    from dcgan_assets.catalogue import open_catalogue
-    from dcgan_assets.workspace import Workspace
+    from dcgan_assets.assets.catalogue import open_catalogue
+    from dcgan_assets.engine.workspace import Workspace
 
     catalogue = open_catalogue(Workspace(tmp_path))
     paper, tables = (catalogue.by_key[f"report/{name}"] for name in ("paper", "tables"))

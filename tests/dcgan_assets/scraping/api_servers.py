@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from dcgan_assets.scraping.client import Manners, Patience
-from dcgan_assets.scraping.clock import Clock
+from dcgan_assets.sources.web.clock import Clock
+from dcgan_assets.sources.web.search.client import Manners, Patience
 
 CONTACT = "ada@dcgan.test"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -148,7 +148,7 @@ def citizens(
 
 
 class SparqlEndpoint:
-    """Answers the queries of `dcgan_assets.scraping.sparql` from a list of people.
+    """Answers the queries of `dcgan_assets.sources.web.search.sparql` from a list of people.
 
     Attributes:
         most: Cuts results silently after so many rows, as DBpedia does.

@@ -23,10 +23,10 @@ from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from PIL import Image
 
-from dcgan_assets.scraping.clock import Clock
-from dcgan_assets.scraping.download import download
-from dcgan_assets.scraping.fetching import Surroundings
-from dcgan_assets.scraping.wanted import Limits, Wanted
+from dcgan_assets.sources.web.clock import Clock
+from dcgan_assets.sources.web.download.download import download
+from dcgan_assets.sources.web.download.fetching import Surroundings
+from dcgan_assets.sources.web.wanted import Limits, Wanted
 
 CONTACT = "operator@dcgan.test"
 

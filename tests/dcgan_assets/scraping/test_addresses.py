@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picture_servers import Names
 
-from dcgan_assets.scraping.addresses import (
+from dcgan_assets.sources.web.addresses import (
     CheckedResolver,
     canonical,
     is_public,
@@ -19,7 +19,7 @@ from dcgan_assets.scraping.addresses import (
     parse_address,
     site_of,
 )
-from dcgan_assets.scraping.wanted import RejectedError
+from dcgan_assets.sources.web.wanted import RejectedError
 
 INSIDE = """
     0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.255.0.1 169.254.169.254

@@ -17,8 +17,9 @@ from api_servers import CONTACT, FakeTime, Handler, in_turn, manners, page, repl
 from fixture_types import Refused
 from picture_servers import Names
 
-import dcgan_assets.scraping.client as client_module
-from dcgan_assets.scraping.answers import (
+import dcgan_assets.sources.web.search.client as client_module
+from dcgan_assets.sources.web.contact import user_agent
+from dcgan_assets.sources.web.search.answers import (
     Answer,
     ApiError,
     Breaker,
@@ -29,8 +30,7 @@ from dcgan_assets.scraping.answers import (
     TruncatedError,
     UnavailableError,
 )
-from dcgan_assets.scraping.client import ApiClient, Manners, Patience
-from dcgan_assets.scraping.contact import user_agent
+from dcgan_assets.sources.web.search.client import ApiClient, Manners, Patience
 
 
 def get(

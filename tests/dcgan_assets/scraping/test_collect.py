@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from fixture_types import Refused
 from picture_servers import Bench, Server, encoded, jpeg, picture, wanted
 
-from dcgan_assets.scraping.collect import collect
-from dcgan_assets.scraping.packing import iterate_pictures
-from dcgan_assets.sources.items import UnreadableError
+from dcgan_assets.sources.reading.items import UnreadableError
+from dcgan_assets.sources.web.download.collect import collect
+from dcgan_assets.sources.web.download.packing import iterate_pictures
 
 CONTENT = {
     "a.jpg": jpeg(1),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_assets.scraping.content import EXTENSIONS, MIMES, check_start, judge
-from dcgan_assets.scraping.wanted import Reason, RejectedError
-from dcgan_assets.sources.decode import Decoded, decode
+from dcgan_assets.sources.reading.decode import Decoded, decode
+from dcgan_assets.sources.web.content import EXTENSIONS, MIMES, check_start, judge
+from dcgan_assets.sources.web.wanted import Reason, RejectedError
 
 FORMATS = [name.upper() for name in MIMES]
 

@@ -35,11 +35,11 @@ from picture_servers import (
     wanted,
 )
 
-from dcgan_assets.scraping.contact import user_agent
-from dcgan_assets.scraping.download import download
-from dcgan_assets.scraping.packing import LOG_SCHEMA, MANIFEST_SCHEMA, iterate_pictures
-from dcgan_assets.scraping.wanted import Limits, Progress, Wanted
-from dcgan_assets.sources.decode import Decoded, decode
+from dcgan_assets.sources.reading.decode import Decoded, decode
+from dcgan_assets.sources.web.contact import user_agent
+from dcgan_assets.sources.web.download.download import download
+from dcgan_assets.sources.web.download.packing import LOG_SCHEMA, MANIFEST_SCHEMA, iterate_pictures
+from dcgan_assets.sources.web.wanted import Limits, Progress, Wanted
 
 
 async def numbered(request: Request) -> None:

@@ -21,15 +21,15 @@ from picture_servers import CONTACT, Server, picture
 from PIL import Image
 from test_groups import materialize, materialize_well
 
-from dcgan_assets.download_params import Photos
-from dcgan_assets.faces.packaged import lfw_pieces
-from dcgan_assets.params import profile_text
-from dcgan_assets.scraping.client import Manners
-from dcgan_assets.scraping.people import Web
-from dcgan_assets.scraping.search import Searching
-from dcgan_assets.scraping.wanted import Limits
-from dcgan_assets.scraping_params import ImageUrls, Operator, People
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.params.download import Photos
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.search import ImageUrls, Operator, People
+from dcgan_assets.sources.faces.packaged import lfw_pieces
+from dcgan_assets.sources.reading.workers import close_workers
+from dcgan_assets.sources.web.search.client import Manners
+from dcgan_assets.sources.web.search.people import Web
+from dcgan_assets.sources.web.search.search import Searching
+from dcgan_assets.sources.web.wanted import Limits
 from dcgan_models.files import read_json
 
 pytestmark = pytest.mark.slow

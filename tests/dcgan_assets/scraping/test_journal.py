@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_assets.scraping.journal import Journal
+from dcgan_assets.sources.web.search.journal import Journal
 
 WORK = {"query": "SELECT", "limit": 10}
 

@@ -26,9 +26,9 @@ from api_servers import (
 )
 from fixture_types import Refused
 
-from dcgan_assets.scraping.people import PEOPLE_SCHEMA, PeopleReport, Web, gather_people
-from dcgan_assets.scraping.removals import RemovalList
-from dcgan_assets.scraping.sparql import Slice, slices
+from dcgan_assets.sources.web.removals import RemovalList
+from dcgan_assets.sources.web.search.people import PEOPLE_SCHEMA, PeopleReport, Web, gather_people
+from dcgan_assets.sources.web.search.sparql import Slice, slices
 from dcgan_models.errors import UserError
 
 ENTITY = "http://www.wikidata.org/entity/"

@@ -10,9 +10,9 @@ from fixture_types import Refused
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from dcgan_assets.scraping.addresses import canonical, parse_address
-from dcgan_assets.scraping.removals import RemovalList, canonical_address
-from dcgan_assets.scraping.wanted import RejectedError
+from dcgan_assets.sources.web.addresses import canonical, parse_address
+from dcgan_assets.sources.web.removals import RemovalList, canonical_address
+from dcgan_assets.sources.web.wanted import RejectedError
 
 HEAD = "address,sha256,person,comment\n"
 DIGEST = "ab" * 32

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from picture_servers import Bench, Server, jpeg, picture, status, wanted
 
-from dcgan_assets.faces.boxes import BOX_SCHEMA, FACE_SCHEMA
-from dcgan_assets.scraping.address_table import ADDRESS_SCHEMA, SEARCH_SCHEMA
-from dcgan_assets.scraping.packing import MANIFEST_SCHEMA
-from dcgan_assets.scraping.people import PEOPLE_SCHEMA
-from dcgan_assets.scraping.removed_rows import forget_removed
+from dcgan_assets.sources.faces.boxes import BOX_SCHEMA, FACE_SCHEMA
+from dcgan_assets.sources.web.download.packing import MANIFEST_SCHEMA
+from dcgan_assets.sources.web.removed_rows import forget_removed
+from dcgan_assets.sources.web.search.address_table import ADDRESS_SCHEMA, SEARCH_SCHEMA
+from dcgan_assets.sources.web.search.people import PEOPLE_SCHEMA
 
 TABLES = (
     PEOPLE_SCHEMA,

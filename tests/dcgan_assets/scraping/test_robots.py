@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from dcgan_assets.scraping.robots import MAX_BYTES, opted_out, parse_robots
+from dcgan_assets.sources.web.download.robots import MAX_BYTES, opted_out, parse_robots
 
 
 def allows(text: str | bytes, path: str, product: str = "foobot") -> bool:

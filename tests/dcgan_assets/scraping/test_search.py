@@ -15,12 +15,12 @@ from api_servers import ApiServer, FakeTime, manners, page, reply, serving
 from fixture_types import Refused
 from PIL import Image
 
-from dcgan_assets.scraping.address_table import ADDRESS_SCHEMA, SEARCH_SCHEMA
-from dcgan_assets.scraping.found import Subject
-from dcgan_assets.scraping.picture_folder import read_folder_picture
-from dcgan_assets.scraping.removals import RemovalList, canonical_address
-from dcgan_assets.scraping.search import Searching, SearchReport, gather_addresses
-from dcgan_assets.sources.items import UnreadableError
+from dcgan_assets.sources.reading.items import UnreadableError
+from dcgan_assets.sources.web.removals import RemovalList, canonical_address
+from dcgan_assets.sources.web.search.address_table import ADDRESS_SCHEMA, SEARCH_SCHEMA
+from dcgan_assets.sources.web.search.found import Subject
+from dcgan_assets.sources.web.search.picture_folder import read_folder_picture
+from dcgan_assets.sources.web.search.search import Searching, SearchReport, gather_addresses
 
 ENTITY = "http://www.wikidata.org/entity/"
 ADA = Subject(f"{ENTITY}Q7259", "Ada Lovelace", f"{ENTITY}Q7259")

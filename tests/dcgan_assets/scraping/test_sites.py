@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_assets.scraping.ledger import Job
-from dcgan_assets.scraping.sites import Sites
-from dcgan_assets.scraping.wanted import Limits
+from dcgan_assets.sources.web.download.ledger import Job
+from dcgan_assets.sources.web.download.sites import Sites
+from dcgan_assets.sources.web.wanted import Limits
 
 LIMITS = Limits("", per_site=2, delay=0.0, site_megabits=None, gone_after=3, gone_rounds=2)
 

@@ -20,7 +20,7 @@ from fixture_types import Refused
 
 from dcgan_assets.sources import archive as archive_module
 from dcgan_assets.sources.archive import Archive
-from dcgan_assets.sources.items import Unread, UnreadableError, forget_listings
+from dcgan_assets.sources.reading.items import Unread, UnreadableError, forget_listings
 
 PLAIN = {"b.jpg": b"bee" * 1000, "a/z.png": b"zed", "a/y.png": b"", "dog/grün.gif": b"green"}
 

@@ -28,9 +28,9 @@ from dcgan_assets.sources.cifar10 import (
     from_folder,
     holds_cifar10,
 )
-from dcgan_assets.sources.decode import Decoded, decode
-from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.pictures import PICTURE_SCHEMA, Pictures
+from dcgan_assets.sources.reading.decode import Decoded, decode
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures
 
 NAMES = [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]
 PER_BATCH = 12

@@ -21,7 +21,7 @@ from icc_profiles import (
 )
 from PIL import Image, ImageCms
 
-from dcgan_assets.sources.decode import Decoded, Pixels, decode
+from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode
 
 SIDE = 64
 LOSSLESS: dict[str, dict[str, Any]] = {

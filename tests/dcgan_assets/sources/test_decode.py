@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan_assets.sources.decode import NARROW, Decoded, Pixels, Refused, decode, thumbnails
-from dcgan_assets.sources.header import NO_PICTURE
-from dcgan_assets.sources.headers import read_header
+from dcgan_assets.sources.reading.decode import NARROW, Decoded, Pixels, Refused, decode, thumbnails
+from dcgan_assets.sources.reading.header import NO_PICTURE
+from dcgan_assets.sources.reading.headers import read_header
 
 HEIGHT, WIDTH = 40, 60
 

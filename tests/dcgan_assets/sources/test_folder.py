@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 
 from dcgan_assets.sources import folder as folder_module
 from dcgan_assets.sources.folder import FileBytes, Folder
-from dcgan_assets.sources.items import Item, Unread, UnreadableError, forget_listings, safe_key
+from dcgan_assets.sources.reading.items import (
+    Item,
+    Unread,
+    UnreadableError,
+    forget_listings,
+    safe_key,
+)
 from dcgan_models.files import is_system_file
 
 

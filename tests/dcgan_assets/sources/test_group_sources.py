@@ -21,12 +21,12 @@ import yaml
 from test_imagenet import pack
 from test_mnist_assets import made, materialize
 
-from dcgan_assets.assets.group_images import open_source, source_version
-from dcgan_assets.group_params import GroupImages
-from dcgan_assets.params import profile_text
+from dcgan_assets.assets.pictures.images import open_source, source_version
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.groups import GroupImages
 from dcgan_assets.sources import cifar10
-from dcgan_assets.sources.items import forget_listings
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.files import read_json
 
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 from dcgan_assets.sources import imagenet as imagenet_module
 from dcgan_assets.sources.imagenet import ImageNetTar, ImageNetTree, imagenet
-from dcgan_assets.sources.ingest import ingest
-from dcgan_assets.sources.items import Item, Source, Unread, forget_listings
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.ingest import ingest
+from dcgan_assets.sources.reading.items import Item, Source, Unread, forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 
 CLASSES = ("n01440764", "n02105855", "n15075141")
 Pictures = Mapping[str, Mapping[str, bytes]]

@@ -27,16 +27,16 @@ from fixture_types import Refused
 from odd_locations import Broken, Endless, Faulty, Given, Greedy, Killed, Segfault
 from PIL import Image
 
-from dcgan_assets.sources import readers
-from dcgan_assets.sources import workers as processes
-from dcgan_assets.sources.decode import Decoded, Pixels, decode, thumbnails
 from dcgan_assets.sources.folder import Folder
-from dcgan_assets.sources.ingest import INGEST_SCHEMA, IngestReport, ingest
-from dcgan_assets.sources.items import Item, Location, Unread, forget_listings
 from dcgan_assets.sources.lsun import Lsun
-from dcgan_assets.sources.pictures import PICTURE_SCHEMA, pixels_sha256
-from dcgan_assets.sources.readers import Recipe
-from dcgan_assets.sources.workers import close_workers, run_workers
+from dcgan_assets.sources.reading import readers
+from dcgan_assets.sources.reading import workers as processes
+from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode, thumbnails
+from dcgan_assets.sources.reading.ingest import INGEST_SCHEMA, IngestReport, ingest
+from dcgan_assets.sources.reading.items import Item, Location, Unread, forget_listings
+from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, pixels_sha256
+from dcgan_assets.sources.reading.readers import Recipe
+from dcgan_assets.sources.reading.workers import close_workers, run_workers
 
 Row = dict[str, Any]
 

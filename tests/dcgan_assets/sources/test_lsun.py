@@ -12,8 +12,8 @@ import pytest
 from fixture_types import Refused
 
 from dcgan_assets.sources import lsun as lsun_module
-from dcgan_assets.sources.items import UnreadableError, forget_listings
 from dcgan_assets.sources.lsun import LSUN_ATTRIBUTION, LmdbValue, Lsun
+from dcgan_assets.sources.reading.items import UnreadableError, forget_listings
 from dcgan_models.errors import UserError
 
 

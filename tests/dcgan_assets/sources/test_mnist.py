@@ -30,7 +30,7 @@ from PIL import Image
 from dcgan_assets.sources import mnist
 from dcgan_assets.sources.fetch import Download
 from dcgan_assets.sources.mnist import from_download, from_folder, packaged, read_idx
-from dcgan_assets.sources.pictures import PICTURE_SCHEMA, Pictures, Record
+from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures, Record
 from dcgan_models.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]

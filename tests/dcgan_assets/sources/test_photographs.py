@@ -18,9 +18,6 @@ from fixture_types import Refused
 from PIL import Image, ImageCms
 from sklearn.datasets import load_sample_image
 
-from dcgan_assets.sources.decode import Decoded, Pixels, decode, thumbnails
-from dcgan_assets.sources.ingest import ingest
-from dcgan_assets.sources.items import Item
 from dcgan_assets.sources.photographs import (
     HELD_OUT,
     LABELLED_TEST,
@@ -39,7 +36,10 @@ from dcgan_assets.sources.photographs import (
     planted_original,
     region,
 )
-from dcgan_assets.sources.workers import close_workers
+from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode, thumbnails
+from dcgan_assets.sources.reading.ingest import ingest
+from dcgan_assets.sources.reading.items import Item
+from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.dedup.planted import EDITS
 
 SOURCE = Photographs(600, 0.25, seed=3)

@@ -19,7 +19,7 @@ from scipy.io import loadmat, savemat
 from dcgan_assets.sources import mnist, svhn
 from dcgan_assets.sources.fetch import Download
 from dcgan_assets.sources.photographs import HELD_OUT, PHOTOGRAPHS, TRAIN, region
-from dcgan_assets.sources.pictures import PICTURE_SCHEMA, Pictures
+from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures
 from dcgan_assets.sources.svhn import (
     SVHN_DOWNLOADS,
     from_folder,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dcgan_models.errors import UserError
-from dcgan_models.extractor import random_extractor
 from dcgan_models.metrics.damage import damage_seen
+from dcgan_models.metrics.extractor import random_extractor
 
 
 class Mean:

@@ -1,0 +1,59 @@
+"""All steps of a workspace, and the Dagster definitions made of them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dcgan_assets.assets.digits import ablations, mnist, sampling_statistics
+from dcgan_assets.assets.groups import cifar10_group, image_group, svhn_group
+from dcgan_assets.assets.report import architecture
+from dcgan_assets.assets.report.steps import report_steps
+from dcgan_assets.assets.scraped_groups import albums_group, faces_group
+from dcgan_assets.automation.conditions import automated, build_automation
+from dcgan_assets.engine.living_runs import living_executor
+from dcgan_assets.engine.step import Catalogue, dagster_asset
+from dcgan_assets.engine.versions import memory
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.releases.commit import publish_hook, publish_job
+
+
+def open_catalogue(workspace: Workspace) -> Catalogue:
+    """Collect the steps of every domain and every group of pictures."""
+    domains = (mnist, sampling_statistics, ablations, architecture)
+    steps = [step for domain in domains for step in domain.STEPS]
+    params = workspace.params
+    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True, figures=params.lsun.figures())
+    steps += faces_group(params.faces)
+    steps += albums_group(params.albums)
+    steps += image_group(
+        "imagenet",
+        "imagenet",
+        "ImageNet-1k at 32 pixels",
+        ordered=True,
+        walk=False,
+        early=bool(params.imagenet.samples.epochs),
+    )
+    steps += cifar10_group()
+    steps += svhn_group(params.svhn)
+    for name, section in params.groups.items():
+        about = f"the pictures of `{name}`"
+        early = bool(section.samples.epochs)
+        steps += image_group(name, f"groups.{name}", about, early=early, figures=section.figures())
+    steps += report_steps(steps)
+    return Catalogue(workspace, tuple(steps))
+
+
+def build_definitions(catalogue: Catalogue) -> dg.Definitions:
+    """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
+    assets = [
+        dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
+    ]
+    automation = build_automation(catalogue)
+    memory.remember()
+    return dg.Definitions(
+        assets=automated(catalogue, assets),
+        jobs=[publish_job(catalogue), *automation.jobs],
+        schedules=automation.schedules,
+        sensors=automation.sensors,
+        executor=living_executor,
+    )

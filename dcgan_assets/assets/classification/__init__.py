@@ -1,0 +1,1 @@
+"""Features and linear classifiers (section 5 of the paper)."""

@@ -1,0 +1,1 @@
+"""Near-duplicates by semantic hashes (section 3.1 of the paper)."""

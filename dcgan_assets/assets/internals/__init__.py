@@ -1,0 +1,1 @@
+"""Looking inside the networks (section 6 of the paper)."""

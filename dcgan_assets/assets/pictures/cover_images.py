@@ -1,0 +1,38 @@
+"""`albums/images` where covers were searched for: a shard of photographs made small.
+
+Covers are trained on whole, as every picture group is; nothing is cut out of them. A row's key is
+that of the photograph, whose manifest says who made it and where it was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dcgan_assets.assets.pictures.image_urls import is_stand_in
+from dcgan_assets.assets.pictures.images import read_pictures
+from dcgan_assets.engine.step import Outcome, Work
+from dcgan_assets.sources.reading.items import Item
+
+
+def make_cover_images(work: Work) -> Outcome:
+    """Read one shard of photographs."""
+    (photos,) = work.input_shards(work.step.inputs[0])
+    return read_pictures(work, list(_items(photos)), stand_in=is_stand_in(photos))
+
+
+def _items(folder: Path) -> Iterator[Item]:
+    """The photographs that were fetched."""
+    import pyarrow.parquet as pq
+
+    from dcgan_assets.sources.archive import TarMember
+    from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
+    from dcgan_assets.sources.web.download.packing import PHOTOS_FILE
+
+    names = ["key", "address", "licence", "attribution", "offset", "bytes"]
+    table = pq.read_table(folder / MANIFEST_FILE, columns=names, filters=[("status", "=", KEPT)])
+    for key, address, licence, attribution, offset, size in zip(
+        *table.to_pydict().values(), strict=True
+    ):
+        place = TarMember(folder / PHOTOS_FILE, offset, size)
+        yield Item(key, address, None, None, licence, attribution, place)

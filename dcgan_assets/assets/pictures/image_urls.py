@@ -1,0 +1,113 @@
+"""`image_urls`: where pictures of each person or album lie, under what terms, and who made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.rejections import Intake
+from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.params.search import ImageUrls
+from dcgan_assets.sources.reading.listing import listing_version
+from dcgan_models.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from dcgan_assets.params.scraped_groups import Search
+    from dcgan_assets.sources.web.search.search import SearchReport
+
+ADDRESS_CHECKS = (
+    Check("counts_add_up", "Every picture found is a row, kept or rejected.", required=True),
+    Check("something_found", "There are pictures to fetch.", required=True),
+    Check("every_search_ended", "No search of anybody was broken off."),
+)
+# What was searched: the pictures of the user or of packages are not the paper's.
+ORIGIN_FILE = "origin.json"
+
+
+def folder_version(section: ImageUrls, root: Path) -> str:
+    """The listing of the user's own pictures; what else is searched has no version."""
+    return listing_version(root / section.folder.path) if section.folder else "none"
+
+
+def addresses_version(search: Search, section: ImageUrls, root: Path, shard: str | None) -> str:
+    """The removal list and the listing of the user's own pictures."""
+    return f"{read_removals(search, root).version} {folder_version(section, root)}"
+
+
+def make_image_urls(work: Work) -> Outcome:
+    """Look for pictures of everybody whom `people` has kept."""
+    from dcgan_assets.sources.web.search.search import gather_addresses, subjects_of
+
+    section: ImageUrls = work.section
+    (people,) = work.step.inputs
+    if section.asks_the_web:
+        work.params.operator.require_contact()
+    # Answers of the web are kept; what a folder answered is of that folder alone.
+    local = not section.asks_the_web and [
+        work.inputs[people].data_version,
+        folder_version(section, work.root),
+    ]
+    report = gather_addresses(
+        subjects_of(work.input(people)),
+        section.searching(work.root, work.input(people), work.params.operator),
+        read_removals(search_of(work), work.root),
+        work.kept_dir({"local": local}),
+        work.out(),
+        work.log,
+    )
+    write_json(work.out() / ORIGIN_FILE, {"stand_in": not section.asks_the_web})
+    return Outcome(
+        metadata=_facts(report),
+        verdicts=_judge(work.out(), report),
+        summary=Intake(report.kept, report.reasons).words,
+    )
+
+
+def is_stand_in(folder: Path) -> bool:
+    """Whether the pictures are not of the web, as the paper's are; `folder` is this asset's."""
+    return bool(read_json(folder / ORIGIN_FILE)["stand_in"])
+
+
+def _facts(report: SearchReport) -> dict[str, Any]:
+    from dcgan_assets.sources.web.search.address_table import ADDRESS_SCHEMA
+
+    facts: dict[str, Any] = {
+        "dagster/row_count": report.kept + report.rejected,
+        "dagster/column_schema": shown.table_schema(ADDRESS_SCHEMA),
+        "searched_for": report.people,
+        "kept": report.kept,
+        "rejected": report.rejected,
+    }
+    if report.licences:
+        facts["licences"] = licence_table(report.licences)
+    if report.reasons:
+        facts["reasons"] = reasons_table(report.reasons, "pictures")
+    if report.failed:
+        facts["broken_off"] = reasons_table(report.failed, "searches")
+    return facts
+
+
+def licence_table(licences: dict[str, int]) -> Any:
+    """Kept pictures by licence, the most frequent first."""
+    ordered = sorted(licences.items(), key=lambda item: (-item[1], item[0]))
+    return shown.table([{"licence": name, "pictures": count} for name, count in ordered])
+
+
+def _judge(folder: Path, report: SearchReport) -> tuple[Verdict, ...]:
+    """Judge `ADDRESS_CHECKS`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from dcgan_assets.sources.web.search.search import ADDRESSES_FILE, SEARCHES_FILE
+
+    rows = pq.read_metadata(folder / ADDRESSES_FILE).num_rows
+    found = pc.sum(pq.read_table(folder / SEARCHES_FILE, columns=["found"])["found"]).as_py() or 0
+    counts = {"found": found, "rows": rows, "kept": report.kept, "rejected": report.rejected}
+    ended = not sum(report.failed.values())
+    return (
+        Verdict("counts_add_up", found == rows == report.kept + report.rejected, counts),
+        Verdict("something_found", report.kept > 0, {"kept": report.kept}),
+        Verdict("every_search_ended", ended, {"broken off": sum(report.failed.values())}),
+    )

@@ -1,0 +1,282 @@
+"""A picture group's `images`: every input read once, made small, or rejected with a reason.
+
+A shard is a folder `data/GROUP/images/SHARD/` with the training pictures (`pixels_64.npy`), the
+32-pixel ones that are hashed (`pixels_32.npy`) and `manifest.parquet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dcgan_assets.assets.pictures.rejections import INTAKE_CHECKS, Intake
+from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.params.groups import HASH_SIDE, GroupImages
+from dcgan_assets.sources.archive import Archive
+from dcgan_assets.sources.folder import Folder
+from dcgan_assets.sources.imagenet import imagenet
+from dcgan_assets.sources.lsun import Lsun
+from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES, database_folder, fetch_database
+from dcgan_assets.sources.photographs import PROBES, WHOLE, Photographs
+from dcgan_assets.sources.reading.decode import NARROW
+from dcgan_assets.sources.reading.ingest import INGEST_SCHEMA, IngestReport, ingest
+from dcgan_assets.sources.reading.items import Item, Source
+from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
+from dcgan_models.data import PixelStore
+from dcgan_models.errors import UserError
+from dcgan_models.files import read_json, write_json
+
+IMAGE_CHECKS = (
+    Check("counts_add_up", "Every input is a row, kept or rejected.", required=True),
+    *INTAKE_CHECKS,
+    Check("not_blank", "Kept pictures differ from one another and use their range."),
+)
+SHARD_FILE = "shard.json"
+_LSUN_DOWNLOADS = "data/downloads/lsun"
+_CIFAR10_DOWNLOAD = "data/downloads/cifar10"
+_SHEET = 100
+# Crops of photographs are scaled down by so much at most.
+_MOST_SCALED = 4
+
+
+def open_source(section: GroupImages, root: Path) -> Source:
+    """What a group's section of params.yaml names; a download need not be there yet."""
+    if section.source == "photographs":
+        assert section.pictures is not None  # noqa: S101  (the section was checked)
+        return Photographs(
+            section.pictures,
+            planted=section.planted,
+            seed=section.seed,
+            side_range=(section.size, _MOST_SCALED * section.size),
+            held_out=section.held_out,
+        )
+    if section.category is not None:
+        return Lsun(database_folder(section.category, root / _LSUN_DOWNLOADS))
+    path = root / (section.path or _CIFAR10_DOWNLOAD)
+    if section.source == "cifar10":
+        from dcgan_assets.sources.cifar10 import CIFAR10, UnlabelledCifar10
+
+        return UnlabelledCifar10(path, CIFAR10)
+    if section.source == "imagenet":
+        return imagenet(path, root)
+    if section.source == "lsun":
+        return Lsun(path)
+    tree = partial(Folder, workspace=root)
+    kind: Callable[..., Source] = tree if section.source == "folder" else Archive
+    return kind(
+        path,
+        licence=section.licence,
+        attribution=section.attribution,
+        stand_in=section.stand_in,
+    )
+
+
+def shard_names(section: GroupImages) -> tuple[str, ...]:
+    """`00`, `01`, ...: the partitions of a group's `images`."""
+    return tuple(f"{number:02d}" for number in range(section.shards))
+
+
+def source_version(section: GroupImages, root: Path, shard: str | None) -> str:
+    """The version of what a shard reads: names, sizes and times, not bytes."""
+    if section.category is not None:
+        return LSUN_CATEGORIES[section.category][1][:32]
+    if section.downloaded:
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+        return CIFAR10_DOWNLOAD.sha256[:32]
+    return open_source(section, root).version(int(shard or 0), section.shards)
+
+
+def make_images(work: Work) -> Outcome:
+    """Read one shard of a group's source."""
+    section: GroupImages = work.section
+    if section.downloaded:
+        _fetch(work, section.category)
+    source = open_source(section, work.root)
+    items = source.items(int(work.shard or 0), section.shards)
+    return read_pictures(work, items, stand_in=source.stand_in)
+
+
+def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outcome:
+    """Read the items of one shard as the section asks, in worker processes."""
+    section: GroupImages = work.section
+    with work.progress(len(items), "pictures") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        report = ingest(
+            items,
+            work.out(),
+            _sizes(section),
+            min_side=section.least_side,
+            on_progress=show,
+            should_stop=work.stop,
+        )
+    if report is None:
+        work.stop.stop_now()
+    write_json(
+        work.out() / SHARD_FILE,
+        {"size": section.size, "stand_in": stand_in, "section": section.identity()},
+    )
+    pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files[section.size]]
+    if dark := report.conversions.get(NARROW):
+        work.warn(f"{dark:,} 16-bit pictures: {NARROW}, and no sBIT says which; look at them")
+    intake = Intake(report.kept, report.reasons, whole=section.shards == 1)
+    return Outcome(
+        metadata=_facts(report, pixels),
+        verdicts=(*_judge(report, len(items), pixels), *intake.judge()),
+        summary=intake.words,
+    )
+
+
+def _fetch(work: Work, category: str | None) -> None:
+    """Bring an LSUN database, or CIFAR-10, once for all shards."""
+    with work.downloading() as report:
+        if category is not None:
+            fetch_database(category, work.root / _LSUN_DOWNLOADS, report)
+            return
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+        from dcgan_assets.sources.fetch import fetch
+
+        fetch(CIFAR10_DOWNLOAD, work.root / _CIFAR10_DOWNLOAD, report)
+
+
+def _sizes(section: GroupImages) -> tuple[int, ...]:
+    """Training pictures, and those to hash; the manifest's checksums are of the larger ones."""
+    return tuple(dict.fromkeys((section.size, HASH_SIDE)))
+
+
+def _facts(report: IngestReport, pixels: list[Any]) -> dict[str, Any]:
+    reasons = [
+        {"rejected because": reason, "inputs": count} for reason, count in report.reasons.items()
+    ]
+    changes = [
+        {"converted": change, "pictures": count} for change, count in report.conversions.items()
+    ]
+    facts: dict[str, Any] = {
+        "dagster/row_count": report.items,
+        "dagster/column_schema": shown.table_schema(INGEST_SCHEMA),
+        "kept": report.kept,
+        "rejected": report.rejected,
+        "pictures_a_second": round(report.items / max(report.seconds, 1e-9), 1),
+    }
+    if report.kept:
+        from dcgan_models.grids import tile
+
+        facts["pictures"] = shown.picture(tile(pixels[0][:_SHEET], 10), "the first kept pictures")
+    if reasons:
+        facts["reasons"] = shown.table(reasons)
+    if changes:
+        facts["conversions"] = shown.table(changes)
+    return facts
+
+
+def _judge(report: IngestReport, items: int, pixels: list[Any]) -> tuple[Verdict, ...]:
+    rows = sum(len(part) for part in pixels)
+    first: npt.NDArray[np.uint8] = pixels[0][:1000] if report.kept else np.zeros((1, 1), np.uint8)
+    spread = float(first.astype(np.float32).std(axis=0).mean())
+    return (
+        Verdict(
+            "counts_add_up",
+            report.items == items and report.kept == rows,
+            {"inputs": items, "kept": report.kept, "rejected": report.rejected},
+        ),
+        Verdict(
+            "not_blank",
+            not report.kept or (spread > 1 and int(first.max()) > 64),
+            {"standard deviation over pictures, grey levels": round(spread, 2)},
+        ),
+    )
+
+
+# --- Read by what follows -------------------------------------------------------------------
+
+
+def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
+    """The rows of all shards' manifests as one Arrow table, with `part`, the shard's number."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for number, folder in enumerate(work.input_shards(work.pictures)):
+        table = pq.read_table(folder / MANIFEST_FILE, columns=columns)
+        part = pa.array(np.full(len(table), number, np.int64))
+        tables.append(table.append_column("part", part))
+    return pa.concat_tables(tables)
+
+
+def read_intake(work: Work) -> Intake:
+    """What became of the inputs of all shards.
+
+    Raises:
+        UserError: None was kept.
+    """
+    intake = Intake.of(read_manifests(work, ["reason"]))
+    if not intake.kept:
+        raise UserError(f"{work.pictures}: no picture to go on with: {intake.words}")
+    return intake
+
+
+def image_versions(work: Work) -> dict[str, str]:
+    """Data versions of what holds a group's pictures, by label, in the order of the shards."""
+    return {
+        label: made.data_version
+        for label, made in sorted(work.inputs.items())
+        if label.split("[")[0] == work.pictures
+    }
+
+
+def shard_facts(work: Work) -> dict[str, Any]:
+    """What all shards of a group's pictures have in common: `size` and `stand_in`."""
+    facts: dict[str, Any] = read_json(work.input_shards(work.pictures)[0] / SHARD_FILE)
+    return facts
+
+
+def probe_items(work: Work, keys: set[str], most: int) -> Iterator[Item]:
+    """Inputs that no part of the deduplication has learned from.
+
+    Args:
+        keys: What the autoencoder left out.
+        most: How many are wanted; packaged photographs have some that no group shows.
+    """
+    section = GroupImages.model_validate(shard_facts(work)["section"])
+    if section.source == "photographs":
+        yield from Photographs(most, part=WHOLE, photographs=PROBES, seed=section.seed).items(0, 1)
+        return
+    source = open_source(section, work.root)
+    for shard in range(section.shards):
+        yield from (item for item in source.items(shard, section.shards) if item.key in keys)
+
+
+def pixel_files(work: Work, size: int) -> list[list[Path]]:
+    """Of each shard, the files of pictures of a size, in the order of their rows."""
+    return [
+        sorted(folder.glob(f"pixels_{size}*.npy")) for folder in work.input_shards(work.pictures)
+    ]
+
+
+def open_pixels(work: Work, size: int) -> PixelStore:
+    """All kept pictures of a size, in the order of `read_manifests`.
+
+    Raises:
+        UserError: There is none.
+    """
+    read_intake(work)
+    files = [path for shard in pixel_files(work, size) for path in shard]
+    shards = [np.load(path, mmap_mode="r") for path in files]
+    lengths = [len(shard) for shard in shards]
+    n = sum(lengths)
+    return PixelStore(
+        shards=shards,
+        shard=np.repeat(np.arange(len(shards)), lengths),
+        row=np.concatenate([np.arange(length) for length in lengths]),
+        labels=np.full(n, -1),
+        keys=[""] * n,
+    )

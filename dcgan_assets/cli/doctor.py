@@ -1,0 +1,227 @@
+"""`dcgan doctor`: is this machine ready, and if not, what to do about it.
+
+What only a group lacks of which nothing was ever made is no fault: nobody has to make all groups.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.instance import SETTINGS, is_ours
+from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.faces import FaceDetector
+from dcgan_assets.params.scraped_groups import Search
+from dcgan_assets.params.user_places import DOWNLOADS
+from dcgan_assets.releases.integrity import Finding, State, examine_books
+from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
+from dcgan_models.errors import UserError
+
+_LEAST_FREE_GB = 3
+
+
+def examine(workspace: Workspace | None) -> Iterator[Finding]:
+    """Look at everything that a run needs; a finding each, `FAIL` where it would not work.
+
+    Args:
+        workspace: None looks at the installation alone.
+    """
+    looks: list[Callable[[], Finding]] = [_python, _antlr, _torch, _device, _dvc]
+    for look in looks:
+        yield look()
+    if workspace is None:
+        return
+    yield _disk(workspace.root)
+    yield from _settings(workspace.dagster_home / SETTINGS)
+    try:
+        catalogue = open_catalogue(workspace)
+    except UserError as error:
+        yield Finding("FAIL", "params.yaml", str(error))
+        return
+    yield Finding("ok", "params.yaml", f"profile {workspace.params.profile}")
+    yield from _groups(catalogue)
+    yield from examine_books(catalogue)
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("ok" if good else "FAIL", "python", f"{version} (3.11 to 3.13 are supported)")
+
+
+def _antlr() -> Finding:
+    version = importlib.metadata.version("antlr4-python3-runtime")
+    if version == "4.13.2":
+        return Finding("ok", "antlr", version)
+    return Finding(
+        "FAIL",
+        "antlr",
+        f"{version}: Dagster's asset selections crash; "
+        "pip install --no-deps antlr4-python3-runtime==4.13.2",
+    )
+
+
+def _torch() -> Finding:
+    import torch
+
+    versions = f"torch {torch.__version__}"
+    try:
+        import torchvision
+
+        versions += f", torchvision {torchvision.__version__}"
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+        torchvision.ops.nms(boxes, torch.ones(1), 0.5)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        cause = str(error).splitlines()[0]
+        return Finding(
+            "FAIL", "torch", f"{versions}: not from one build family ({cause}); install both anew"
+        )
+    return Finding("ok", "torch", f"{versions}, one build family")
+
+
+def _device() -> Finding:
+    import torch
+
+    from dcgan_models.training.config import choose_device, choose_precision
+
+    device = choose_device("auto")
+    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return Finding(
+            "ok", "gpu", f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, {precision}"
+        )
+    return Finding(
+        "note", "gpu", f"none: training runs on {torch.get_num_threads()} CPU threads, {precision}"
+    )
+
+
+def _dvc() -> Finding:
+    version = importlib.metadata.version("dvc")
+    if shutil.which("git") is None:
+        return Finding("FAIL", "dvc", f"{version}, but git is not installed")
+    return Finding("ok", "dvc", version)
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / 1e9
+    state: State = "ok" if free > _LEAST_FREE_GB else "FAIL"
+    return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
+
+
+def _settings(path: Path) -> Iterator[Finding]:
+    """Whether the dagster.yaml is the user's, which is neither changed nor brought up to date."""
+    if path.exists() and not is_ours(path.read_bytes()):
+        yield Finding("note", SETTINGS, f"{path} is yours; remove it to have ours written")
+
+
+def _groups(catalogue: Catalogue) -> Iterator[Finding]:
+    """What groups are made from, and which were never made here."""
+    never = _never_made(catalogue)
+    for group, finding in (*_data(catalogue.workspace), *_search(catalogue.workspace)):
+        if finding.state == "FAIL" and group in never:
+            yield replace(finding, state="note")
+        else:
+            yield finding
+    if never:
+        yield Finding("note", "never made", f"nothing of {', '.join(never)}")
+
+
+def _never_made(catalogue: Catalogue) -> list[str]:
+    """The groups of which nothing is published."""
+    made = {
+        step.group
+        for step in catalogue.steps
+        for shard in catalogue.shards(step)
+        if catalogue.store.folder(catalogue.artefact(step.key, shard)).exists()
+    }
+    return [group for group in dict.fromkeys(s.group for s in catalogue.steps) if group not in made]
+
+
+def _data(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
+    """Where each group's pictures come from, as params.yaml says, by group."""
+    params = workspace.params
+    own = {name: section for name, section in params if hasattr(section, "images")}
+    groups: dict[str, Any] = own | params.groups
+    for name, group in groups.items():
+        section = group.images
+        if section.path is not None:
+            place = workspace.root / section.path
+            if place.exists() and _is_ignored(workspace.root, place):
+                where = f"pictures from {place}, which git ignores: `dvc add` refuses"
+                yield name, Finding("note", name, f"{where}; better pictures/{name}")
+            elif place.exists():
+                yield name, Finding("ok", name, f"pictures from {place}")
+            else:
+                yield name, Finding("FAIL", name, f"pictures from {place}, which is not there")
+        else:
+            yield name, Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+
+
+def _is_ignored(root: Path, place: Path) -> bool:
+    """Whether pictures lie where what is made does, and are no download."""
+    data = (root / "data").resolve()
+    return place.resolve().is_relative_to(data) and not place.resolve().is_relative_to(
+        data / DOWNLOADS
+    )
+
+
+def _search(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
+    """Whether what is looked for by name can be, by group: names, contact, removals, detectors."""
+    params = workspace.params
+    searches: dict[str, Search | None] = {"faces": params.faces, "albums": params.albums.search}
+    for name, search in searches.items():
+        if search is not None:
+            yield name, _search_finding(name, search, workspace)
+    for detector in (params.faces.face_boxes.detector, params.faces.face_boxes.second):
+        if detector is not None:
+            yield "faces", _detector(detector, workspace.root)
+
+
+def _search_finding(name: str, search: Search, workspace: Workspace) -> Finding:
+    from dcgan_assets.sources.web.removals import RemovalList
+
+    people, urls = search.people, search.image_urls
+    paths = [people.path, urls.folder.path if urls.folder else None]
+    missing = [path for path in paths if path and not (workspace.root / path).exists()]
+    if missing:
+        return Finding("FAIL", name, f"{workspace.root / missing[0]} is missing")
+    try:
+        removed = len(RemovalList.read(workspace.root / search.removals).lines)
+        if people.asks_the_web or urls.asks_the_web:
+            workspace.params.operator.require_contact()
+    except UserError as error:
+        return Finding("FAIL", name, str(error))
+    where = f"names: {people.source}; pictures: {', '.join(urls.searches)}"
+    return Finding("ok", name, f"{where}; {removed} on the removal list")
+
+
+def _detector(section: FaceDetector, root: Path) -> Finding:
+    from dcgan_assets.sources.faces.detectors import open_detector
+
+    try:
+        detector = open_detector(section.file(root))
+    except UserError as error:
+        return Finding("FAIL", section.name, str(error))
+    return Finding("ok", section.name, f"finds faces: {detector.version}")
+
+
+def _to_download(section: Any) -> str:
+    """What is fetched before a group's pictures can be made."""
+    category = getattr(section, "category", None)
+    if category is not None:
+        size, _ = LSUN_CATEGORIES[category]
+        return f", {category}: {size / 1e9:.1f} GB to download, and as much again to unpack"
+    if getattr(section, "downloaded", False):
+        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+        return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
+    return ""

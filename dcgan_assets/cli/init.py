@@ -1,0 +1,85 @@
+"""`dcgan init`: a new workspace with params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PARAMS_FILE, profile_text
+from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
+from dcgan_models.errors import UserError
+
+TEMPLATES = {
+    "workspace.yaml": "workspace.yaml",
+    "gitignore": ".gitignore",
+    "dvcignore": ".dvcignore",
+    "removals.csv": "removals.csv",
+}
+# Written at once: every call of DVC costs a second. What a release holds goes into git with the
+# workspace; what is large goes beside it, until the user names a place for it.
+DVC_CONFIG = """\
+[core]
+    analytics = false
+    remote = results
+[cache]
+    type = "reflink,hardlink,copy"
+['remote "results"']
+    url = ../dvc-remote
+['remote "bulk"']
+    url = ../../{name}-bulk
+"""
+
+
+def create_workspace(folder: Path, profile: str) -> Workspace:
+    """Make a workspace in a folder that is new or empty.
+
+    Raises:
+        UserError: The profile is unknown, the folder is not empty or cannot be written, git is
+            not installed, or git or DVC failed.
+    """
+    text = profile_text(profile)
+    if shutil.which("git") is None:
+        raise UserError("git is not installed; a workspace is a git repository")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"{folder}: not empty; a workspace needs a folder of its own")
+        (folder / PARAMS_FILE).write_text(text, encoding="utf-8")
+        for source, target in TEMPLATES.items():
+            template = resources.files("dcgan_assets.cli") / "templates" / source
+            (folder / target).write_text(template.read_text("utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    workspace = Workspace(folder.resolve())
+    _run(folder, "git", "init", "--quiet")
+    _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
+    settings = DVC_CONFIG.format(name=workspace.root.name)
+    (folder / ".dvc" / "config").write_text(settings, encoding="utf-8")
+    write_dvc_yaml(open_catalogue(workspace), ())
+    _run(folder, "git", "add", "--all")
+    if _git_knows_its_user(folder):
+        _run(folder, "git", "commit", "--quiet", "--message", f"A workspace, profile {profile}")
+    return workspace
+
+
+def _git_knows_its_user(folder: Path) -> bool:
+    """Whether git can commit; else everything waits for the user, staged."""
+    asked = ["git", "var", "GIT_COMMITTER_IDENT"]
+    return subprocess.run(asked, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def _run(folder: Path, *command: str) -> None:
+    # The settings that turn DVC's analytics off are not there yet when it is called first.
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "true"}
+    done = subprocess.run(
+        command, cwd=folder, env=quiet, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise UserError(f"{folder}: `{' '.join(command[-3:])}` failed: {''.join(last)}")

@@ -1,0 +1,120 @@
+"""`dcgan new-group`: a section of params.yaml for a folder of somebody's own pictures."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.file import PARAMS_FILE, name_problem, validate_params
+from dcgan_assets.params.quality import FEWEST_HELD_OUT
+from dcgan_assets.params.user_places import require_apart
+from dcgan_assets.sources.folder import Folder
+from dcgan_models.errors import UserError
+from dcgan_models.files import open_atomic
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+# Fewer cannot be dealt into minibatches whose statistics mean anything.
+_FEWEST = 50
+_UPDATES = 3_000
+_EXTRACTOR_UPDATES = 200  # of minibatches of 128 pictures
+
+
+def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[str, Any]:
+    """Add the section `groups.NAME` to params.yaml, comments and all else as they were.
+
+    Args:
+        folder: Of pictures, at any depth; inside the workspace it is named relative to it.
+        size: Side of the training pictures.
+
+    Returns:
+        The section.
+
+    Raises:
+        UserError: The name is taken or not allowed, the folder lies where we write or holds too
+            few files, or params.yaml cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(f"group name {name!r}: small letters, digits and _ are allowed")
+    if problem := name_problem(name):
+        raise UserError(problem)
+    if name in workspace.params.groups:
+        raise UserError(f"groups.{name} is in {PARAMS_FILE} already; choose another name")
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    groups = (*workspace.params.group_names(), name)
+    require_apart(workspace.root.resolve(), groups, folder, f"groups.{name}")
+    n = len(Folder(folder))
+    if n < _FEWEST:
+        raise UserError(f"{folder}: {n} files; at least {_FEWEST} pictures are needed")
+    section = _section(workspace, folder, size, n)
+    _write(workspace, name, section)
+    return section
+
+
+def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str, Any]:
+    """Settings for so many pictures: a small network on a small machine, the paper's else."""
+    small = workspace.params.profile == "sample"
+    batch = 16 if small else min(128, n // 8)
+    held_out = max(FEWEST_HELD_OUT, n - n * 9 // 10)
+    trained = n - held_out
+    minibatches = max(1, trained // batch)
+    measured = min(10_000, held_out)
+    inside = folder.is_relative_to(workspace.root)
+    return {
+        "images": {
+            "source": "folder",
+            "path": str(folder.relative_to(workspace.root) if inside else folder),
+            "size": size,
+            "shards": min(64, 1 + n // 50_000),
+        },
+        "training_set": {"held_out": 0.1},
+        "extractor": {
+            "kind": "autoencoder",
+            "epochs": max(5, -(-_EXTRACTOR_UPDATES * (1 if small else 10) * 128 // trained)),
+        },
+        "candidate": {
+            "preset": "lsun64",
+            "size": size,
+            "width": 0.125 if small else 1.0,
+            "batch": batch,
+            "learning_rate": 0.001 if small else 0.0002,
+            "epochs": max(5, -(-_UPDATES * (1 if small else 10) // minibatches)),
+            "decay_epochs": 0,
+            "snapshots": [1, 5],
+            "health": {"diversity": 0.3},
+        },
+        "quality": {
+            "samples": measured,
+            "train_samples": min(trained, 500_000),
+            "kid_size": min(1_000, 2 * measured // 3),
+            "snapshot_samples": min(measured, 1_000),
+        },
+        "samples": {"rows": 5, "columns": 10, "epochs": [1, 5]},
+        "latent_walk": {"segments": 10, "steps": 10, "pixel_rows": 2},
+    }
+
+
+def _write(workspace: Workspace, name: str, section: dict[str, Any]) -> None:
+    """Change the file's text only where the section goes, and only if the whole is then valid."""
+    path = workspace.root / PARAMS_FILE
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 100
+    # As the templates write lists, or those in the file would move.
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    content.setdefault("groups", {})[name] = section
+    buffer = io.StringIO()
+    yaml.dump(content, buffer)
+    validate_params(YAML(typ="safe").load(buffer.getvalue()), f"{PARAMS_FILE}, groups.{name}")
+    try:
+        with open_atomic(path) as stream:
+            stream.write(buffer.getvalue().encode())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,59 @@
+"""Folders below `runs/` in which trainings work, known by their configuration.
+
+A folder's name is a hash of the code and the configuration of its training, so that it tells
+whether today's code would go on in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcgan_assets.engine.step import Work
+from dcgan_assets.engine.versions.code import code_version
+from dcgan_models.errors import UserError
+
+if TYPE_CHECKING:  # torch
+    from dcgan_models.training import TrainConfig
+    from dcgan_models.training.beginning import Beginning, EarlierRun
+
+
+def training_folders(group: Path) -> Iterator[EarlierRun]:
+    """The trainings in a group's folder below `runs/`; what else lies there is passed over."""
+    from dcgan_models.training import TrainConfig, train
+    from dcgan_models.training.beginning import EarlierRun
+    from dcgan_models.training.config import CONFIG_FILE
+
+    for config_file in sorted(group.glob(f"*/{CONFIG_FILE}")):
+        folder = config_file.parent
+        try:
+            config = TrainConfig.read(folder)
+        except UserError:
+            continue  # another kind of work, or of another version: not known, not touched
+        version = code_version(train, config.identity())
+        yield EarlierRun(folder, config, same_code=folder.name == version[: len(folder.name)])
+
+
+def open_run(work: Work, config: TrainConfig) -> tuple[Path, Beginning]:
+    """The folder of a training, and where it begins there; see `begin_run`."""
+    from dcgan_models.training import train
+    from dcgan_models.training.beginning import begin_run
+    from dcgan_models.training.config import CONFIG_FILE
+
+    run_dir = work.run_dir(train, config.identity())
+    others = [run for run in training_folders(run_dir.parent) if run.run_dir != run_dir]
+    others.sort(key=lambda run: -(run.run_dir / CONFIG_FILE).stat().st_mtime)
+    return run_dir, begin_run(config, run_dir, others)
+
+
+def where_it_begins(work: Work, config: TrainConfig, beginning: Beginning) -> str:
+    """A line for the terminal: what a training goes on from, or why it does not."""
+    if beginning.run_dir is None:
+        return f"{work.step.key}: begins; no earlier run of {config.preset.name} is there"
+    folder = beginning.run_dir.relative_to(work.root).as_posix()
+    if beginning.reason:
+        return f"{work.step.key}: begins anew: {folder} {beginning.reason}"
+    if beginning.epoch == config.epochs:
+        return f"{work.step.key}: all of it is trained in {folder}"
+    return f"{work.step.key}: goes on from epoch {beginning.epoch:.6g} of {folder}"

@@ -1,0 +1,357 @@
+"""Where every artefact lies, and how it gets there: whole, versioned, and never written into.
+
+    data/GROUP/ASSET/       pictures and tables        (a folder SHARD/ each where sharded)
+    models/GROUP/ASSET/     networks
+    results/GROUP/ASSET/    result.json, figures, tables
+    runs/GROUP/FINGERPRINT/ work in progress, never under DVC
+
+An artefact is a folder. It is built beside its place, flushed, made read-only and swapped in as
+a whole, so a reader sees the old one or the new one, and files that DVC has hard-linked into its
+cache are never changed. `_meta.json` in it says what it is made of: its data version (a content
+hash), the versions of its inputs, the code version, the seed, and the fingerprint of all these,
+by which a step that would make the same thing again is skipped.
+
+The record also lists the files, and so says what in a place is ours. A place is written only where
+nothing is, or nothing but what such a record lists and what desktops leave about (`is_litter`);
+anything else stops before anything is made. Only what is listed is ever removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from dcgan_assets.engine.results import RESULT_FILE, stable_digest
+from dcgan_models.errors import UserError
+from dcgan_models.files import (
+    BUILDING,
+    Ours,
+    is_folder,
+    is_system_file,
+    remove_listed,
+    sha256_file,
+    staged,
+    swap_in,
+    tree_files,
+    write_json,
+)
+
+META_FILE = "_meta.json"
+Kind = Literal["data", "models", "results"]
+Licence = Literal["open", "restricted"]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The name and place of what an asset publishes.
+
+    Attributes:
+        key: `group/name`, the asset's key.
+        kind: The top folder.
+        shard: Of a sharded asset, which one.
+    """
+
+    key: str
+    kind: Kind
+    shard: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The key, and the shard in brackets: `lsun/images[03]`."""
+        return self.key if self.shard is None else f"{self.key}[{self.shard}]"
+
+    @property
+    def path(self) -> Path:
+        """The folder, relative to the root."""
+        folder = Path(self.kind) / self.key
+        return folder if self.shard is None else folder / self.shard
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an artefact was made from: the content, and how that had been made."""
+
+    data_version: str
+    fingerprint: str
+    seed: int | None
+    params_seed: int
+
+
+@dataclass(frozen=True)
+class Meta:
+    """`_meta.json`: what an artefact is and how it came about.
+
+    Attributes:
+        data_version: Hash of the content.
+        fingerprint: Hash of code version, inputs and seed.
+        seed, params_seed: The seed used, and the one in params.yaml at that time.
+        files: Sizes and SHA-256 by relative name.
+        run: Id of the Dagster run that made it; empty in records older than this field.
+        checks: Results of the asset's checks, replayed when the artefact is found again.
+        metadata: What the UI shows of it, each value as Dagster serialises it.
+    """
+
+    key: str
+    shard: str | None
+    data_version: str
+    code_version: str
+    fingerprint: str
+    inputs: dict[str, Input]
+    seed: int | None
+    params_seed: int
+    created: str
+    duration_s: float
+    hardware: str
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: str = ""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Meta | None:
+        """Read a published folder's `_meta.json`; None where there is no whole one."""
+        try:
+            return cls.parse((folder / META_FILE).read_bytes())
+        except OSError:
+            return None
+
+    @classmethod
+    def parse(cls, text: bytes) -> Meta | None:
+        """The record that a `_meta.json` holds; None where it is not one."""
+        try:
+            content = json.loads(text)
+            inputs = {key: Input(**value) for key, value in content["inputs"].items()}
+            return cls(**{**content, "inputs": inputs})
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class Store:
+    """The artefacts below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, artefact: Artefact) -> Path:
+        """Where an artefact lies, whether it is there or not."""
+        return self.root / artefact.path
+
+    def run_dir(self, key: str, fingerprint: str) -> Path:
+        """Where an asset keeps the resumable work that has this fingerprint."""
+        return self.root / "runs" / key.split("/", maxsplit=1)[0] / fingerprint[:12]
+
+    def meta(self, artefact: Artefact) -> Meta | None:
+        """What is published, or None where nothing whole is.
+
+        The files of the record are compared with it by name and size, and what lies beside them
+        does not count; `verify` reads every byte.
+        """
+        folder = self.folder(artefact)
+        meta = Meta.read(folder)
+        if meta is None:
+            return None
+        sizes = {name: facts["size"] for name, facts in meta.files.items()}
+        return meta if sizes.items() <= dict(_sizes(folder)).items() else None
+
+    def require(self, artefacts: list[Artefact]) -> dict[str, Meta]:
+        """The records of inputs, by label; raise `UserError` naming those that are missing."""
+        metas = {artefact.label: self.meta(artefact) for artefact in artefacts}
+        missing = [label for label, meta in metas.items() if meta is None]
+        if missing:
+            raise UserError(
+                f"missing: {', '.join(missing)}; run `dcgan materialize {missing[0].split('[')[0]}`"
+            )
+        return {label: meta for label, meta in metas.items() if meta is not None}
+
+    def verify(self, artefact: Artefact) -> str | None:
+        """Hash a published artefact again; the name of the first file that differs, or None."""
+        meta = self.meta(artefact)
+        if meta is None:
+            return META_FILE
+        folder = self.folder(artefact)
+        for name, facts in meta.files.items():
+            if sha256_file(folder / name) != facts["sha256"]:
+                return name
+        return None
+
+    @contextmanager
+    def writing(self, artefact: Artefact) -> Iterator[Path]:
+        """A folder beside the artefact's place, to build it in, held by one process.
+
+        Raises:
+            UserError: Another process is making the same artefact, or something lies in its place
+                that is not ours.
+        """
+        locks = self.root / "runs" / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{artefact.label.replace('/', '__')}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{artefact.label}: another process is making it") from None
+        try:
+            self.require_ours(artefact.key, artefact.kind)
+            with staged(self.folder(artefact).resolve(), _ours(artefact)) as staging:
+                yield staging
+        finally:
+            lock.release()
+
+    def require_ours(self, key: str, kind: Kind) -> None:
+        """Refuse an asset's place where anything lies that no record of ours lists.
+
+        Raises:
+            UserError: The line names the place, the first such file, and what to do.
+        """
+        place = self.folder(Artefact(key, kind)).resolve()
+        found = first_foreign(place, lambda folder: recorded(folder, key))
+        if found is not None:
+            where = f"{kind}/{key}/{found}" if found else f"{kind}/{key}"
+            raise UserError(
+                f"{self.root / where}: not ours, and it lies where {key} is to be made; move it "
+                f"away, for example to pictures/{key.split('/', maxsplit=1)[0]}"
+            )
+
+    def content_version(self, folder: Path) -> str:
+        """The data version of a built folder: a hash over its files' names and contents.
+
+        Of a published one what its record lists counts, and nothing beside it.
+
+        A result counts by what was found, not by how long it took or on what machine.
+        """
+        digest = hashlib.sha256()
+        for name, _, path in sorted(_files(folder)):
+            content = stable_digest(path) if name == RESULT_FILE else sha256_file(path)
+            digest.update(f"{name}\0{content}\n".encode())
+        return digest.hexdigest()[:32]
+
+    def publish(self, staging: Path, artefact: Artefact, meta: Meta) -> Meta:
+        """Swap a built folder into its place together with its record.
+
+        Args:
+            staging: From `writing`.
+            meta: The record; what it is of, and `files`, are filled in here.
+        """
+        files = {
+            name: {"size": size, "sha256": sha256_file(path)}
+            for name, size, path in _files(staging)
+        }
+        meta = replace(meta, key=artefact.key, shard=artefact.shard, files=files)
+        write_json(staging / META_FILE, asdict(meta))
+        for path in staging.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        swap_in(staging, self.folder(artefact).resolve(), _ours(artefact))
+        return meta
+
+    def keep(self, artefact: Artefact, staging: Path) -> None:
+        """Fill `staging` with what is published now, by hard links where the disk allows."""
+        folder = self.folder(artefact)
+        for name, _, path in _files(folder):
+            target = staging / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_file(path, target)
+
+    def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
+        """Remove what another number of shards left behind, and what none of them is part of."""
+        place = self.folder(Artefact(key, kind)).resolve()
+        listed = recorded(place, key)
+        remove_listed(place, [name for name in listed if name.split("/")[0] not in shards])
+
+
+# --- What in a place is ours ----------------------------------------------------------------
+
+
+def recorded(folder: Path, key: str, shard: str | None = None) -> list[str]:
+    """The files of an asset's place that its records list; each record after what it lists.
+
+    Those of its shards come first. A record counts in the folder that it was written for,
+    whichever version of ours wrote it.
+    """
+    names = []
+    if shard is None and folder.is_dir():
+        for child in sorted(folder.iterdir()):
+            if is_folder(child):
+                names += [f"{child.name}/{name}" for name in recorded(child, key, child.name)]
+    listed = listed_files(folder / META_FILE, (key, shard))
+    return names if listed is None else [*names, *listed, META_FILE]
+
+
+def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str] | None:
+    """The files that a `_meta.json` lists; None where it is no record.
+
+    Args:
+        of: Key and shard that it is to be a record of.
+    """
+    try:
+        content = json.loads(record.read_bytes())
+        is_meant = of in (None, (content["key"], content["shard"]))
+        return [*dict(content["files"])] if is_meant else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _ours(artefact: Artefact) -> Ours:
+    return lambda folder: recorded(folder, artefact.key, artefact.shard)
+
+
+def first_foreign(place: Path, ours: Ours) -> str | None:
+    """The first file below a place that is neither recorded nor litter; None where there is none.
+
+    The name is empty where the place itself is a file or a symlink.
+    """
+    if os.path.lexists(place) and not is_folder(place):
+        return ""
+    listed = set(ours(place))
+    while True:
+        names = (name for name in tree_files(place) if name not in listed)
+        found = next((name for name in names if not is_litter(name)), None)
+        before, listed = listed, listed if found is None else set(ours(place))
+        if listed == before:  # else another process has just published there
+            return found
+
+
+def is_litter(name: str) -> bool:
+    """Whether a relative name is what desktops leave about: it stops nothing, and always stays."""
+    return is_system_file(name) and META_FILE not in name.split("/")
+
+
+# --- Files of an artefact --------------------------------------------------------------------
+
+
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Give a published file, which is never written into, a second name; copy where that fails."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:
+    """The content files of an artefact: relative name, size, path."""
+    meta = Meta.read(folder)
+    for name, size in _sizes(folder):
+        if meta is None or name in meta.files:
+            yield name, size, folder / name
+
+
+def _sizes(folder: str | Path, below: str = "") -> Iterator[tuple[str, int]]:
+    """Relative names and sizes alone: a plan asks for ten thousand, and paths take seconds."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except PermissionError:  # a folder of somebody else's
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _sizes(entry.path, f"{below}{entry.name}/")
+        elif entry.name not in (META_FILE, BUILDING) and entry.is_file():
+            yield below + entry.name, entry.stat().st_size

@@ -1,0 +1,1 @@
+"""Code versions: hashes of what assets compute."""

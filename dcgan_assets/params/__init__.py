@@ -1,0 +1,1 @@
+"""What params.yaml may say: its sections by topic, and the file itself."""

@@ -1,0 +1,1 @@
+"""What git and DVC keep of artefacts, and how they come back."""

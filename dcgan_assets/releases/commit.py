@@ -1,0 +1,141 @@
+"""The bridge: what Dagster made is committed to DVC, and pushed where that is switched on.
+
+`dcgan materialize` does it once, at its end. A run of the web UI does it after each step, by a
+success hook; the job `dvc_publish` does it for everything. When it fails, that call fails with
+one line: what was made stays made, and `dvc commit` and `dvc push` catch up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import dagster as dg
+
+from dcgan_assets.engine.step import Catalogue, Step, place_order, say, standing
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.releases.dvc_commands import at_the_books, has_dvc, run_dvc, under_repro
+from dcgan_assets.releases.dvc_yaml import add_stages, known_stages, read_if_there, stage_name
+from dcgan_models.errors import UserError
+
+# A run that carries it belongs to a command that commits at its own end.
+LATER_TAG = "dcgan/dvc"
+
+
+def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[str]:
+    """Commit assets to DVC, and push them where params.yaml says `machine: {dvc: push}`.
+
+    Args:
+        keys: Keys of steps; None takes all.
+
+    Returns:
+        The stages that were committed; none where DVC is off, absent, or itself at work.
+
+    Raises:
+        UserError: DVC failed; what it said.
+    """
+    # As params.yaml is now. What was made of an older one must not be booked under this one.
+    now = Catalogue(replace(catalogue.workspace), catalogue.steps)
+    root, mode = now.workspace.root, now.workspace.params.machine.dvc
+    if mode == "off" or under_repro() or not has_dvc(root):
+        return []
+    steps = [step for step in now.steps if keys is None or step.key in keys]
+    steps = [step for step in steps if step.has_stage and _stands(now, step)]
+    if not steps:
+        return []
+    known = known_stages(root)
+    stages = [stage_name(step) for step in steps if not _lacks_something(now, step, known)]
+    if not stages:
+        return []
+    with at_the_books(root):
+        add_stages(now, stages)
+        run_dvc(root, "commit", "--force", *stages)
+    if mode == "push":
+        run_dvc(root, "push")
+    return stages
+
+
+def require_books(workspace: Workspace, what: str) -> None:
+    """Refuse what writes into DVC's books where these are not to be written.
+
+    Args:
+        what: Is made, for the line.
+
+    Raises:
+        UserError: There is no DVC, it is itself at work, or it is switched off.
+    """
+    if under_repro() or not has_dvc(workspace.root):
+        raise UserError(f"{workspace.root}: {what} is made in a workspace under DVC, by hand")
+    if workspace.params.machine.dvc == "off":
+        raise UserError("params.yaml: machine.dvc: off keeps DVC's books shut; allowed: commit")
+
+
+def _stands(catalogue: Catalogue, step: Step) -> bool:
+    """Whether a step made what it would make now."""
+    try:
+        orders = [place_order(catalogue, step, shard) for shard in catalogue.shards(step)]
+    except UserError:
+        return False
+    return all(standing(catalogue, order) for order in orders)
+
+
+def _lacks_something(catalogue: Catalogue, step: Step, known: Collection[str]) -> bool:
+    """Whether something is absent that the step itself does not miss: DVC would.
+
+    Args:
+        known: Names of the stages that DVC knows.
+    """
+    read = catalogue.read_by(step, None)
+    keys = read_if_there(catalogue, step, known)
+    return any(catalogue.store.meta(artefact) is None for key in keys for artefact in read[key])
+
+
+def publish_made(catalogue: Catalogue, keys: Collection[str]) -> bool:
+    """`publish` at the end of a command; False where it failed, which is said."""
+    try:
+        stages = publish(catalogue, keys)
+    except UserError as error:
+        say(f"FAILED dvc: {error}; what was made stands")
+        return False
+    if stages:
+        say(f"dvc: {len(stages)} committed")
+    return True
+
+
+def publish_hook(catalogue: Catalogue, step: Step) -> dg.HookDefinition:
+    """A hook that publishes a step after each of its successes."""
+
+    @dg.success_hook(name=f"dvc__{step.key.replace('/', '__')}")
+    def after(context: dg.HookContext) -> None:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is not None and LATER_TAG in run.tags:
+            return
+        try:
+            publish(catalogue, {step.key})
+        except UserError as error:
+            # The run has succeeded; its log says what is left to do.
+            raise dg.Failure(f"dvc: {error}", allow_retries=False) from None
+
+    return after
+
+
+def publish_job(catalogue: Catalogue) -> dg.JobDefinition:
+    """A job that publishes everything that is up to date."""
+
+    @dg.op(name="dvc_publish_all", description="`dvc commit`, and `dvc push` where it is on.")
+    def commit_and_push() -> None:
+        try:
+            stages = publish(catalogue)
+        except UserError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        say(f"dvc: committed {', '.join(stages) or 'nothing'}")
+
+    @dg.job(
+        name="dvc_publish",
+        executor_def=dg.in_process_executor,
+        description="Commit everything that is up to date to DVC, and push it where that is on.",
+    )
+    def job() -> None:
+        commit_and_push()
+
+    return job

@@ -1,0 +1,1 @@
+"""From a source's bytes to pixels and rows of a manifest."""

@@ -1,0 +1,233 @@
+"""Which addresses are asked at all, and which machines they may lead to.
+
+A picture's address comes from strangers, and so does every redirect. Whatever it says, nothing
+inside the operator's own network is contacted: names are checked where the connection takes its
+IP addresses from, so that the address checked is the one connected, however DNS changes.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import quote, unquote
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from dcgan_assets.sources.web.wanted import Reason, RejectedError
+
+_PORTS = {"http": 80, "https": 443}
+_LONGEST = 8192
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+# What may stand in an address as it is (RFC 3986); anything else is quoted first.
+_PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
+# 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to some resolvers.
+_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9A-Fa-f]*)\.?$")
+# Names that mean something inside a network alone (RFC 6761, RFC 6762, ICANN's `internal`).
+_INSIDE = re.compile(r"(^|.*\.)(localhost|local|internal)\.?|[^.:]+\.?", re.IGNORECASE)
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# Parameters that say where a click came from, and not which file is meant.
+_TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_cid|mc_eid|igshid", re.IGNORECASE)
+
+# `is_global` of some versions of Python passes these; IANA's registries do not, or they are
+# used inside networks all the same.
+_NOT_GLOBAL = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",
+            "100.64.0.0/10",
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "198.18.0.0/15",
+            "240.0.0.0/4",
+            "64:ff9b:1::/48",
+            "100::/64",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+            "5f00::/16",
+            "fc00::/7",
+            "fec0::/10",
+        ),
+    )
+)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_COMPATIBLE = IPv6Network("::/96")
+
+
+def parse_address(text: str, allowed: frozenset[str] = frozenset()) -> URL:
+    """An address that may be asked for, or the reason why not.
+
+    Plain ASCII is kept as it stands: some servers serve exactly the address that they gave.
+    Other characters are quoted, and names in other scripts become IDNA.
+
+    Args:
+        text: As a search or a redirect gave it.
+        allowed: `host:port` on this machine that tests may ask.
+
+    Raises:
+        RejectedError: `bad address` or `private address`.
+    """
+    try:
+        if len(text) > _LONGEST or _FORBIDDEN.search(text):
+            raise ValueError("too long" if len(text) > _LONGEST else "control characters")
+        text = text.strip()
+        url = as_url(text)
+        _check(url, allowed)
+    except ValueError as error:
+        raise RejectedError(Reason.BAD_ADDRESS, str(error)) from None
+    return url
+
+
+def as_url(text: str) -> URL:
+    """An address in its parts; what is no plain ASCII is quoted.
+
+    Raises:
+        ValueError: It has none.
+    """
+    return URL(text, encoded=_PLAIN.fullmatch(text) is not None)
+
+
+def joined(url: URL, location: str, allowed: frozenset[str] = frozenset()) -> URL:
+    """Where a redirect from `url` leads.
+
+    Raises:
+        RejectedError: Somewhere that is not asked, or from https to http.
+    """
+    try:
+        target = str(url.join(as_url(location)))
+    except ValueError as error:
+        raise RejectedError(Reason.BAD_ADDRESS, f"redirect: {error}") from None
+    found = parse_address(target, allowed)
+    if url.scheme == "https" and found.scheme == "http":
+        raise RejectedError(Reason.REDIRECTS, "from https to http")
+    return found
+
+
+def _check(url: URL, allowed: frozenset[str]) -> None:
+    if url.scheme not in _PORTS:
+        raise ValueError("neither http nor https")
+    host = url.raw_host
+    if not host or re.search(r"[^A-Za-z0-9\-._:]", host):
+        raise ValueError("no host that could be asked")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ValueError("user or password in it")
+    if site_of(url) in allowed:
+        return
+    if url.port != _PORTS[url.scheme]:
+        raise ValueError(f"port {url.port}; only 80 and 443 are asked")
+    literal = _literal(host)
+    if literal is None and _NUMBER.search(host):
+        raise ValueError("no host but a number, of which systems make IP addresses")
+    if not is_public(literal) if literal is not None else _INSIDE.fullmatch(host):
+        raise RejectedError(Reason.PRIVATE, host)
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def host_of(url: URL) -> str:
+    """The host, lower case, without the dot that may end it."""
+    return (url.raw_host or "").lower().rstrip(".")
+
+
+def site_of(url: URL) -> str:
+    """What is asked politely as one: a host, with its port where that is an odd one."""
+    port = url.port
+    return host_of(url) if port in _PORTS.values() else f"{host_of(url)}:{port}"
+
+
+def origin_of(url: URL) -> str:
+    """What one robots.txt speaks for: scheme, host and port."""
+    return f"{url.scheme}://{host_of(url)}:{url.port}"
+
+
+def canonical(url: URL) -> str:
+    """One text for addresses that mean the same file (RFC 3986, 6.2.2).
+
+    Host in lower case, no default port, no fragment, no parameters that only track clicks,
+    escapes in upper case and only where they are needed. The order of parameters stays.
+    """
+    parts = url.raw_query_string.split("&")
+    kept = [part for part in parts if not _TRACKING.fullmatch(unquote(part.partition("=")[0]))]
+    query = spelled("&".join(kept))
+    path = spelled(url.raw_path or "/")
+    return f"{url.scheme}://{site_of(url)}{path}" + (f"?{query}" if query else "")
+
+
+def spelled(text: str) -> str:
+    """The same octets in the same spelling: escapes in upper case and only where needed."""
+    plain = quote(text, safe="%/:?#[]@!$&'()*+,;=-._~", errors="surrogatepass")
+    return _ESCAPE.sub(_plain, _STRAY_PERCENT.sub("%25", plain))
+
+
+def _plain(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0].upper()
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address, and every address packed into it, is one of the public internet."""
+    return all(
+        one.is_global
+        and not one.is_multicast
+        and not any(one.version == net.version and one in net for net in _NOT_GLOBAL)
+        for one in _inner(address)
+    )
+
+
+def _inner(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address | IPv6Address]:
+    """The addresses that a packet to this one may end at: a translator or tunnel unpacks them."""
+    if isinstance(address, IPv4Address):
+        yield address
+    elif address.ipv4_mapped:
+        yield address.ipv4_mapped
+    elif address in _COMPATIBLE or address in _NAT64:
+        yield IPv4Address(int(address) & 0xFFFFFFFF)
+    else:
+        yield address
+        if address.sixtofour:
+            yield address.sixtofour
+
+
+class CheckedResolver(AbstractResolver):
+    """A resolver whose every answer is checked before a connection can be made to it.
+
+    Args:
+        inner: Looks names up.
+        allowed: `host:port` whose addresses may be this machine's own.
+    """
+
+    def __init__(self, inner: AbstractResolver, allowed: frozenset[str]) -> None:
+        self._inner = inner
+        self._allowed = allowed
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look up a name; one address that is not public condemns all of them.
+
+        Raises:
+            RejectedError: `private address`.
+            OSError: The name is not known, or nobody could say.
+        """
+        results = await self._inner.resolve(host, port, family)
+        local = f"{host.lower().rstrip('.')}:{port}" in self._allowed
+        for result in results:
+            address = ip_address(result["host"])
+            if not is_public(address) and not (local and address.is_loopback):
+                raise RejectedError(Reason.PRIVATE, f"{host} is {address}")
+        return results
+
+    async def close(self) -> None:
+        """Close the inner resolver."""
+        await self._inner.close()

@@ -1,0 +1,1 @@
+"""Names and addresses asked of known APIs, one request at a time."""

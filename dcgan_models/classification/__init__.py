@@ -1,0 +1,1 @@
+"""Features, L2-SVM and protocols (section 5 of the paper)."""

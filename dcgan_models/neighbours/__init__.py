@@ -1,0 +1,1 @@
+"""Exact nearest neighbours (section 8.1 of the paper)."""

@@ -1,0 +1,1 @@
+"""Writers of the generated pages: `python -m docs.writers`."""
