@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from checkout import CHECKOUT
+
+ROOT = CHECKOUT
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

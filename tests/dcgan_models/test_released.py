@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkout import CHECKOUT
 
 from dcgan_models.errors import UserError
 from dcgan_models.networks import Discriminator, Generator, draw_latents
 from dcgan_models.presets import preset
 from dcgan_models.released import load_released_svhn
 
-_HERE = Path(__file__).resolve().parents[2]
+_HERE = CHECKOUT
 ARRAYS = Path(os.environ.get("DCGAN_RELEASED_SVHN", _HERE.parent / "shared" / "released_svhn"))
 
 needs_arrays = pytest.mark.skipif(

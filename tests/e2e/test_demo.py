@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkout import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = CHECKOUT
 
 
 @pytest.fixture(scope="module")

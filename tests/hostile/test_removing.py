@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 THE_ONE = "dcgan_models/files.py"
 _METHODS = {"unlink", "rmdir", "rmtree", "rename", "renames", "removedirs", "move"}
 _OF_OS = {"remove", "unlink", "rename", "replace", "rmdir", "truncate"}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from checkout import CHECKOUT
 from fixture_types import Refused
 from PIL import Image
 from small_generator import SAMPLES, publish_generator
@@ -123,7 +124,7 @@ def test_the_page_and_its_two_files(client: Client) -> None:
 
 
 def test_the_pages_files_are_installed() -> None:
-    project = Path(__file__).parents[3]
+    project = CHECKOUT
     settings = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["dcgan_assets"]
     package = project / "dcgan_assets"

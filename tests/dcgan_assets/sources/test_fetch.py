@@ -20,6 +20,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pytest
+from checkout import CHECKOUT
 
 from dcgan_assets.sources.fetch import Download, Patience, fetch
 from dcgan_models.errors import UserError
@@ -529,7 +530,7 @@ def test_two_processes_fetch_the_file_once(tmp_path: Path) -> None:
     with serving(held) as server:
         wanted = download(server.url)
         command = [sys.executable, "-c", OTHER_PROCESS, json.dumps(vars(wanted)), str(tmp_path)]
-        with subprocess.Popen(command, cwd=Path(__file__).parents[3]) as other:
+        with subprocess.Popen(command, cwd=CHECKOUT) as other:
             try:
                 assert arrived.wait(120)
                 # The other process is in the middle: this one has to wait, and says so.

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from checkout import CHECKOUT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -33,7 +34,7 @@ from dcgan_assets.sources.mnist import from_download, from_folder, packaged, rea
 from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures, Record
 from dcgan_models.errors import UserError
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = CHECKOUT
 Bytes = npt.NDArray[np.uint8]
 
 

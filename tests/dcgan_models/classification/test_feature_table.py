@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from checkout import CHECKOUT
 from fixture_types import Refused
 
 from dcgan_models.classification.feature_table import (
@@ -154,7 +155,7 @@ def test_memory_is_a_record_batch_to_write_and_nothing_to_open(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
     )
     writing, opening = map(int, done.stdout.split())
     assert writing < 50e6

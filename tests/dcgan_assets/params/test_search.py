@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import CHECKOUT
 from pydantic import ValidationError
 
 from dcgan_assets.params.search import ImageUrls, Operator, People
@@ -45,7 +46,7 @@ def test_people_from_the_web() -> None:
 
 def test_reading_params_loads_nothing_that_speaks_http() -> None:
     script = "import sys, dcgan_assets.params.search; sys.exit('aiohttp' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import small_graph
 import yaml
+from checkout import CHECKOUT
 from small_graph import SmallGraph
 
 from dcgan_assets.assets.catalogue import open_catalogue
@@ -34,7 +35,6 @@ from dcgan_assets.releases.dvc_yaml import (
 )
 from dcgan_models.errors import UserError
 
-CHECKOUT = Path(__file__).parents[2]
 _DEDUP = ("dedup_autoencoder", "manifest", "dedup_report", "nearest_training_images")
 
 

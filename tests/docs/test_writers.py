@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 import yaml
+from checkout import CHECKOUT
 from pydantic import BaseModel, Field
 
 from dcgan_assets.assets.catalogue import open_catalogue
@@ -20,7 +21,7 @@ from docs.writers.models import fields_table, meanings
 from docs.writers.params import profiles_page, sections
 from docs.writers.reference import FOLDER, PAGES, cli_page, paper_references
 
-ROOT = Path(__file__).parents[2]
+ROOT = CHECKOUT
 
 
 @pytest.mark.parametrize("name", PAGES)

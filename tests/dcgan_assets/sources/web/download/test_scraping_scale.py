@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import CHECKOUT
 
 MOST_BYTES = 2 << 30
 
@@ -82,7 +83,7 @@ import json; print(json.dumps({"base": base, "peak": peak, "seconds": seconds}))
 @pytest.mark.parametrize("script", [ADDRESSES, PEOPLE], ids=["addresses", "people"])
 def test_a_million_rows_within_two_gibibytes(tmp_path: Path, script: str) -> None:
     command = [sys.executable, "-c", FIRST + script + LAST, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from checkout import CHECKOUT
+
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig
 from dcgan_models.training.checkpoint import load_state
 
 PATIENCE_S = 300
-CHECKOUT = Path(__file__).parents[2]
 
 
 def quick_run(data: Path, changes: dict[str, Any], **settings: Any) -> TrainConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import CHECKOUT
 from pydantic import BaseModel
 
 from dcgan_assets.params.file import (
@@ -191,7 +192,7 @@ def test_templates_leave_out_nothing_that_a_profile_decides(profile: str) -> Non
 
 
 def test_the_checkout_is_a_workspace_of_the_sample_profile() -> None:
-    checkout = Path(__file__).parents[2]
+    checkout = CHECKOUT
     assert (checkout / "params.yaml").read_text(encoding="utf-8") == profile_text("sample")
 
 

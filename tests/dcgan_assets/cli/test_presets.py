@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import fields
 from itertools import combinations
-from pathlib import Path
 
 import pytest
+from checkout import CHECKOUT
 
 from dcgan_assets.assets.report.deviations import reasons
 from dcgan_assets.cli.presets import compare_presets, list_presets, show_preset
 from dcgan_models.errors import UserError
 from dcgan_models.presets import PRESETS, Preset, preset
 from docs.writers.deviations import DOCUMENT, document
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def test_every_preset_is_listed_and_shown() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from checkout import CHECKOUT
 from fixture_types import Refused, WritePictures
 from torch import Tensor
 
@@ -323,7 +324,7 @@ def test_a_column_that_is_constant_in_each_block_alone_is_not_constant() -> None
 
 
 def test_the_table_of_columns_in_the_docs_is_derived_from_the_preset() -> None:
-    page = Path(__file__).parents[2] / "docs" / "features.md"
+    page = CHECKOUT / "docs" / "features.md"
     rows = re.findall(
         r"^\| (\d), 3x3.*\| (\d+) of (\d+)x\3 \| (\d)x\4 \| ([\d,]+) \|$",
         page.read_text(encoding="utf-8"),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 from api_servers import serving
+from checkout import CHECKOUT
 
 SEARCH = """
 import sys
@@ -51,7 +52,7 @@ class Deadly:
 
 @pytest.mark.slow
 def test_killed_twice_and_nothing_is_lost_or_asked_twice(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     codes = []
     search = Deadly(11, 30)
     with serving(search) as server:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import optuna
 import pytest
 import torch
+from checkout import CHECKOUT
 from fixture_types import Refused
 
 from dcgan_models.classification import supervised, trials
@@ -23,7 +24,6 @@ from dcgan_models.classification.trials import SEARCH_FILE, SPACE, Trial
 from dcgan_models.networks import Discriminator, initialise
 from dcgan_models.presets import Preset, preset
 
-CHECKOUT = Path(__file__).parents[2]
 CLASSES = 4
 
 Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkout import CHECKOUT
 from torch import Tensor
 
 from dcgan_models.networks import BatchNorm, Generator, draw_latents, initialise
@@ -167,7 +168,7 @@ def test_a_short_log_is_told_from_a_good_one(ticks: int) -> None:
 def released() -> list[Log]:
     """The losses of the networks that the project has released, as DVC's remote holds them."""
     logs = []
-    for path in sorted(Path(__file__).parents[2].glob("dvc-remote/files/md5/*/*")):
+    for path in sorted(CHECKOUT.glob("dvc-remote/files/md5/*/*")):
         if path.read_bytes()[:9] == b'"epoch","':
             with path.open(encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_params import Edit, edited, refusal
+from test_file import Edit, edited, refusal
 
 from dcgan_assets.params.classification import SupervisedCnn
 from dcgan_assets.params.file import PROFILES, profile_text, validate_params

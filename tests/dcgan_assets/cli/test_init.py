@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import CHECKOUT
 from click.testing import CliRunner, Result
 from small_graph import IDENTITY
 
@@ -112,7 +113,7 @@ def test_dagster_is_told_where_the_code_is(sample: Path) -> None:
     content = yaml.safe_load((sample / "workspace.yaml").read_text(encoding="utf-8"))
     (location,) = content["load_from"]
     assert location["python_module"]["module_name"] == "dcgan_assets.definitions"
-    checkout = Path(__file__).parents[2] / "workspace.yaml"
+    checkout = CHECKOUT / "workspace.yaml"
     assert yaml.safe_load(checkout.read_text(encoding="utf-8")) == content
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from checkout import CHECKOUT
 from fixture_types import Refused
 from scipy.spatial.distance import cdist, pdist
 from torch import nn
@@ -321,6 +322,6 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         [sys.executable, "-c", _BOUNDED, str(tmp_path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
     )
     assert done.returncode == 0, done.stderr
