@@ -27,9 +27,11 @@ import pyarrow.parquet as pq
 from benchmarks.harness import options, report
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.assets.training.candidate import _Reporter
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import Order
 from dcgan_assets.engine.instance import prepare_home
 from dcgan_assets.engine.interrupts import StopFlag
-from dcgan_assets.engine.step import Catalogue, Order, Work
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.base import Candidate
 from dcgan_assets.params.file import profile_text

@@ -1,6 +1,34 @@
 """The code location that workspace.yaml names: the assets of the workspace it is loaded in."""
 
-from dcgan_assets.assets.catalogue import build_definitions, open_catalogue
-from dcgan_assets.engine.workspace import Workspace
+import dagster as dg
 
-defs = build_definitions(open_catalogue(Workspace.find()))
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.automation.conditions import automated, build_automation
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.dagster_assets import dagster_asset
+from dcgan_assets.engine.living_runs import living_executor
+from dcgan_assets.engine.versions import memory
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.releases.commit import publish_hook, publish_job
+
+
+def build_definitions(catalogue: Catalogue) -> dg.Definitions:
+    """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
+    assets = [
+        dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
+    ]
+    automation = build_automation(catalogue)
+    memory.remember()
+    return dg.Definitions(
+        assets=automated(catalogue, assets),
+        jobs=[publish_job(catalogue), *automation.jobs],
+        schedules=automation.schedules,
+        sensors=automation.sensors,
+        executor=living_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: the workspace is looked for then, and not when this is imported."""
+    return build_definitions(open_catalogue(Workspace.find()))

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import dagster as dg
-
 from dcgan_assets.assets.digits import ablations, mnist, sampling_statistics
 from dcgan_assets.assets.groups import cifar10_group, image_group, svhn_group
 from dcgan_assets.assets.report import architecture
 from dcgan_assets.assets.report.steps import report_steps
 from dcgan_assets.assets.scraped_groups import albums_group, faces_group
-from dcgan_assets.automation.conditions import automated, build_automation
-from dcgan_assets.engine.living_runs import living_executor
-from dcgan_assets.engine.step import Catalogue, dagster_asset
-from dcgan_assets.engine.versions import memory
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.releases.commit import publish_hook, publish_job
 
 
 def open_catalogue(workspace: Workspace) -> Catalogue:
@@ -41,19 +35,3 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
         steps += image_group(name, f"groups.{name}", about, early=early, figures=section.figures())
     steps += report_steps(steps)
     return Catalogue(workspace, tuple(steps))
-
-
-def build_definitions(catalogue: Catalogue) -> dg.Definitions:
-    """Bind a catalogue to Dagster. Steps run in the run's own process: most are short."""
-    assets = [
-        dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
-    ]
-    automation = build_automation(catalogue)
-    memory.remember()
-    return dg.Definitions(
-        assets=automated(catalogue, assets),
-        jobs=[publish_job(catalogue), *automation.jobs],
-        schedules=automation.schedules,
-        sensors=automation.sensors,
-        executor=living_executor,
-    )

@@ -32,7 +32,7 @@ from dcgan_assets.assets.training import (
 )
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS
 from dcgan_assets.engine.results import LOSSES_FILE
-from dcgan_assets.engine.step import Check, Step, StepMaker, named_source, where_there
+from dcgan_assets.engine.step import Check, Step, StepMaker, named_source, step_maker, where_there
 from dcgan_assets.params.classification import SvhnFeatures, SvhnGroup
 
 _TORCH = frozenset({"pytorch"})
@@ -77,26 +77,6 @@ def image_group(
         *((_nearest(step),) if dedup else ()),
         *figure_steps(step, group, figures),
     )
-
-
-def step_maker(group: str, section: str, **common: Any) -> StepMaker:
-    """What makes a group's steps from names that lack the group.
-
-    Args:
-        group: First half of every key.
-        section: Where the group stands in params.yaml.
-        common: Facts of all its steps.
-    """
-
-    def step(name: str | tuple[str, ...], **facts: Any) -> Step:
-        names = (name,) if isinstance(name, str) else name
-        outputs = tuple(f"{group}/{one}" for one in names)
-        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
-        own = facts.pop("section", names[0])
-        facts = {**common, **facts}
-        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
-
-    return step
 
 
 def _images(step: StepMaker, about: str) -> Step:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dcgan_assets.assets.groups import image_group, networks, samples, step_maker
+from dcgan_assets.assets.groups import image_group, networks, samples
 from dcgan_assets.assets.internals.steps import figure_steps
 from dcgan_assets.assets.pictures import (
     cover_images,
@@ -25,7 +25,7 @@ from dcgan_assets.assets.pictures import (
     images as group_images,
 )
 from dcgan_assets.assets.training import training_set
-from dcgan_assets.engine.step import WEB, Step, StepMaker
+from dcgan_assets.engine.step import WEB, Step, StepMaker, step_maker
 from dcgan_assets.params.scraped_groups import AlbumsGroup, FacesGroup, Search
 
 

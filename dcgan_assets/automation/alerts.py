@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 
 WEBHOOK_VARIABLE = "DCGAN_ALERT_WEBHOOK"
 ALERT_FILE = "alerts.log"

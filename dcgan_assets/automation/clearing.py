@@ -17,10 +17,10 @@ from typing import Any
 
 import dagster as dg
 
-from dcgan_assets.automation.cleaning import database_files, log_files, work_files
 from dcgan_assets.automation.schedules import trained_groups
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.cleaning import database_files, log_files, work_files
 from dcgan_assets.engine.run_folders import training_folders
-from dcgan_assets.engine.step import Catalogue
 from dcgan_models.errors import UserError
 from dcgan_models.files import remove_file, remove_listed
 

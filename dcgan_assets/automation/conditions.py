@@ -20,7 +20,8 @@ from dcgan_assets.automation.schedules import (
     retraining_schedule,
     trained_groups,
 )
-from dcgan_assets.engine.step import Catalogue, Step
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.step import Step
 
 RESULTS_SENSOR = "results_follow_networks"
 _SECONDS = 60

@@ -22,15 +22,17 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.images import open_source
 from dcgan_assets.automation.schedules import (
     TrainedGroup,
     changed,
     reason_to_skip,
     retraining_request,
 )
-from dcgan_assets.engine.planning import batches, make_plan, with_ancestors
-from dcgan_assets.engine.step import Catalogue, Step, place_order, standing
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import place_order, standing
+from dcgan_assets.engine.planning import make_plan, with_ancestors
+from dcgan_assets.engine.running import batches
+from dcgan_assets.engine.step import Step
 from dcgan_assets.params.groups import GroupImages
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.reading.items import forget_listings, key_hash
@@ -223,9 +225,8 @@ def look(
 def _folder(catalogue: Catalogue, inbox: Inbox) -> Folder:
     section = catalogue.section(inbox.images)
     assert isinstance(section, GroupImages)  # noqa: S101  (as `find_inboxes` found it)
-    source = open_source(section, catalogue.workspace.root)
-    assert isinstance(source, Folder)  # noqa: S101  (as `find_inboxes` found it)
-    return source
+    root = catalogue.workspace.root
+    return Folder(root / str(section.path), workspace=root)
 
 
 def compare_states(known: States, now: States) -> Changes:

@@ -14,7 +14,9 @@ from typing import Any
 
 import dagster as dg
 
-from dcgan_assets.engine.step import Catalogue, Step, place_order
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import place_order
+from dcgan_assets.engine.step import Step
 from dcgan_assets.params.automation import RetrainingRules
 from dcgan_models.errors import UserError
 

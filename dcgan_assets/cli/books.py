@@ -94,7 +94,7 @@ def clean(root: Path | None) -> None:
 
     Downloads, answers of the web and whatever else is not known as made here stay, and are named.
     """
-    from dcgan_assets.automation.cleaning import clean as remove_all
+    from dcgan_assets.engine.cleaning import clean as remove_all
 
     echo_lines(remove_all(Workspace.find(root).root))
 

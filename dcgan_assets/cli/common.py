@@ -11,7 +11,7 @@ import click
 from dcgan_assets.engine.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dcgan_assets.engine.step import Catalogue
+    from dcgan_assets.engine.catalogue import Catalogue
 
 SEED = click.IntRange(0, 2**63 - 1)
 names_argument = click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import SETTINGS, is_ours
-from dcgan_assets.engine.step import Catalogue
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.faces import FaceDetector
 from dcgan_assets.params.scraped_groups import Search

@@ -8,19 +8,16 @@ from pathlib import Path
 
 import dagster as dg
 
-from dcgan_assets.assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.assets.report.making import PAGE_FILE
 from dcgan_assets.assets.report.steps import PAGE
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.dagster_assets import tell_failed
 from dcgan_assets.engine.instance import close_dead_runs, open_instance
-from dcgan_assets.engine.planning import (
-    Plan,
-    Report,
-    choose_steps,
-    make_plan,
-    run_plan,
-    with_ancestors,
-)
-from dcgan_assets.engine.step import Catalogue, Step, say, tell_failed
+from dcgan_assets.engine.planning import Plan, choose_steps, make_plan, with_ancestors
+from dcgan_assets.engine.running import Report, run_plan
+from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.releases.commit import publish_made
 from dcgan_models.errors import UserError
@@ -51,7 +48,6 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
     chosen = choose_steps(catalogue, request.names)
     _check_partition(catalogue, chosen, request.partition)
     _check_seed(catalogue, chosen, request.seed)
-    definitions = build_definitions(catalogue)
     with open_instance(catalogue.workspace) as instance:
         for run_id in close_dead_runs(instance):
             say(f"closed run {run_id[:8]}: its process had died")
@@ -66,7 +62,6 @@ def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
             return 0
         report = run_plan(
             catalogue,
-            definitions,
             instance,
             plan,
             say,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dcgan_assets.engine.step import Work
+from dcgan_assets.engine.making import Work
 from dcgan_models.errors import UserError
 
 if TYPE_CHECKING:

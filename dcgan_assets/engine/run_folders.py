@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcgan_assets.engine.step import Work
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_models.errors import UserError
 

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import dagster as dg
 
-from dcgan_assets.engine.step import Catalogue, Step, place_order, say, standing
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import place_order, standing
+from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.releases.dvc_commands import at_the_books, has_dvc, run_dvc, under_repro
 from dcgan_assets.releases.dvc_yaml import add_stages, known_stages, read_if_there, stage_name
 from dcgan_models.errors import UserError
-
-# A run that carries it belongs to a command that commits at its own end.
-LATER_TAG = "dcgan/dvc"
 
 
 def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[str]:
@@ -107,9 +107,6 @@ def publish_hook(catalogue: Catalogue, step: Step) -> dg.HookDefinition:
 
     @dg.success_hook(name=f"dvc__{step.key.replace('/', '__')}")
     def after(context: dg.HookContext) -> None:
-        run = context.instance.get_run_by_id(context.run_id)
-        if run is not None and LATER_TAG in run.tags:
-            return
         try:
             publish(catalogue, {step.key})
         except UserError as error:

@@ -21,8 +21,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.results import LOSSES_FILE, METRICS_FILE, RESULT_FILE
-from dcgan_assets.engine.step import Catalogue, Step
+from dcgan_assets.engine.step import Step
 from dcgan_assets.params.yaml_files import read_yaml, yaml_text
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic

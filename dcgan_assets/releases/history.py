@@ -16,11 +16,12 @@ import dagster as dg
 from tabulate import tabulate
 
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import open_instance
-from dcgan_assets.engine.names import unknown
 from dcgan_assets.engine.results import RESULT_FILE, Result
-from dcgan_assets.engine.step import Catalogue, Step
+from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import META_FILE, Meta
+from dcgan_assets.engine.terminal import unknown
 from dcgan_assets.releases.dvc_cache import DvcCache, Place
 from dcgan_assets.releases.dvc_yaml import LOCK_FILE, is_kept, stage_name
 from dcgan_models.errors import UserError

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan_assets.engine.records import RECORDS, read_records
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.records import RECORDS
 from dcgan_assets.engine.store import Artefact, Meta
 from dcgan_assets.releases.dvc_cache import md5_file
 from dcgan_assets.releases.dvc_yaml import DVC_FILE, LOCK_FILE, is_current, made_stages, unwatched
+from dcgan_assets.releases.records import read_records
 from dcgan_assets.releases.release import REMOTE
 from dcgan_models.errors import UserError
 

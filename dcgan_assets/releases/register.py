@@ -14,12 +14,16 @@ from typing import Any
 import dagster as dg
 
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.dagster_assets import FINGERPRINT
+from dcgan_assets.engine.fingerprint import is_current
 from dcgan_assets.engine.instance import open_instance
 from dcgan_assets.engine.planning import in_order, shows_checks
-from dcgan_assets.engine.records import RECORDS, Entry, Record, read_records, split_label
-from dcgan_assets.engine.step import FINGERPRINT, Catalogue, Step, is_current
+from dcgan_assets.engine.records import RECORDS, Entry, Record, split_label
+from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Artefact
 from dcgan_assets.releases.dvc_yaml import is_kept
+from dcgan_assets.releases.records import read_records
 from dcgan_models.errors import UserError
 from dcgan_models.files import digest_json
 

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import open_instance
 from dcgan_assets.engine.planning import choose_steps, make_plan, with_ancestors
-from dcgan_assets.engine.records import require_records_alone, write_records
-from dcgan_assets.engine.step import Catalogue, Step
+from dcgan_assets.engine.records import require_records_alone
+from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import META_FILE, listed_files
 from dcgan_assets.releases.commit import publish, require_books
 from dcgan_assets.releases.dvc_yaml import is_kept
+from dcgan_assets.releases.records import write_records
 from dcgan_models.errors import UserError
 from dcgan_models.files import staged, swap_in
 

@@ -17,17 +17,20 @@ from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from dcgan_assets.assets.catalogue import build_definitions
-from dcgan_assets.automation.cleaning import remove_made
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.cleaning import remove_made
 from dcgan_assets.engine.instance import open_instance
-from dcgan_assets.engine.planning import Report, choose_steps, in_order, make_plan, run_plan
-from dcgan_assets.engine.records import RECORDS, Entry, Record, read_records, split_label
+from dcgan_assets.engine.planning import choose_steps, in_order, make_plan
+from dcgan_assets.engine.records import RECORDS, Entry, Record, split_label
 from dcgan_assets.engine.results import CIRCUMSTANCES
-from dcgan_assets.engine.step import WEB, Catalogue, Step, say
+from dcgan_assets.engine.running import Report, run_plan
+from dcgan_assets.engine.step import WEB, Step
 from dcgan_assets.engine.store import META_FILE, Artefact, Meta
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.releases.agreement import Difference, compare_folders
 from dcgan_assets.releases.dvc_commands import has_dvc, run_dvc
 from dcgan_assets.releases.dvc_yaml import is_kept
+from dcgan_assets.releases.records import read_records
 from dcgan_assets.releases.register import is_whole, register_here
 from dcgan_models.errors import UserError
 
@@ -178,7 +181,7 @@ def _link(catalogue: Catalogue, copy: Catalogue, labels: Sequence[str]) -> None:
 def _make_again(copy: Catalogue, steps: Sequence[Step]) -> Report:
     with open_instance(copy.workspace, copy.store.root) as instance:
         plan = make_plan(copy, instance, steps)
-        report = run_plan(copy, build_definitions(copy), instance, plan, say)
+        report = run_plan(copy, instance, plan, say)
     if report.interrupted:
         raise KeyboardInterrupt
     return report

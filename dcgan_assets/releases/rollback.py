@@ -17,9 +17,11 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import place_order, standing
 from dcgan_assets.engine.instance import open_instance
 from dcgan_assets.engine.records import Entry
-from dcgan_assets.engine.step import Catalogue, Step, place_order, standing
+from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.releases.commit import publish, require_books
 from dcgan_assets.releases.dvc_cache import DvcCache

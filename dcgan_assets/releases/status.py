@@ -13,13 +13,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import open_instance
 from dcgan_assets.engine.planning import UNRECORDED, Plan, choose_steps, make_plan
-from dcgan_assets.engine.records import Record, read_records
-from dcgan_assets.engine.step import Catalogue, Step
+from dcgan_assets.engine.records import Record
+from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Artefact, Meta, Store
 from dcgan_assets.releases.dvc_commands import has_dvc, read_dvc
 from dcgan_assets.releases.dvc_yaml import is_kept, known_stages, stage_name
+from dcgan_assets.releases.records import read_records
 from dcgan_models.errors import UserError
 
 _HEADER = ("asset", "DVC", "remote", "Dagster", "to make")

@@ -36,9 +36,11 @@ from pydantic import Field
 
 from dcgan_assets.cli.init import DVC_CONFIG, TEMPLATES
 from dcgan_assets.cli.materialize import Request, materialise_catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import prepare_home
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Catalogue, Check, Outcome, Step, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.automation import Retention, Retraining

@@ -18,9 +18,11 @@ import pytest
 
 import dcgan_assets
 import dcgan_models
-from dcgan_assets.assets.catalogue import build_definitions, open_catalogue
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.dagster_assets import Launch, SeededLaunch
 from dcgan_assets.engine.living_runs import living_executor
-from dcgan_assets.engine.step import Catalogue, Launch, SeededLaunch
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import PROFILES, profile_text
 

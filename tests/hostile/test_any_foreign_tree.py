@@ -21,8 +21,8 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from dcgan_assets.automation.cleaning import remove_made, work_files
-from dcgan_assets.engine.records import RECORDS, Record, _records_in, require_records_alone
+from dcgan_assets.engine.cleaning import remove_made, work_files
+from dcgan_assets.engine.records import RECORDS, Record, records_in, require_records_alone
 from dcgan_assets.engine.store import META_FILE, Artefact, Meta, Store
 from dcgan_assets.releases.release import REMOTE, made_objects
 from dcgan_models import files
@@ -172,9 +172,9 @@ def release(root: Path) -> None:
     with staged(root / REMOTE, made_objects) as staging:
         fill_remote(staging, b"second")
         swap_in(staging, root / REMOTE, made_objects)
-    with staged(root / RECORDS, _records_in) as staging:
+    with staged(root / RECORDS, records_in) as staging:
         write_record(staging, "figure")
-        swap_in(staging, root / RECORDS, _records_in)
+        swap_in(staging, root / RECORDS, records_in)
 
 
 def clear_work(root: Path) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.assets.pictures.images import image_versions, shard_facts
 from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_labelled
+from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore

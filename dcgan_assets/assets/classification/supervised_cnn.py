@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.assets.pictures.images import shard_facts
 from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_labelled
+from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Outcome, Work, say
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Outcome
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.classification import SupervisedCnn
 
 # Validation error in percent, the best of 64 trials (section 5.2 of v2).

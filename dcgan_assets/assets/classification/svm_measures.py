@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.classification.features import FACTS_FILE, counted
-from dcgan_assets.assets.pictures.images import image_versions
 from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_labelled
-from dcgan_assets.engine.step import Work
+from dcgan_assets.assets.pictures.shards import image_versions
+from dcgan_assets.engine.making import Work
 from dcgan_assets.params.classification import SvmScores
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json

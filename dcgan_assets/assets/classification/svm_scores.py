@@ -16,11 +16,12 @@ from dcgan_assets.assets.classification.svm_measures import (
     Measures,
     open_measures,
 )
-from dcgan_assets.assets.pictures.images import shard_facts
+from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.classification import SvmScores
 
 SVM_CHECKS = (

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.images import (
+from dcgan_assets.assets.pictures.rejections import Intake
+from dcgan_assets.assets.pictures.shards import (
     image_versions,
     open_pixels,
     pixel_files,
     read_manifests,
 )
-from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work, say
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.groups import HASH_SIDE, DedupAutoencoder, Deduplication
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import MANIFEST_FILE, REJECTED

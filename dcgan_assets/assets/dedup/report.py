@@ -32,11 +32,13 @@ from dcgan_assets.assets.dedup.sheets import (
     pair_sheet,
     write_pairs,
 )
-from dcgan_assets.assets.pictures.images import open_pixels, probe_items, shard_facts
+from dcgan_assets.assets.pictures.images import probe_items
+from dcgan_assets.assets.pictures.shards import open_pixels, shard_facts
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Outcome, Work
+from dcgan_assets.engine.step import Outcome
 from dcgan_assets.params.groups import HASH_SIDE, DedupReport
 from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
 from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails

@@ -11,9 +11,10 @@ import numpy as np
 
 from dcgan_assets.assets.digits.digit_quality import least_diversity, validation_error
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.run_folders import open_run
-from dcgan_assets.engine.step import Outcome, Step, Work
+from dcgan_assets.engine.step import Outcome, Step
 from dcgan_assets.params.file import Ablations
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from dcgan_assets.assets.training.candidate import Judged
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Verdict
 from dcgan_assets.params.file import DigitHealth
 
 DIGIT_CHECKS = (

@@ -21,8 +21,9 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, train_candidate
 from dcgan_assets.assets.training.champion import by_error, publish_champion
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE, Row
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, Work, named_source
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, named_source
 from dcgan_assets.params.file import MnistImages, NearestNeighbourScores, SamplePanels
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import DATASET_FILE

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
 from dcgan_assets.params.file import SamplingStatistics
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json

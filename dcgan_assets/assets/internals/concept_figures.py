@@ -14,8 +14,9 @@ from dcgan_assets.annotate.files import Concepts
 from dcgan_assets.assets.internals.picks import AUTO, notes, open_samples, pick_concepts, picker
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.internals import TurnVector, VectorArithmetic
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.internals.expressions import concepts_of, parse_expression

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.assets.pictures.images import shard_facts
+from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.internals import GuidedBackprop
 from dcgan_models.grids import above, beside, tile, write_png
 from dcgan_models.pixels import Pixels

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.dedup.deduplication import AUTOENCODER_FILE
-from dcgan_assets.assets.pictures.images import open_pixels, shard_facts
+from dcgan_assets.assets.pictures.shards import open_pixels, shard_facts
 from dcgan_assets.assets.training.training_set import TRAIN, pictures_of, require_current
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Outcome, Work
+from dcgan_assets.engine.step import Outcome
 from dcgan_assets.params.groups import HASH_SIDE, NearestTrainingImages
 from dcgan_assets.sources.reading.items import HELD_OUT
 from dcgan_models.data import DATASET_FILE

@@ -26,7 +26,7 @@ from dcgan_assets.annotate.files import (
     write_boxes,
     write_concepts,
 )
-from dcgan_assets.engine.step import Work
+from dcgan_assets.engine.making import Work
 from dcgan_models.errors import UserError
 
 AUTO: Literal["auto"] = "auto"

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.images import shard_facts
+from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.groups import LatentWalk, Samples, SortedSamples
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile, write_png

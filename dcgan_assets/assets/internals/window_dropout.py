@@ -11,8 +11,9 @@ from dcgan_assets.annotate.files import Boxes
 from dcgan_assets.assets.internals.picks import notes, open_samples, pick_boxes, picker
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.internals import WindowDropout
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.pixels import Pixels

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
 from dcgan_assets.assets.pictures.images import read_pictures
-from dcgan_assets.engine.step import Outcome, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Outcome
 from dcgan_assets.sources.reading.items import Item
 
 

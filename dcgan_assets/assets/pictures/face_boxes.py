@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
-from dcgan_assets.assets.pictures.images import SHARD_FILE
 from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import SOME_KEPT, Intake
+from dcgan_assets.assets.pictures.shards import SHARD_FILE
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.faces import FaceBoxes
 from dcgan_models.files import write_json
 

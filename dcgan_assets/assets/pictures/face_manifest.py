@@ -10,14 +10,14 @@ from collections import Counter
 from typing import Any
 
 from dcgan_assets.assets.pictures.image_urls import licence_table
-from dcgan_assets.assets.pictures.images import read_manifests, shard_facts
 from dcgan_assets.assets.pictures.people import reasons_table
 from dcgan_assets.assets.pictures.rejections import Intake
+from dcgan_assets.assets.pictures.shards import PERSON, read_manifests, shard_facts
 from dcgan_assets.assets.shares import share_row
-from dcgan_assets.assets.training.training_set import PERSON
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.sources.faces.boxes import BOXES_FILE
 from dcgan_assets.sources.faces.finding import AGREEMENT
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE, REJECTED

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.search import ImageUrls
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.files import read_json, write_json

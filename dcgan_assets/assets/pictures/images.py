@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.pictures.rejections import INTAKE_CHECKS, Intake
+from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.groups import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
@@ -27,17 +29,13 @@ from dcgan_assets.sources.photographs import PROBES, WHOLE, Photographs
 from dcgan_assets.sources.reading.decode import NARROW
 from dcgan_assets.sources.reading.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.reading.items import Item, Source
-from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
-from dcgan_models.data import PixelStore
-from dcgan_models.errors import UserError
-from dcgan_models.files import read_json, write_json
+from dcgan_models.files import write_json
 
 IMAGE_CHECKS = (
     Check("counts_add_up", "Every input is a row, kept or rejected.", required=True),
     *INTAKE_CHECKS,
     Check("not_blank", "Kept pictures differ from one another and use their range."),
 )
-SHARD_FILE = "shard.json"
 _LSUN_DOWNLOADS = "data/downloads/lsun"
 _CIFAR10_DOWNLOAD = "data/downloads/cifar10"
 _SHEET = 100
@@ -199,46 +197,6 @@ def _judge(report: IngestReport, items: int, pixels: list[Any]) -> tuple[Verdict
 # --- Read by what follows -------------------------------------------------------------------
 
 
-def read_manifests(work: Work, columns: list[str] | None = None) -> Any:
-    """The rows of all shards' manifests as one Arrow table, with `part`, the shard's number."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = []
-    for number, folder in enumerate(work.input_shards(work.pictures)):
-        table = pq.read_table(folder / MANIFEST_FILE, columns=columns)
-        part = pa.array(np.full(len(table), number, np.int64))
-        tables.append(table.append_column("part", part))
-    return pa.concat_tables(tables)
-
-
-def read_intake(work: Work) -> Intake:
-    """What became of the inputs of all shards.
-
-    Raises:
-        UserError: None was kept.
-    """
-    intake = Intake.of(read_manifests(work, ["reason"]))
-    if not intake.kept:
-        raise UserError(f"{work.pictures}: no picture to go on with: {intake.words}")
-    return intake
-
-
-def image_versions(work: Work) -> dict[str, str]:
-    """Data versions of what holds a group's pictures, by label, in the order of the shards."""
-    return {
-        label: made.data_version
-        for label, made in sorted(work.inputs.items())
-        if label.split("[")[0] == work.pictures
-    }
-
-
-def shard_facts(work: Work) -> dict[str, Any]:
-    """What all shards of a group's pictures have in common: `size` and `stand_in`."""
-    facts: dict[str, Any] = read_json(work.input_shards(work.pictures)[0] / SHARD_FILE)
-    return facts
-
-
 def probe_items(work: Work, keys: set[str], most: int) -> Iterator[Item]:
     """Inputs that no part of the deduplication has learned from.
 
@@ -253,30 +211,3 @@ def probe_items(work: Work, keys: set[str], most: int) -> Iterator[Item]:
     source = open_source(section, work.root)
     for shard in range(section.shards):
         yield from (item for item in source.items(shard, section.shards) if item.key in keys)
-
-
-def pixel_files(work: Work, size: int) -> list[list[Path]]:
-    """Of each shard, the files of pictures of a size, in the order of their rows."""
-    return [
-        sorted(folder.glob(f"pixels_{size}*.npy")) for folder in work.input_shards(work.pictures)
-    ]
-
-
-def open_pixels(work: Work, size: int) -> PixelStore:
-    """All kept pictures of a size, in the order of `read_manifests`.
-
-    Raises:
-        UserError: There is none.
-    """
-    read_intake(work)
-    files = [path for shard in pixel_files(work, size) for path in shard]
-    shards = [np.load(path, mmap_mode="r") for path in files]
-    lengths = [len(shard) for shard in shards]
-    n = sum(lengths)
-    return PixelStore(
-        shards=shards,
-        shard=np.repeat(np.arange(len(shards)), lengths),
-        row=np.concatenate([np.arange(length) for length in lengths]),
-        labels=np.full(n, -1),
-        keys=[""] * n,
-    )

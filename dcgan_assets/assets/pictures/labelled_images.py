@@ -17,15 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dcgan_assets.assets.pictures.images import (
-    IMAGE_CHECKS,
-    SHARD_FILE,
-    open_pixels,
-    read_manifests,
-)
+from dcgan_assets.assets.pictures.images import IMAGE_CHECKS
 from dcgan_assets.assets.pictures.rejections import Intake
+from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.classification import SIDE, Cifar10Images, LabelledImages, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.search import People
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import KEPT

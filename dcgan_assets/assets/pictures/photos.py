@@ -22,7 +22,8 @@ from dcgan_assets.assets.pictures.image_urls import (
 from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.download import Photos
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE

@@ -21,7 +21,8 @@ from dcgan_assets.assets.report.encoding import encode_all
 from dcgan_assets.assets.report.gather import Made, gather
 from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.file import PaperReport
 
 PAGE_FILE = "report.html"

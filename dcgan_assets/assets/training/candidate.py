@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.launcher import train_somewhere
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.run_folders import open_run, where_it_begins
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work, say
+from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.base import Candidate
 
 TRAINING_CHECKS = (

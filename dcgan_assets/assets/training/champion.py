@@ -12,8 +12,9 @@ import numpy as np
 
 from dcgan_assets.assets.training.candidate import NOT_MEASURED, fixed_samples
 from dcgan_assets.engine import metadata as shown
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE
-from dcgan_assets.engine.step import Outcome, Work
+from dcgan_assets.engine.step import Outcome
 from dcgan_models.errors import UserError
 
 _POINTS = 500

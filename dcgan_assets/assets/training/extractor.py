@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.quality import ExtractorParams
 
 EXTRACTOR_CHECKS = (

@@ -14,7 +14,8 @@ from dcgan_assets.assets.training.champion import Choice, publish_champion
 from dcgan_assets.assets.training.contest import BEST, BEST_FOLDER, CHAMPION, Contest
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.engine.store import META_FILE, Meta
 from dcgan_models.errors import UserError
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.images import shard_facts
+from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.training.contest import BEST, BEST_FOLDER, CANDIDATE, CHAMPION, Contest
 from dcgan_assets.assets.training.quality_report import (
     FLOOR,
@@ -29,7 +29,8 @@ from dcgan_assets.assets.training.quality_report import (
 )
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.params.quality import FEWEST_HELD_OUT, Quality
 from dcgan_assets.sources.reading.items import HELD_OUT

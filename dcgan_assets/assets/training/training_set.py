@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.images import (
+from dcgan_assets.assets.pictures.rejections import FEW_REJECTED
+from dcgan_assets.assets.pictures.shards import (
+    PERSON,
     image_versions,
     pixel_files,
     read_intake,
     read_manifests,
     shard_facts,
 )
-from dcgan_assets.assets.pictures.rejections import FEW_REJECTED
 from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
-from dcgan_assets.engine.step import Check, Outcome, Verdict, Work
+from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.params.base import Candidate
 from dcgan_assets.params.groups import TrainingSet
 from dcgan_assets.sources.reading.items import HELD_OUT, key_hash
@@ -30,7 +32,6 @@ from dcgan_models.files import read_json
 
 TRAIN = "train"
 INDEX_FILE = "index.parquet"
-PERSON = "person_uri"
 # Pictures that are looked at to see whether they show anything.
 _LOOKED_AT = 1_000
 _ONCE = Check(

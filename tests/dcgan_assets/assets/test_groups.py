@@ -29,8 +29,9 @@ from dcgan_assets.assets.internals.nearest_training_images import _Features
 from dcgan_assets.assets.pictures.images import probe_items
 from dcgan_assets.assets.training.training_set import HELD_OUT, TRAIN, deal_held_out, pictures_of
 from dcgan_assets.engine import results
+from dcgan_assets.engine.fingerprint import place_order
 from dcgan_assets.engine.interrupts import StopFlag
-from dcgan_assets.engine.step import Work, place_order
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.params.groups import TrainingSet

@@ -15,9 +15,9 @@ import dagster as dg
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
 from dcgan_assets.automation import alerts
 from dcgan_assets.automation.alerts import ALERT_FILE, WEBHOOK_VARIABLE, post, tell
+from dcgan_assets.definitions import build_definitions
 
 SECRET = "T0K3N-of-the-webhook"  # noqa: S105
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
 from dcgan_assets.automation.clearing import clear, find_waste
 from dcgan_assets.cli import main
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_assets.params.file import profile_text
 from dcgan_models.presets import preset

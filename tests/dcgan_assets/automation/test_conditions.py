@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
 from dcgan_assets.automation.conditions import RESULTS_SENSOR
+from dcgan_assets.definitions import build_definitions
 
 
 @dataclass

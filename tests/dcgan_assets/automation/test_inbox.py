@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import yaml
 
-from dcgan_assets.assets.catalogue import build_definitions
 from dcgan_assets.assets.groups import image_group
 from dcgan_assets.automation.conditions import build_automation
 from dcgan_assets.automation.inbox import (
@@ -29,7 +28,8 @@ from dcgan_assets.automation.inbox import (
     look,
 )
 from dcgan_assets.automation.schedules import trained_groups
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.sources.reading.workers import close_workers

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
 from dcgan_assets.automation.schedules import GROUP_TAG, retraining_schedule, trained_groups
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
 from dcgan_models.errors import UserError

@@ -15,7 +15,7 @@ from fixture_types import Refused
 from publish_victim import ARTEFACT, meta_of, publish
 from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.records import RECORDS, require_records_alone
 from dcgan_assets.engine.store import META_FILE, Artefact, Store
 

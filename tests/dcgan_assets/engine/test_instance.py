@@ -25,7 +25,7 @@ from dagster._core.events import DagsterEvent
 from fixture_types import Refused
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.instance import (
     _UNSEALED,
     claim_home,

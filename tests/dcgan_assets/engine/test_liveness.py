@@ -167,8 +167,8 @@ def test_whoever_waits_says_so_again_and_goes_on_when_it_is_free(
     small: SmallGraph, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder is killed after the second line; its run is closed, and the work is done."""
-    monkeypatch.setattr("dcgan_assets.engine.planning._SAY_SECONDS", 0.0)
-    monkeypatch.setattr("dcgan_assets.engine.planning._POOL_SECONDS", 0.01)
+    monkeypatch.setattr("dcgan_assets.engine.running._SAY_SECONDS", 0.0)
+    monkeypatch.setattr("dcgan_assets.engine.running._POOL_SECONDS", 0.01)
     small.only("patient")
     small_graph.RELEASED.set()
     lines: list[str] = []

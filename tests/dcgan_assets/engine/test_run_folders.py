@@ -15,9 +15,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.run_folders import open_run, training_folders, where_it_begins
-from dcgan_assets.engine.step import Catalogue, Outcome, Step, Work
+from dcgan_assets.engine.step import Outcome, Step
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 

@@ -18,8 +18,9 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from small_graph import GATED_NAMES, Ran, SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
-from dcgan_assets.engine.planning import batches, in_order, make_plan, with_ancestors
+from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.planning import in_order, make_plan, with_ancestors
+from dcgan_assets.engine.running import batches
 from dcgan_assets.releases.status import survey
 from dcgan_models.errors import UserError
 

@@ -20,19 +20,13 @@ import small_graph
 from fixture_types import Refused
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import Order, place_order, standing
 from dcgan_assets.engine.interrupts import StopFlag
+from dcgan_assets.engine.making import Work, make
 from dcgan_assets.engine.results import Result
-from dcgan_assets.engine.step import (
-    Catalogue,
-    Order,
-    Outcome,
-    Step,
-    Work,
-    make,
-    place_order,
-    standing,
-)
+from dcgan_assets.engine.step import Outcome, Step
 from dcgan_assets.engine.store import Artefact, Meta
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dcgan_assets.engine.names import unknown
+from dcgan_assets.engine.terminal import unknown
 
 KNOWN = ("mnist/images", "lsun/images", "svhn/images", "faces/photos", "faces/images", "lsun")
 

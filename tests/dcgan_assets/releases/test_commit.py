@@ -13,7 +13,7 @@ import pytest
 from dying_dvc import DyingDvc
 from small_graph import SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.params.yaml_files import read_yaml
 from dcgan_assets.releases import dvc_commands
 from dcgan_assets.releases.commit import publish

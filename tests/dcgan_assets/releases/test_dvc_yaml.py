@@ -16,8 +16,8 @@ from checkout import CHECKOUT
 from small_graph import SmallGraph
 
 from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.planning import choose_steps
-from dcgan_assets.engine.step import Catalogue
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import PROFILES, profile_text, validate_params
 from dcgan_assets.releases.dvc_yaml import (

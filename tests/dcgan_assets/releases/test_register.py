@@ -12,9 +12,10 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from small_graph import MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets.assets.catalogue import build_definitions
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.metadata import decode, encode, picture
-from dcgan_assets.engine.records import RECORDS, Record, read_records, write_records
+from dcgan_assets.engine.records import RECORDS, Record
+from dcgan_assets.releases.records import read_records, write_records
 from dcgan_assets.releases.register import Registered, register, register_released
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json

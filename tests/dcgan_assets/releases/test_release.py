@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from small_graph import MADE_AT_ONCE, SmallGraph
 
-from dcgan_assets.engine.records import RECORDS, read_records
+from dcgan_assets.engine.records import RECORDS
 from dcgan_assets.releases import release as release_module
+from dcgan_assets.releases.records import read_records
 from dcgan_assets.releases.register import register
 from dcgan_assets.releases.release import REMOTE, make_release
 from dcgan_models.errors import UserError

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 
 pytestmark = pytest.mark.slow
 

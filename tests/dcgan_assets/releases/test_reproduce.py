@@ -12,8 +12,9 @@ import pytest
 from filelock import FileLock
 from small_graph import SmallGraph
 
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.records import RECORDS
-from dcgan_assets.engine.step import WEB, Catalogue
+from dcgan_assets.engine.step import WEB
 from dcgan_assets.releases.reproduce import reproduce
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json

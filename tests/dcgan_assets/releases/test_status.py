@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from small_graph import SmallGraph
 
-from dcgan_assets.engine.records import RECORDS, read_records
+from dcgan_assets.engine.records import RECORDS
 from dcgan_assets.releases.commit import publish
+from dcgan_assets.releases.records import read_records
 from dcgan_assets.releases.register import register, register_released
 from dcgan_assets.releases.status import State, status_lines, survey
 from dcgan_models.errors import UserError

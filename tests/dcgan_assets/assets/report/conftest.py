@@ -7,7 +7,7 @@ from page_elements import composed, make_catalogue
 from small_results import publish_results
 
 from dcgan_assets.assets.report.compose import Report
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 
 
 @pytest.fixture(scope="session")

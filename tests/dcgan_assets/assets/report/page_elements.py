@@ -10,7 +10,7 @@ from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.assets.report.compose import Report, compose, picture_paths
 from dcgan_assets.assets.report.encoding import encode_all
 from dcgan_assets.assets.report.gather import Made, gather
-from dcgan_assets.engine.step import Catalogue
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
 

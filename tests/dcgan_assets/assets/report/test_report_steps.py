@@ -15,8 +15,10 @@ import yaml
 from page_elements import make_catalogue
 from small_results import MADE_AT, ROWS, publish, publish_results
 
+from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.fingerprint import place_order, standing
+from dcgan_assets.engine.making import make
 from dcgan_assets.engine.planning import in_order, with_ancestors
-from dcgan_assets.engine.step import Catalogue, make, place_order, standing
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_models.errors import UserError

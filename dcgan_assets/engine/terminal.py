@@ -1,9 +1,11 @@
-"""What to say of a name that there is not: the nearest ones that there are."""
+"""What commands say on the terminal, and near names for unknown ones."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from tqdm import tqdm
 
 from dcgan_models.errors import UserError
 
@@ -20,3 +22,9 @@ def unknown(what: str, name: str, known: Iterable[str], where: str) -> UserError
     near = difflib.get_close_matches(name, list(known), _NEAREST)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     return UserError(f"unknown {what} {name!r}{hint}; {where}")
+
+
+def say(message: str) -> None:
+    """Tell the terminal, or the run's captured output; bars of progress make room."""
+    with tqdm.external_write_mode():
+        print(message, flush=True)

@@ -1,0 +1,82 @@
+"""The steps of a workspace by key: their sections, shards, licence, and what they read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.store import Artefact, Licence, Store
+from dcgan_assets.engine.versions.code import code_version
+from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.base import Section
+
+# Sources that come with packages under licences that let anyone pass the pictures on.
+_PACKAGED = {"packaged", "photographs", "stand_in"}
+
+
+class Catalogue:
+    """The steps of a workspace, by the keys of what they make.
+
+    Args:
+        place: Where artefacts lie, if not in the root.
+    """
+
+    def __init__(
+        self, workspace: Workspace, steps: tuple[Step, ...], place: Path | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.steps = steps
+        self.store = Store(place or workspace.root)
+        self.by_key = {key: step for step in steps for key in step.outputs}
+
+    def section(self, step: Step) -> Section:
+        """The step's part of params.yaml."""
+        return self.workspace.params.section(step.section)
+
+    def shards(self, step: Step) -> tuple[str | None, ...]:
+        """The step's shards; a single None for an asset in one piece."""
+        return step.shards(self.section(step)) if step.shards else (None,)
+
+    def code_version(self, step: Step) -> str:
+        """The step's code version, its resolved section included."""
+        return code_version(step.compute, self.section(step).identity())
+
+    def files(self, step: Step) -> tuple[str, ...]:
+        """What the step reads beside its inputs: paths that are absolute or relative to the root.
+
+        A file that may be absent is among them only where it is there.
+        """
+        return step.files(self.section(step), self.workspace.root) if step.files else ()
+
+    def artefact(self, key: str, shard: str | None = None) -> Artefact:
+        """The address of an asset, or of one shard of it."""
+        return Artefact(key, self.by_key[key].kind, shard)
+
+    def licence(self, step: Step) -> Licence:
+        """Whether what a step makes may be given to others, as a committed remote does.
+
+        Networks and scores are ours. Pictures are others', and so is a result that shows them,
+        unless they came with a package that may be passed on itself.
+        """
+        if step.kind == "data":
+            return "open" if step.passes_on else "restricted"
+        if not step.shows_pictures:
+            return "open"
+        data = [source for source in self._sources_of(step) if source.kind == "data"]
+        sources = {getattr(self.section(source), "source", None) for source in data}
+        return "open" if sources <= _PACKAGED else "restricted"
+
+    def _sources_of(self, step: Step) -> list[Step]:
+        """The steps at the beginning of the graph from which a step comes."""
+        read = (*step.inputs, *step.if_there)
+        return [s for key in read for s in self._sources_of(self.by_key[key])] if read else [step]
+
+    def read_by(self, step: Step, shard: str | None) -> dict[str, list[Artefact]]:
+        """The artefacts that a step reads, by key: the same shard where both are sharded."""
+        own = self.shards(step)
+        read: dict[str, list[Artefact]] = {}
+        for key in (*step.inputs, *step.if_there):
+            theirs = self.shards(self.by_key[key])
+            same = shard is not None and theirs == own
+            read[key] = [self.artefact(key, s) for s in ((shard,) if same else theirs)]
+        return read

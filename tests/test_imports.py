@@ -1,0 +1,101 @@
+"""The table of what may import what, and that no circle exists anywhere."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("dcgan_models", "dcgan_assets", "docs/writers", "benchmarks")
+
+# Each wing, and the wings from which it may import beside itself; the most special name counts.
+MAY_IMPORT = {
+    "dcgan_models": (),
+    "dcgan_assets.sources": ("dcgan_models",),
+    "dcgan_assets.params": ("dcgan_assets.sources", "dcgan_models"),
+    "dcgan_assets.engine": ("dcgan_assets.params", "dcgan_models"),
+    "dcgan_assets.annotate": ("dcgan_assets.engine", "dcgan_models"),
+    "dcgan_assets.releases": ("dcgan_assets.engine", "dcgan_assets.params", "dcgan_models"),
+    "dcgan_assets.automation": (
+        *("dcgan_assets.engine", "dcgan_assets.params", "dcgan_assets.sources", "dcgan_models"),
+    ),
+    "dcgan_assets.assets": (
+        *("dcgan_assets.annotate.files", "dcgan_assets.engine", "dcgan_assets.params"),
+        *("dcgan_assets.sources", "dcgan_models"),
+    ),
+    "dcgan_assets.definitions": (
+        *("dcgan_assets.assets", "dcgan_assets.releases", "dcgan_assets.automation"),
+        "dcgan_assets.engine",
+    ),
+    "dcgan_assets.cli": (
+        *("dcgan_assets.assets", "dcgan_assets.releases", "dcgan_assets.automation"),
+        *("dcgan_assets.annotate", "dcgan_assets.engine", "dcgan_assets.params"),
+        *("dcgan_assets.sources", "dcgan_models"),
+    ),
+    "docs.writers": ("dcgan_assets", "dcgan_models"),
+    "benchmarks": ("dcgan_assets", "dcgan_models"),
+}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of ours, by its dotted name."""
+    return {
+        path.relative_to(ROOT)
+        .with_suffix("")
+        .as_posix()
+        .replace("/", ".")
+        .removesuffix(".__init__"): path
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of ours that a module imports anywhere, also for types alone."""
+    tree = ast.parse(modules()[module].read_bytes())
+    return frozenset(_imported(tree)) - {module}
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found = whole if whole in modules() else node.module
+                if found in modules():
+                    yield found
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules())
+
+
+def wing(module: str) -> str | None:
+    """The wing in which a module lies; None for a package's own file."""
+    names = [w for w in MAY_IMPORT if module == w or module.startswith(f"{w}.")]
+    return max(names, key=len, default=None)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_only_wings_below(module: str) -> None:
+    own = wing(module)
+    allowed = (own, *MAY_IMPORT[own]) if own else ()
+    wrong = [
+        each
+        for each in imports(module)
+        if not any(each == name or each.startswith(f"{name}.") for name in allowed)
+    ]
+    assert not wrong, f"{module} may import {allowed}"
+
+
+def test_no_circle() -> None:
+    graph = {module: imports(module) for module in modules()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
