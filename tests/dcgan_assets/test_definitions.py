@@ -56,7 +56,7 @@ parsed = []
 # `ast.parse` compiles, too, and names no file.
 sys.addaudithook(lambda event, about: event == "compile" and parsed.append(about[1]))
 from dcgan_assets.definitions import defs
-keys = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
+keys = [key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()]
 loaded = {"keys": keys, "loaded": sorted(sys.modules), "parsed": parsed.count("<unknown>")}
 print(json.dumps(loaded))
 """
