@@ -33,8 +33,8 @@ from dcgan_assets.engine.instance import prepare_home
 from dcgan_assets.engine.interrupts import StopFlag
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.params.base import Candidate
 from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.training import Candidate
 from dcgan_models.data import write_dataset
 from dcgan_models.presets import Preset
 from dcgan_models.training import Tick, TrainConfig, train

@@ -33,7 +33,8 @@ from dcgan_assets.assets.training import (
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS
 from dcgan_assets.engine.results import LOSSES_FILE
 from dcgan_assets.engine.step import Check, Step, StepMaker, named_source, step_maker, where_there
-from dcgan_assets.params.classification import SvhnFeatures, SvhnGroup
+from dcgan_assets.params.classification import SvhnFeatures
+from dcgan_assets.params.groups import SvhnGroup
 
 _TORCH = frozenset({"pytorch"})
 _TABLE = frozenset({"parquet", "table"})

@@ -26,7 +26,8 @@ from dcgan_assets.assets.pictures import (
 )
 from dcgan_assets.assets.training import training_set
 from dcgan_assets.engine.step import WEB, Step, StepMaker, step_maker
-from dcgan_assets.params.scraped_groups import AlbumsGroup, FacesGroup, Search
+from dcgan_assets.params.groups import AlbumsGroup, FacesGroup
+from dcgan_assets.params.search import Search
 
 
 def faces_group(section: FacesGroup) -> tuple[Step, ...]:

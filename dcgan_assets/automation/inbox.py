@@ -33,7 +33,7 @@ from dcgan_assets.engine.fingerprint import place_order, standing
 from dcgan_assets.engine.planning import make_plan, with_ancestors
 from dcgan_assets.engine.running import batches
 from dcgan_assets.engine.step import Step
-from dcgan_assets.params.groups import GroupImages
+from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.reading.items import forget_listings, key_hash
 from dcgan_assets.sources.reading.pictures import MANIFEST_FILE

@@ -19,7 +19,7 @@ from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import SETTINGS, is_ours
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.faces import FaceDetector
-from dcgan_assets.params.scraped_groups import Search
+from dcgan_assets.params.search import Search
 from dcgan_assets.params.user_places import DOWNLOADS
 from dcgan_assets.releases.integrity import Finding, State, examine_books
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES

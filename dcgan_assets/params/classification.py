@@ -1,89 +1,16 @@
-"""Sections of params.yaml for sections 5.1 and 5.2: what the discriminator learned."""
+"""Sections of params.yaml about the features of D and their classifiers: paper, section 5."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from dcgan_assets.params.base import Count, Flag, Positive, Section, Seed
-from dcgan_assets.params.groups import IngestedGroup, SortedSamples, TrainedGroup
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
 
-SIDE = 32
-RELEASED = "released:"
-
-
-class ImagenetGroup(IngestedGroup):
-    """ImageNet-1k at 32 pixels: the pictures whose D is evaluated, and Figure 11."""
-
-    samples: SortedSamples
-
-    @model_validator(mode="after")
-    def _as_large_as_what_is_classified(self) -> Self:
-        if self.images.size != SIDE:
-            raise ValueError(
-                f"images.size is {self.images.size}; its D looks at CIFAR-10, which has {SIDE}"
-            )
-        return self
-
-
-class LabelledImages(Section):
-    """Where labelled pictures of 32 pixels come from.
-
-    Attributes:
-        path: Of `folder`, relative to the workspace.
-        train, test: Of a stand-in: pictures of each split.
-        seed: Of a stand-in.
-    """
-
-    source: str
-    path: str | None = None
-    train: Count | None = None
-    test: Count | None = None
-    seed: Seed = 42
-
-    @model_validator(mode="after")
-    def _of_its_source(self) -> Self:
-        if (self.source == "folder") != (self.path is not None):
-            raise ValueError("`path` is needed with `source: folder`, and only there")
-        made = self.source not in ("folder", "download")
-        if any((count is not None) != made for count in (self.train, self.test)):
-            raise ValueError(
-                "`train` and `test` are needed with the packaged stand-in, and only there"
-            )
-        return self
-
-
-class Cifar10Images(LabelledImages):
-    """CIFAR-10, or a stand-in.
-
-    Attributes:
-        source: `photographs` are crops of packaged ones, their name being the class; `folder`
-            holds CIFAR-10's binary version, `download` fetches it.
-    """
-
-    source: Literal["photographs", "folder", "download"]
-
-
-class SvhnImages(LabelledImages):
-    """SVHN, or a stand-in.
-
-    Attributes:
-        source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's published
-            .mat files, `download` fetches them.
-        extra: Whether the 531,131 easier digits are there for the GAN, too.
-    """
-
-    source: Literal["stand_in", "folder", "download"]
-    extra: Flag = False
-
-    @model_validator(mode="after")
-    def _extra_is_svhns(self) -> Self:
-        if self.extra and self.source == "stand_in":
-            raise ValueError("`extra` goes with `source: folder` or `source: download`")
-        return self
+RELEASED = "released:"  # before the folder of the authors' own arrays
 
 
 class Features(Section):
@@ -176,31 +103,3 @@ class SupervisedCnn(Section):
     def identity(self) -> dict[str, Any]:
         """The section with the resolved preset: presets.py itself is in no code version."""
         return {**super().identity(), "preset": self.resolved().to_dict()}
-
-
-class Cifar10Group(Section):
-    """Section 5.1 and Table 1."""
-
-    images: Cifar10Images
-    features: Features
-    svm_scores: SvmScores
-
-
-class SvhnGroup(TrainedGroup):
-    """Section 5.2, version 2 of the paper."""
-
-    images: SvhnImages
-    features: SvhnFeatures
-    svm_scores: SvmScores
-    supervised_cnn: SupervisedCnn
-
-    @model_validator(mode="after")
-    def _same_labels(self) -> Self:
-        for name in ("per_class", "validation", "seed"):
-            own, other = getattr(self.supervised_cnn, name), getattr(self.svm_scores, name)
-            if own != other:
-                raise ValueError(
-                    f"supervised_cnn.{name} is {own} and svm_scores.{name} {other}; the control "
-                    "needs the same"
-                )
-        return self

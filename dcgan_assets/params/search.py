@@ -1,10 +1,10 @@
-"""Sections of params.yaml about people and where pictures of them are found."""
+"""Sections of params.yaml about pictures from the web: whose, found where, and fetched how."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, PICTURES_FILE
 from dcgan_assets.sources.reading.items import UNSTATED
 from dcgan_assets.sources.web.contact import check_contact
 from dcgan_assets.sources.web.search.found import THUMBNAIL_WIDTHS
+from dcgan_assets.sources.web.wanted import Limits
 from dcgan_models.errors import UserError
 
 # Every process reads params.yaml; what speaks HTTP is imported where it is used.
@@ -213,3 +214,67 @@ class ImageUrls(Section):
             folder_terms=None if self.folder else people / PICTURES_FILE,
             workspace=workspace,
         )
+
+
+Delay = Annotated[float, Field(ge=0, strict=True)]
+
+
+class Photos(Section):
+    """How politely, and how patiently, pictures are fetched: `Limits`, with its own defaults.
+
+    Attributes:
+        shards: Parts that are made one by one, each in a run of its own.
+        max_megabytes: Longest answer, in millions of bytes.
+        concurrency, per_site, delay, site_megabits, connect, deadline, tries: As `Limits` has
+            them.
+    """
+
+    shards: Annotated[int, Field(ge=1, le=99, strict=True)]
+    concurrency: Annotated[int, Field(ge=1, le=256, strict=True)] = Limits.concurrency
+    per_site: Annotated[int, Field(ge=1, le=16, strict=True)] = Limits.per_site
+    delay: Delay = Limits.delay
+    site_megabits: Positive = 20.0  # tests of the downloader have none
+    connect: Positive = Limits.connect
+    deadline: Positive = Limits.deadline
+    max_megabytes: Positive = Limits.max_bytes / 1e6
+    tries: Count = Limits.tries
+
+    def identity(self) -> dict[str, Any]:
+        """What decides which pictures there are: not who asks, how fast, and how patiently."""
+        return {"shards": self.shards, "max_megabytes": self.max_megabytes}
+
+    def limits(self, contact: str) -> Limits:
+        """What the downloader takes; `contact` is the operator's own, sent with every request."""
+        return Limits(
+            contact=contact,
+            concurrency=self.concurrency,
+            per_site=self.per_site,
+            delay=self.delay,
+            site_megabits=self.site_megabits,
+            connect=self.connect,
+            deadline=self.deadline,
+            max_bytes=int(self.max_megabytes * 1e6),
+            tries=self.tries,
+        )
+
+
+class Search(Section):
+    """From names to pictures: what faces and album covers have in common.
+
+    Attributes:
+        removals: CSV of people and pictures that are to be left out, relative to the workspace.
+            Every step from names to faces reads it; it may hold its first line alone.
+    """
+
+    removals: str
+    people: People
+    image_urls: ImageUrls
+    photos: Photos
+
+    @model_validator(mode="after")
+    def _packaged_throughout(self) -> Self:
+        if (self.people.source == "packaged") != ("packaged" in self.image_urls.searches):
+            raise ValueError(
+                "people.source and image_urls.searches are both `packaged`, or neither is"
+            )
+        return self

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_assets.params.base import Section
+from dcgan_assets.params.classification import RELEASED
 from dcgan_models.errors import UserError
 
 DOWNLOADS = "downloads"
@@ -21,7 +22,6 @@ RESERVED_NAMES = frozenset(
 )
 # The fields of params.yaml that name a place, each relative to the workspace.
 PATH_FIELDS = frozenset({"path", "removals", "verdicts", "model", "inception"})
-_RELEASED = "released:"
 _WRITTEN = ("models", "results", "runs", ".dagster_home", ".dvc", ".git", "records", "dvc-remote")
 
 
@@ -46,8 +46,8 @@ def _paths_in(name: str, value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _paths_in(inner, section, f"{key}.{inner}")
     elif isinstance(value, str) and name in PATH_FIELDS:
         yield key, value
-    elif isinstance(value, str) and value.startswith(_RELEASED):
-        yield key, value.removeprefix(_RELEASED)
+    elif isinstance(value, str) and value.startswith(RELEASED):
+        yield key, value.removeprefix(RELEASED)
 
 
 def require_apart(

@@ -20,7 +20,8 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.engine.terminal import say
-from dcgan_assets.params.groups import HASH_SIDE, DedupAutoencoder, Deduplication
+from dcgan_assets.params.dedup import DedupAutoencoder, Deduplication
+from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import MANIFEST_FILE, REJECTED
 from dcgan_models.files import read_json, write_json

@@ -39,7 +39,8 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Outcome
-from dcgan_assets.params.groups import HASH_SIDE, DedupReport
+from dcgan_assets.params.dedup import DedupReport
+from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
 from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
 from dcgan_assets.sources.reading.items import UnreadableError

@@ -15,7 +15,7 @@ from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.run_folders import open_run
 from dcgan_assets.engine.step import Outcome, Step
-from dcgan_assets.params.file import Ablations
+from dcgan_assets.params.digits import Ablations
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 

@@ -12,7 +12,7 @@ from dcgan_assets.assets.training.candidate import Judged
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Verdict
-from dcgan_assets.params.file import DigitHealth
+from dcgan_assets.params.digits import DigitHealth
 
 DIGIT_CHECKS = (
     Check("sample_diversity", "Samples of each class vary as the profile asks."),

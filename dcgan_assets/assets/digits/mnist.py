@@ -24,7 +24,7 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE, Row
 from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, named_source
-from dcgan_assets.params.file import MnistImages, NearestNeighbourScores, SamplePanels
+from dcgan_assets.params.digits import MnistImages, NearestNeighbourScores, SamplePanels
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json

@@ -16,7 +16,7 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
-from dcgan_assets.params.file import SamplingStatistics
+from dcgan_assets.params.digits import SamplingStatistics
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 

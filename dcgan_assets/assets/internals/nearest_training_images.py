@@ -21,7 +21,8 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Outcome
-from dcgan_assets.params.groups import HASH_SIDE, NearestTrainingImages
+from dcgan_assets.params.dedup import NearestTrainingImages
+from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import HELD_OUT
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json

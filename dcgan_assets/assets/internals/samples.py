@@ -13,7 +13,7 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.groups import LatentWalk, Samples, SortedSamples
+from dcgan_assets.params.training import LatentWalk, Samples, SortedSamples
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile, write_png
 

@@ -22,7 +22,7 @@ from dcgan_assets.params.faces import FaceBoxes
 from dcgan_models.files import write_json
 
 if TYPE_CHECKING:
-    from dcgan_assets.params.scraped_groups import Search
+    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.faces.boxes import FacesReport, Photo
     from dcgan_assets.sources.web.removals import RemovalList
 

@@ -15,7 +15,7 @@ from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from dcgan_assets.params.scraped_groups import Search
+    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.web.search.search import SearchReport
 
 ADDRESS_CHECKS = (

@@ -19,7 +19,7 @@ from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.groups import HASH_SIDE, GroupImages
+from dcgan_assets.params.pictures import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.imagenet import imagenet

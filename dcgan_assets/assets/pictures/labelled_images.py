@@ -23,7 +23,7 @@ from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_ma
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.classification import SIDE, Cifar10Images, LabelledImages, SvhnImages
+from dcgan_assets.params.pictures import SIDE, Cifar10Images, LabelledImages, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (
     FILE_BYTES,

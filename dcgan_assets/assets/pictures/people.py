@@ -19,7 +19,7 @@ from dcgan_assets.sources.reading.pictures import KEPT
 from dcgan_models.files import remove_built
 
 if TYPE_CHECKING:
-    from dcgan_assets.params.scraped_groups import Search
+    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.web.removals import RemovalList
     from dcgan_assets.sources.web.search.people import PeopleReport
 

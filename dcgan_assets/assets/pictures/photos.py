@@ -24,7 +24,7 @@ from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Int
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.download import Photos
+from dcgan_assets.params.search import Photos
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
 from dcgan_models.files import no_record, staged, write_json
@@ -32,7 +32,7 @@ from dcgan_models.files import no_record, staged, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dcgan_assets.params.scraped_groups import Search
+    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.web.download.packing import Packed
     from dcgan_assets.sources.web.removals import RemovalList
     from dcgan_assets.sources.web.wanted import Wanted

@@ -9,7 +9,7 @@ from typing import Any
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Outcome, Step
-from dcgan_assets.params.file import Architecture
+from dcgan_assets.params.report import Architecture
 from dcgan_models.presets import Layer, Preset, Shape, preset
 
 _GAP = 2.2

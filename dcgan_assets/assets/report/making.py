@@ -23,7 +23,7 @@ from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.file import PaperReport
+from dcgan_assets.params.report import PaperReport
 
 PAGE_FILE = "report.html"
 MARKDOWN_FILE = "report.md"

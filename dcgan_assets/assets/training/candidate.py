@@ -16,7 +16,7 @@ from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.run_folders import open_run, where_it_begins
 from dcgan_assets.engine.step import Check, Outcome, Verdict
 from dcgan_assets.engine.terminal import say
-from dcgan_assets.params.base import Candidate
+from dcgan_assets.params.training import Candidate
 
 TRAINING_CHECKS = (
     Check("finite_losses", "Every logged loss is a finite number."),

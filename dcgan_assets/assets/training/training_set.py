@@ -22,8 +22,8 @@ from dcgan_assets.assets.pictures.shards import (
 from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.base import Candidate
-from dcgan_assets.params.groups import TrainingSet
+from dcgan_assets.params.pictures import TrainingSet
+from dcgan_assets.params.training import Candidate
 from dcgan_assets.sources.reading.items import HELD_OUT, key_hash
 from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
 from dcgan_models.data import DATASET_FILE, PixelStore, write_dataset

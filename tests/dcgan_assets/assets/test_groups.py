@@ -34,7 +34,7 @@ from dcgan_assets.engine.interrupts import StopFlag
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
-from dcgan_assets.params.groups import TrainingSet
+from dcgan_assets.params.pictures import TrainingSet
 from dcgan_assets.sources.photographs import (
     PHOTOGRAPHS,
     PROBES,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcgan_assets.params.download import Photos
+from dcgan_assets.params.search import Photos
 from dcgan_assets.sources.web.wanted import Limits
 
 CONTACT = "operator@dcgan.test"

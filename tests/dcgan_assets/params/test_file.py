@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from dcgan_assets.params.file import (
     PROFILES,
-    Candidate,
     Params,
     load_params,
     profile_text,
     validate_params,
 )
+from dcgan_assets.params.training import Candidate
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 

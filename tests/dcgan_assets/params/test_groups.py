@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from dcgan_assets.assets.training.training_set import deal_held_out
+from dcgan_assets.params.dedup import Deduplication
 from dcgan_assets.params.file import PROFILES, Params, profile_text, validate_params
-from dcgan_assets.params.groups import Deduplication, GroupImages, PictureGroup, TrainingSet
+from dcgan_assets.params.groups import PictureGroup
+from dcgan_assets.params.pictures import GroupImages, TrainingSet
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.errors import UserError
 from dcgan_models.presets import SIZES

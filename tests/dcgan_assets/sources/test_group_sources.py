@@ -23,7 +23,7 @@ from test_mnist_assets import made, materialize
 
 from dcgan_assets.assets.pictures.images import open_source, source_version
 from dcgan_assets.params.file import profile_text
-from dcgan_assets.params.groups import GroupImages
+from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources import cifar10
 from dcgan_assets.sources.reading.items import forget_listings
 from dcgan_assets.sources.reading.workers import close_workers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
 from dcgan_assets.assets.training.training_set import HELD_OUT, TRAIN, deal_held_out, use_once
-from dcgan_assets.params.groups import TrainingSet
+from dcgan_assets.params.pictures import TrainingSet
 
 # --- Equal pixels ---------------------------------------------------------------------------
 

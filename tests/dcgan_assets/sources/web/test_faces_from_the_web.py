@@ -21,9 +21,8 @@ from picture_servers import CONTACT, Server, picture
 from PIL import Image
 from test_groups import materialize, materialize_well
 
-from dcgan_assets.params.download import Photos
 from dcgan_assets.params.file import profile_text
-from dcgan_assets.params.search import ImageUrls, Operator, People
+from dcgan_assets.params.search import ImageUrls, Operator, People, Photos
 from dcgan_assets.sources.faces.packaged import lfw_pieces
 from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_assets.sources.web.search.client import Manners

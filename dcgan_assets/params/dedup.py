@@ -1,0 +1,69 @@
+"""Sections of params.yaml about near-duplicates, and about copies of training pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dcgan_assets.params.base import Count, Fraction, Positive, Section
+
+
+class DedupAutoencoder(Section):
+    """The autoencoder whose code is the semantic hash (section 3.1).
+
+    Attributes:
+        epochs, max_updates, batch, learning_rate: Of its training.
+        probes: Share of pictures that it never sees, on which recall is measured.
+    """
+
+    epochs: Count
+    max_updates: Count | None = None
+    batch: Count = 256
+    learning_rate: Positive = 1e-3
+    probes: Fraction
+
+
+class Deduplication(Section):
+    """What counts as a duplicate.
+
+    Attributes:
+        mode: `exact` collisions are the paper's; `near` takes codes within `radius` bits.
+        radius: Of `near`.
+    """
+
+    mode: Literal["exact", "near"]
+    radius: Annotated[int, Field(ge=1, le=10, strict=True)] = 7
+
+    @property
+    def bits(self) -> int:
+        """Differing bits that still count as the same picture."""
+        return self.radius if self.mode == "near" else 0
+
+
+class DedupReport(Section):
+    """How the deduplication is judged.
+
+    Attributes:
+        probes: Pictures, at most, that are edited and looked for.
+        pairs: Removed pictures shown beside the kept ones, for a person's verdict.
+        verdicts: CSV of those verdicts, relative to the workspace; counted when it is there.
+    """
+
+    probes: Count
+    pairs: Count
+    verdicts: str = "annotations/lsun/duplicates.csv"
+
+
+class NearestTrainingImages(Section):
+    """What the authors' README did with a web search: generated pictures and their neighbours.
+
+    Attributes:
+        pictures: Generated ones that are looked up.
+        neighbours: Training pictures found for each.
+        shown: Rows of the figure, the first of them.
+    """
+
+    pictures: Count
+    neighbours: Count
+    shown: Count

