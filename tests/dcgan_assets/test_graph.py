@@ -5,12 +5,55 @@ Where a change is meant, `python tests/dcgan_assets/graph_table.py` writes the t
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
+from edited_params import edited, with_covers
 from graph_table import graph_table, table_file
 
+from dcgan_assets.assets.catalogue import open_catalogue
+from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import PROFILES
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_graph_is_as_committed(profile: str) -> None:
     assert graph_table(profile) == table_file(profile).read_text(encoding="utf-8")
+
+
+def graph(folder: Path, params: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    catalogue = open_catalogue(Workspace(folder))
+    return {key: step.inputs for key, step in catalogue.by_key.items()}
+
+
+def test_the_graph_is_the_designs(tmp_path: Path) -> None:
+    """Names are a contract."""
+    inputs = graph(tmp_path, edited())
+    assert inputs["faces/people"] == ()
+    assert inputs["faces/image_urls"] == ("faces/people",)
+    assert inputs["faces/photos"] == ("faces/image_urls", "faces/people")
+    assert inputs["faces/face_boxes"] == ("faces/photos",)
+    assert inputs["faces/manifest"] == ("faces/face_boxes",)
+    assert inputs["faces/training_set"] == ("faces/face_boxes", "faces/manifest")
+    assert inputs["faces/candidate"] == ("faces/face_boxes", "faces/training_set")
+    assert inputs["faces/samples"] == ("faces/generator",)
+    assert "faces/latent_walk" not in inputs
+    assert {key for key in inputs if key.startswith("albums/")} == {
+        f"albums/{name}"
+        for name in (
+            *("images", "training_set", "extractor", "candidate", "quality"),
+            *("generator", "discriminator", "samples"),
+        )
+    }
+
+
+def test_a_search_for_covers_leads_up_to_the_same_graph(tmp_path: Path) -> None:
+    inputs = graph(tmp_path, edited(with_covers))
+    assert inputs["albums/titles"] == ()
+    assert inputs["albums/image_urls"] == ("albums/titles",)
+    assert inputs["albums/photos"] == ("albums/image_urls",)
+    assert inputs["albums/images"] == ("albums/photos",)
+    assert inputs["albums/training_set"] == ("albums/images",)

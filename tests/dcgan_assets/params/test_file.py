@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from checkout import CHECKOUT
+from edited_params import Edit, edited, refusal
 from pydantic import BaseModel
 
 from dcgan_assets.params.file import (
@@ -18,7 +18,6 @@ from dcgan_assets.params.file import (
     profile_text,
     validate_params,
 )
-from dcgan_assets.params.training import Candidate
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 
@@ -149,14 +148,6 @@ LEFT_OUT = {
     "faces.samples.epochs",  # Figure 10 shows the last
 }
 
-Edit = Callable[[dict[str, Any]], object]
-
-
-def edited(edit: Edit) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(profile_text("sample"))
-    edit(content)
-    return content
-
 
 def left_out(model: BaseModel, path: str = "") -> set[str]:
     """Dotted names of the fields that were not given."""
@@ -166,15 +157,6 @@ def left_out(model: BaseModel, path: str = "") -> set[str]:
         if isinstance(value, BaseModel):
             missing |= left_out(value, f"{path}{name}.")
     return missing
-
-
-def refusal(content: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        validate_params(content, "params.yaml")
-    line = str(caught.value)
-    assert "\n" not in line
-    assert line.startswith("params.yaml: ")
-    return line
 
 
 # --- Templates ------------------------------------------------------------------------------
@@ -389,30 +371,10 @@ def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 # --- Sections -------------------------------------------------------------------------------
 
 
-def candidate(**changes: Any) -> Candidate:
-    params = validate_params(edited(lambda c: c["mnist"]["candidate"].update(changes)), "here")
-    return params.mnist.candidate
-
-
 def test_a_section_is_found_by_its_dotted_path() -> None:
     params = validate_params(edited(lambda c: c), "here")
     assert params.section("mnist.images") is params.mnist.images
     assert isinstance(params, Params)
-
-
-def test_overrides_reach_the_preset_and_its_identity() -> None:
-    section = candidate(batch=16, learning_rate=0.003, epochs=2, decay_epochs=1, width=0.5)
-    resolved = section.resolved()
-    assert (resolved.batch, resolved.learning_rate) == (16, 0.003)
-    assert (resolved.epochs, resolved.decay_epochs) == (2, 1)
-    assert resolved.generator[0].out == preset("mnist28").generator[0].out // 2
-    assert section.identity()["preset"] == resolved.to_dict()
-
-
-def test_a_width_that_leaves_no_network_is_refused() -> None:
-    assert "mnist.candidate.width" in refusal(
-        edited(lambda c: c["mnist"]["candidate"].update(width=0))
-    )
 
 
 def test_where_to_train_is_no_part_of_an_identity() -> None:

@@ -2,207 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
+from edited_params import (
+    COVERS,
+    NEEDED,
+    Edit,
+    edited,
+    params,
+    profile,
+    put,
+    refusal,
+    with_covers,
+    with_group,
+    with_lsun,
+)
 
-from dcgan_assets.assets.training.training_set import deal_held_out
-from dcgan_assets.params.dedup import Deduplication
-from dcgan_assets.params.file import PROFILES, Params, profile_text, validate_params
-from dcgan_assets.params.groups import PictureGroup
-from dcgan_assets.params.pictures import GroupImages, TrainingSet
-from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
-from dcgan_models.errors import UserError
+from dcgan_assets.params.file import PROFILES
 from dcgan_models.presets import SIZES
-
-Edit = Callable[[dict[str, Any]], object]
-Images = dict[str, Any]
-
-FOLDER: Images = {"source": "folder", "path": "cats", "size": 64, "shards": 1}
-ARCHIVE: Images = {**FOLDER, "source": "archive", "path": "cats.zip"}
-DATABASE: Images = {**FOLDER, "source": "lsun", "path": "bedroom_train_lmdb"}
-DOWNLOAD: Images = {"source": "lsun", "category": "bedroom", "size": 64, "shards": 64}
-IMAGENET: Images = {**FOLDER, "source": "imagenet", "path": "ILSVRC2012_img_train.tar"}
-CIFAR10: Images = {"source": "cifar10", "size": 64, "shards": 1}
-NEEDED = [name for name, field in PictureGroup.model_fields.items() if field.is_required()]
-PHOTOGRAPHS: Images = {"source": "photographs", "pictures": 100, "size": 64, "shards": 2}
-
-
-def profile(name: str = "sample") -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(profile_text(name))
-    return content
-
-
-def with_group(edit: Edit = lambda group: None, name: str = "cats") -> dict[str, Any]:
-    """The sample profile with a group made from a folder; `edit` gets its section."""
-    lsun = profile()["lsun"]
-    group = {key: lsun[key] for key in NEEDED}
-    group["images"] = dict(FOLDER)
-    edit(group)
-    return {**profile(), "groups": {name: group}}
-
-
-def with_lsun(edit: Edit) -> dict[str, Any]:
-    content = profile()
-    edit(content["lsun"])
-    return content
-
-
-def params(content: dict[str, Any]) -> Params:
-    return validate_params(content, "params.yaml")
-
-
-def refusal(content: dict[str, Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        params(content)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert line.startswith("params.yaml: ")
-    return line.removeprefix("params.yaml: ")
-
-
-def images(section: Images) -> GroupImages:
-    return params(with_lsun(lambda lsun: lsun.update(images=section))).lsun.images
-
-
-# --- Where pictures come from ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "section",
-    [
-        FOLDER,
-        ARCHIVE,
-        DATABASE,
-        DOWNLOAD,
-        IMAGENET,
-        CIFAR10,
-        {**CIFAR10, "path": "raw/cifar10"},
-        PHOTOGRAPHS,
-    ],
-)
-def test_each_source_with_what_it_needs(section: Images) -> None:
-    found = images(section)
-    assert {name: getattr(found, name) for name in section} == section
-    assert not found.stand_in
-    assert found.downloaded == (section in (DOWNLOAD, CIFAR10))
-
-
-def test_no_picture_is_blown_up_unless_it_is_asked_for() -> None:
-    def section(**changes: Any) -> GroupImages:
-        return GroupImages.model_validate({**FOLDER, **changes})
-
-    for size in SIZES:
-        assert section(size=size).least_side == size
-        assert section(size=size, min_side=20).least_side == 20
-        assert GroupImages.model_validate({**PHOTOGRAPHS, "size": size}).least_side == 32
-    default, said = section(size=64), section(size=64, min_side=64)
-    assert default.identity() == said.identity()
-    assert GroupImages.model_validate(default.identity()) == said
-
-
-@pytest.mark.parametrize(
-    ("section", "words"),
-    [
-        pytest.param(
-            {**FOLDER, "path": None}, "`path` is needed unless", id="a folder without a path"
-        ),
-        pytest.param(
-            {**ARCHIVE, "path": None}, "`path` is needed unless", id="an archive without a path"
-        ),
-        pytest.param(
-            {**DATABASE, "path": None}, "`path` is needed unless", id="a database without a path"
-        ),
-        pytest.param(
-            {**IMAGENET, "path": None}, "`path` is needed unless", id="ImageNet without a path"
-        ),
-        pytest.param(
-            {**IMAGENET, "category": "bedroom"},
-            "`category` goes with `source: lsun`",
-            id="a category of ImageNet",
-        ),
-        pytest.param(
-            {**CIFAR10, "pictures": 100},
-            "`pictures` is needed with `source: photographs`, and only there",
-            id="a number of pictures of CIFAR-10",
-        ),
-        pytest.param(
-            {**DOWNLOAD, "path": "here"}, "`path` is needed unless", id="a download with a path"
-        ),
-        pytest.param(
-            {**PHOTOGRAPHS, "path": "here"}, "`path` is needed unless", id="photographs elsewhere"
-        ),
-        pytest.param(
-            {**PHOTOGRAPHS, "pictures": None},
-            "`pictures` is needed with `source: photographs`",
-            id="photographs without a number",
-        ),
-        pytest.param(
-            {**FOLDER, "pictures": 100},
-            "`pictures` is needed with `source: photographs`, and only there",
-            id="a number of pictures of a folder",
-        ),
-        pytest.param(
-            {**FOLDER, "path": None, "category": "bedroom"},
-            "`category` goes with `source: lsun`",
-            id="a category of a folder",
-        ),
-        pytest.param(
-            {**PHOTOGRAPHS, "category": "bedroom"},
-            "`category` goes with `source: lsun`",
-            id="a category of photographs",
-        ),
-    ],
-)
-def test_a_source_has_what_it_needs_and_nothing_else(section: Images, words: str) -> None:
-    line = refusal(with_lsun(lambda lsun: lsun.update(images=section)))
-    assert line.startswith("lsun.images: ")
-    assert words in line
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("source", "flickr", ["'lsun', 'imagenet', 'cifar10' or 'search'", "'flickr'"]),
-        ("shards", 0, ["greater than or equal to 1", "(found 0)"]),
-        ("shards", 100, ["less than or equal to 99", "(found 100)"]),
-        ("shards", "2", ["integer", "(found '2')"]),
-        ("size", "64", ["integer", "(found '64')"]),
-        ("min_side", 0, ["greater than 0"]),
-        ("pictures", 0, ["greater than 0"]),
-        ("held_out", -1, ["greater than or equal to 0"]),
-        ("planted", 0.6, ["less than or equal to 0.5", "(found 0.6)"]),
-        ("planted", -0.1, ["greater than or equal to 0"]),
-        ("seed", -1, ["greater than or equal to 0"]),
-        ("licence", 7, ["string", "(found 7)"]),
-        ("stand_in", "perhaps", ["true or false", "'perhaps'"]),
-        ("shard", 2, ["unknown key; allowed here: source, path, category, size"]),
-    ],
-)
-def test_a_value_that_is_not_allowed(key: str, value: object, words: list[str]) -> None:
-    line = refusal(with_lsun(lambda lsun: lsun["images"].update({key: value})))
-    assert line.startswith(f"lsun.images.{key}: ")
-    for word in words:
-        assert word in line
-
-
-@pytest.mark.parametrize("size", [0, -64, 48, 256])
-def test_a_size_that_no_network_draws(size: int) -> None:
-    line = refusal(with_group(lambda group: group["images"].update(size=size)))
-    assert line == (
-        f"groups.cats.images.size: pictures are 16, 32, 64, 128 pixels wide, not {size}"
-    )
-
-
-def test_lsun_has_ten_categories() -> None:
-    for category in LSUN_CATEGORIES:
-        assert images({**DOWNLOAD, "category": category}).category == category
-    line = refusal(with_lsun(lambda lsun: lsun.update(images={**DOWNLOAD, "category": "garage"})))
-    assert line.startswith("lsun.images.category: LSUN has no 'garage'; allowed: bedroom, bridge")
-    assert line.endswith("tower")
-
 
 # --- What must fit together -----------------------------------------------------------------
 
@@ -247,12 +65,6 @@ def test_the_papers_bedrooms_are_downloaded(name: str) -> None:
     assert lsun.images.size == lsun.candidate.resolved().image[1] == 64
 
 
-def test_the_paper_removes_equal_codes() -> None:
-    assert params(profile("paper")).lsun.manifest.bits == 0
-    assert Deduplication(mode="exact", radius=5).bits == 0
-    assert Deduplication(mode="near", radius=5).bits == 5
-
-
 def test_a_classifier_needs_labels() -> None:
     classifier = {"kind": "classifier", "updates": 10}
     line = refusal(with_group(lambda group: group.update(extractor=classifier)))
@@ -294,42 +106,6 @@ def test_a_groups_sections(key: str, value: object, words: str) -> None:
         line = refusal(content(lambda section: put(section, key, value)))
         assert line.startswith(f"{where}.{key}: ")
         assert words in line
-
-
-def put(section: dict[str, Any], key: str, value: object) -> None:
-    """Set the value at a dotted key; a number at its end is a place in a list."""
-    *path, last = key.split(".")
-    for name in path[:-1] if last.isdigit() else path:
-        section = section[name]
-    if last.isdigit():
-        section[path[-1]] = [value]
-    else:
-        section[last] = value
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("dedup_autoencoder.epochs", 0, "greater than 0"),
-        ("dedup_autoencoder.batch", 0, "greater than 0"),
-        ("dedup_autoencoder.max_updates", 0, "greater than 0"),
-        ("dedup_autoencoder.learning_rate", 0, "greater than 0"),
-        ("dedup_autoencoder.learning_rate", float("nan"), "finite number"),
-        ("dedup_autoencoder.probes", 2, "less than or equal to 1"),
-        ("manifest.mode", "nearly", "'exact' or 'near'"),
-        ("manifest.radius", 0, "greater than or equal to 1"),
-        ("manifest.radius", 11, "less than or equal to 10"),
-        ("dedup_report.probes", 0, "greater than 0"),
-        ("dedup_report.pairs", "all", "integer"),
-        ("dedup_report.verdict", "x.csv", "unknown key; allowed here: probes, pairs, verdicts"),
-        ("nearest_training_images.neighbours", 0, "greater than 0"),
-        ("nearest_training_images.shown", 0, "greater than 0"),
-    ],
-)
-def test_sections_of_the_deduplication(key: str, value: object, words: str) -> None:
-    line = refusal(with_lsun(lambda lsun: put(lsun, key, value)))
-    assert line.startswith(f"lsun.{key}: ")
-    assert words in line
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -392,19 +168,63 @@ def test_names_that_are_taken(name: str) -> None:
     assert f"groups.{name}: the name is taken" in refusal(with_group(name=name))
 
 
-def test_at_least_so_many_are_held_out_where_half_is_enough() -> None:
-    def held_out(n: int, share: float, people: int = 0, **bounds: int) -> int:
-        dealt = [f"{number % people if people else number}" for number in range(n)]
-        section = TrainingSet(held_out=share, **bounds)
-        pictures = [f"{number}" for number in range(n)]
-        return int((deal_held_out(dealt, [None] * n, section, pictures) == "held_out").sum())
+# --- Built-in groups ------------------------------------------------------------------------
 
-    # As many as `quality` needs, of 40 pictures and more; fewer keep their share.
-    assert [held_out(n, 0.1) for n in (40, 60, 120)] == [20, 20, 20]
-    assert held_out(39, 0.1) < 12
-    assert held_out(1_000, 0.1) > 70
-    assert held_out(1_000, 0.0) == 0
-    assert held_out(1_000, 0.001, held_out_least=50, held_out_most=30) == 30
-    # People stay whole, so that there may be more, or none where it would be too many.
-    assert held_out(120, 0.01, people=10) == 24
-    assert held_out(120, 0.001, people=1) == 0
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (
+            lambda c: c["faces"]["image_urls"].update(searches=["commons"]),
+            ["faces: people.source and image_urls.searches are both `packaged`, or neither is"],
+        ),
+        (
+            lambda c: c["faces"]["people"]["packaged"].update(name=3),
+            ["faces.people.packaged.name: unknown key; allowed here: names, faces, others, seed"],
+        ),
+        (
+            lambda c: c["faces"]["face_boxes"]["second"].update(path="x"),
+            ["faces.face_boxes.second.path: unknown key; allowed here: name, model"],
+        ),
+        (
+            lambda c: c["faces"]["candidate"].update(size=128),
+            ["faces: faces are 64 pixels wide and candidate's networks draw 128"],
+        ),
+        (lambda c: c["faces"].pop("removals"), ["faces.removals: this key is missing"]),
+        (lambda c: c["faces"]["photos"].update(contact="a@b.test"), ["faces.photos.contact: unkn"]),
+        (lambda c: c["operator"].update(contact=3), ["operator.contact: "]),
+        (
+            lambda c: c["albums"].update(search=COVERS),
+            ["albums: `search` is needed with `images.source: search`, and only there"],
+        ),
+        (
+            lambda c: c["albums"].update(images={"source": "search", "size": 128, "shards": 3}),
+            ["albums: `search` is needed with `images.source: search`"],
+        ),
+        pytest.param(
+            lambda c: c["imagenet"]["images"].update(size=64),
+            ["imagenet: ", "64"],
+            id="a D that looks at other sizes",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["supervised_cnn"].update(per_class=41),
+            ["svhn: ", "supervised_cnn.per_class is 41 and svm_scores.per_class 40"],
+            id="a control with other labels",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(edit: Edit, words: list[str]) -> None:
+    line = refusal(edited(edit))
+    for word in words:
+        assert word in line
+
+
+def test_a_group_of_the_users_own_is_searched_for_nowhere() -> None:
+    images = {"source": "search", "size": 64, "shards": 3}
+    line = refusal(with_group(lambda group: group.update(images=images)))
+    assert line == "groups.cats: images.source: `search` is for albums alone"
+
+
+def test_a_shard_of_covers_becomes_a_shard_of_pictures() -> None:
+    content = edited(with_covers, lambda c: c["albums"]["images"].update(shards=4))
+    assert "search.photos.shards is 3 and images.shards 4" in refusal(content)
