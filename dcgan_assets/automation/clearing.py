@@ -1,4 +1,4 @@
-"""`dcgan gc`: what of old runs nobody needs any more, and removing it.
+"""`dcgan gc`: removes work folders, run records and logs older than the retention settings.
 
 Nothing that is published is looked at. Of the folders in which trainings worked, those stay that
 are at work, that the candidate of today came from, or that are unfinished and could go on: with
@@ -31,7 +31,7 @@ KINDS = ("work folders", "run records", "run logs")
 
 @dataclass(frozen=True)
 class Waste:
-    """One thing that may go.
+    """A work folder, run record or log that `dcgan gc` may remove.
 
     Attributes:
         kind: Of `KINDS`.
@@ -47,7 +47,7 @@ class Waste:
 
 
 def find_waste(catalogue: Catalogue, instance: dg.DagsterInstance, now: float) -> list[Waste]:
-    """What may go.
+    """The work folders, run records and logs that nobody needs and that are old enough to go.
 
     Args:
         now: Unix seconds.
@@ -215,7 +215,7 @@ def _size(folder: Path) -> int:
 
 
 def clear(catalogue: Catalogue, instance: dg.DagsterInstance, *, dry_run: bool) -> Iterator[str]:
-    """Remove what may go; lines for the user.
+    """Remove what `find_waste` found; what was removed, a line each.
 
     Args:
         dry_run: Remove nothing, only say what would go.

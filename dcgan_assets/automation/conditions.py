@@ -1,4 +1,4 @@
-"""What happens without anybody clicking: schedules, sensors, conditions, how fresh networks are.
+"""All automation of a workspace together: schedules, sensors, conditions, freshness of networks.
 
 Everything here is off until somebody switches it on in the web UI, but for the alerts.
 """
@@ -29,7 +29,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Automation:
-    """What a workspace's definitions have beside the assets."""
+    """The jobs, schedules and sensors of a workspace."""
 
     jobs: tuple[Any, ...]
     schedules: tuple[Any, ...]
@@ -103,7 +103,7 @@ def _when_inputs_changed() -> Any:
 def automated(
     catalogue: Catalogue, assets: Iterable[dg.AssetsDefinition]
 ) -> list[dg.AssetsDefinition]:
-    """Assets with what automation needs: cheap ones a condition, published networks an age."""
+    """Assets with their automation: a condition on cheap ones, freshness of published networks."""
     days = _fresh_days(trained_groups(catalogue))
 
     def automate(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -1,4 +1,4 @@
-"""Other pictures in a group's folder: read them, renew the training set, and train anew.
+"""A sensor on a group's folder of pictures: enough new ones are read and trained on.
 
 A sensor a group looks at the folder every minute. It acts when the folder has stood still for a
 while, so that files which are still being written are left alone, and when enough pictures are
@@ -57,7 +57,7 @@ _UNFINISHED = (
 
 @dataclass(frozen=True)
 class Seen:
-    """What the sensor remembers of the folder.
+    """What the sensor of an inbox remembers of the folder between two looks.
 
     Attributes:
         listing: Version of its names, sizes and times at the last look.
@@ -77,13 +77,13 @@ class Seen:
         return cls(**json.loads(cursor)) if cursor else cls()
 
     def write(self) -> str:
-        """As the sensor's cursor."""
+        """The text that the sensor keeps, as its cursor, until the next look."""
         return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look came to: runs, or why there are none."""
+    """What the sensor found on one look at an inbox: runs to start, or why there are none."""
 
     seen: Seen
     reason: str = ""
@@ -92,7 +92,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Changes:
-    """How many pictures of a folder are others than those that were read."""
+    """How many pictures of a folder are new, replaced or deleted since they were last read."""
 
     new: int = 0
     replaced: int = 0
@@ -100,12 +100,12 @@ class Changes:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of all changes."""
         return self.new + self.replaced + self.deleted
 
     @property
     def words(self) -> str:
-        """As `3 new, 1 deleted pictures`."""
+        """The changes in words: `3 new, 1 deleted pictures`."""
         counts = {name: count for name, count in vars(self).items() if count} or {"new": 0}
         return f"{', '.join(f'{count:,} {name}' for name, count in counts.items())} pictures"
 
@@ -125,7 +125,7 @@ class Inbox:
 
     @property
     def name(self) -> str:
-        """Of the sensor."""
+        """The name of the sensor."""
         return f"inbox_{self.group.name}"
 
 
@@ -147,7 +147,7 @@ def find_inboxes(catalogue: Catalogue, groups: Sequence[TrainedGroup]) -> list[I
 
 
 def inbox_jobs(catalogue: Catalogue, inbox: Inbox) -> dict[tuple[str | None, ...], Any]:
-    """A job for each way in which the preparing steps are cut into shards."""
+    """The jobs that read new pictures and deal the training set, by the shards that they run in."""
     jobs = {}
     for shards in dict.fromkeys(catalogue.shards(step) for step in inbox.preparing):
         keys = [
@@ -230,7 +230,7 @@ def _folder(catalogue: Catalogue, inbox: Inbox) -> Folder:
 
 
 def compare_states(known: States, now: States) -> Changes:
-    """Count what is new, replaced and deleted.
+    """Count the pictures that are new, replaced or deleted between two looks at a folder.
 
     Args:
         known, now: int64 (n, 3), as `Folder.states` gives them; any order.

@@ -1,4 +1,4 @@
-"""Schedules that train a group anew: candidate, how it compares, and whether it is published.
+"""Schedules that train a group's networks anew and publish them where they are good enough.
 
 A tick's seed hangs on the tick alone. So it stands in the configuration of the tick's run, and a
 retry or a resume, which take that configuration over, go on with the training that was begun;
@@ -42,17 +42,17 @@ class TrainedGroup:
 
     @property
     def published(self) -> tuple[Step, ...]:
-        """The steps that publish."""
+        """The steps that publish the group's networks."""
         return tuple(step for step in self.steps if not step.transient)
 
     @property
     def job_name(self) -> str:
-        """Of the job that trains the group anew."""
+        """The name of the job that trains the group anew."""
         return f"retrain_{self.name}"
 
     @property
     def schedule_name(self) -> str:
-        """Of its schedule."""
+        """The name of the schedule of that job."""
         return f"{self.job_name}_schedule"
 
 
@@ -134,7 +134,7 @@ def retraining_request(catalogue: Catalogue, group: TrainedGroup, occasion: str)
 
 
 def occasion_seed(params_seed: int, group: str, occasion: str) -> int:
-    """32 bits that hang on the workspace's seed, the group and the occasion."""
+    """A seed of 32 bits that follows from the workspace's seed, the group and the occasion."""
     digest = hashlib.sha256(f"{params_seed}\0{group}\0{occasion}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -171,7 +171,7 @@ def _require_pictures(catalogue: Catalogue, group: TrainedGroup) -> None:
 
 
 def changed(catalogue: Catalogue, group: TrainedGroup) -> bool:
-    """Whether a candidate of the group would see other pictures than the last finished one did."""
+    """Whether a group's training pictures differ from those of its last finished candidate."""
     return any(_sees_others(catalogue, group, step) for step in group.trainings)
 
 

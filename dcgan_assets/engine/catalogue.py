@@ -42,7 +42,7 @@ class Catalogue:
         return code_version(step.compute, self.section(step).identity())
 
     def files(self, step: Step) -> tuple[str, ...]:
-        """What the step reads beside its inputs: paths that are absolute or relative to the root.
+        """What the step reads beside other assets: paths that are absolute or relative to the root.
 
         A file that may be absent is among them only where it is there.
         """

@@ -24,13 +24,13 @@ FINGERPRINT = "fingerprint"
 
 
 class Launch(dg.Config):
-    """What the Launchpad takes: everything else is in params.yaml."""
+    """The settings of one run on Dagster's Launchpad; everything else is in params.yaml."""
 
     force: bool = False
 
 
 class SeededLaunch(Launch):
-    """The Launchpad of a step that uses chance."""
+    """The settings of one run of a step that uses random numbers."""
 
     seed: int | None = None
 

@@ -1,4 +1,4 @@
-"""What making a step now would be, and whether that stands already."""
+"""Fingerprints: what decides the content of a step's outputs, and whether it has changed since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dcgan_models.files import digest_json
 
 @dataclass(frozen=True)
 class Order:
-    """One making of a step, with all that decides its content.
+    """All that would decide the content of a step's outputs if it were run now.
 
     Attributes:
         inputs: What is read, by label.
@@ -47,7 +47,7 @@ def place_order(
     afresh: bool = False,
     recorded: Mapping[str, Input] | None = None,
 ) -> Order:
-    """Work out what making a step now would be.
+    """Collect all that would decide the content of a step's outputs if it were run now.
 
     Args:
         seed: An explicit one; else the stored one is kept until the seed in params.yaml changes.
@@ -169,7 +169,7 @@ def standing(catalogue: Catalogue, order: Order) -> list[Meta] | None:
 
 
 def is_current(catalogue: Catalogue, step: Step) -> bool | None:
-    """Whether a step's outputs lie there as they would be made today.
+    """Whether a step's published outputs are those that a run of today would make.
 
     None where something lies there and it cannot be told: inputs are missing.
     """

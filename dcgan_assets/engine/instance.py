@@ -167,7 +167,7 @@ def claim_home(workspace: Workspace, address: str) -> int:
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell people where a run works. Whether it lives is not decided by them."""
+    """Dagster tags with the process and host of a run, for people to read."""
     return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
 
 
@@ -231,7 +231,7 @@ def _is_alive(pid: int, began: float) -> bool:
 
 
 def claim_place(instance: dg.DagsterInstance, pool: str, run_id: str, op: str) -> bool:
-    """Take a free place in a pool for an op of a run that is about to begin; it finds it there.
+    """Take a free place in a concurrency pool for an op of a run that is about to begin.
 
     Where none is free nothing is queued either: to a process that is killed while it waits Dagster
     would give the place all the same.
@@ -244,7 +244,7 @@ def claim_place(instance: dg.DagsterInstance, pool: str, run_id: str, op: str) -
 
 
 def pool_holder(instance: dg.DagsterInstance, pool: str) -> tuple[str, str] | None:
-    """A run that has a place in a pool, and its op; None where nobody has."""
+    """The run, and its op, that has a place in a concurrency pool; None where nobody has."""
     info = instance.event_log_storage.get_concurrency_info(pool)
     holders = [(slot.run_id, slot.step_key) for slot in info.claimed_slots]
     # Also those to whom Dagster has given a place that they have not taken yet.

@@ -29,7 +29,7 @@ _PROGRESS_SECONDS = {True: 0.2, False: 15.0}  # on a terminal, in a log file
 
 
 class Work:
-    """What a step's function is given: its section, inputs, a folder to fill, and a voice."""
+    """What a step's function is given: section, inputs, a folder to fill, and ways to report."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Work:
         return [self._catalogue.store.folder(artefact) for artefact in read]
 
     def found(self) -> dict[str, tuple[Path, Meta]]:
-        """Of the assets of `if_there`, those that are: folder and record by key."""
+        """The optional inputs that are published (`if_there`): folder and record by key."""
         there = [key for key in self.step.if_there if key in self.inputs]
         return {key: (self.input(key), self.input_meta(key)) for key in there}
 
@@ -101,12 +101,12 @@ class Work:
         return store.folder(artefact) if store.meta(artefact) else None
 
     def keep_published(self) -> None:
-        """Publish again what stands: same content, same data version."""
+        """Publish what is published once more: same content, same data version."""
         for key in self.step.outputs:
             self._catalogue.store.keep(self._catalogue.artefact(key), self.out(key))
 
     def run_dir(self, function: Callable[..., Any], content: Mapping[str, Any]) -> Path:
-        """Where resumable work lies: one folder for the same code on the same content.
+        """The folder for work that can be resumed: the same for the same code on the same content.
 
         It does not hang on the rest of the step: judging a finished run by other bounds finds
         the run where it was.
@@ -114,7 +114,7 @@ class Work:
         return self._catalogue.store.run_dir(self.step.key, code_version(function, content))
 
     def kept_dir(self, content: Mapping[str, Any]) -> Path:
-        """Where answers of the web lie: one folder for the same questions, whatever our code is.
+        """The folder for answers of the web: the same for the same questions, whatever our code is.
 
         Asking again costs others' servers what an edit of ours is not worth.
         """

@@ -147,13 +147,13 @@ def _plain(value: Any) -> dg.MetadataValue:
 
 
 def summary(metadata: dict[str, str]) -> str:
-    """The words on what came out, from encoded metadata; empty where there are none."""
+    """The one-line summary within encoded metadata; empty where there is none."""
     found = decode({SUMMARY: metadata[SUMMARY]}) if SUMMARY in metadata else {}
     return str(found[SUMMARY].value) if found else ""
 
 
 def verdict_words(verdicts: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """Checks with the facts that they looked at, in one line; equal facts are said once."""
+    """Check results with the facts behind them, in one line; equal facts are said once."""
     by_facts: dict[str, list[str]] = {}
     for check, facts in verdicts:
         words = ", ".join(f"{name}: {value}" for name, value in facts.items())

@@ -1,4 +1,4 @@
-"""`dcgan materialize`: bring assets up to date, in order, in this process.
+"""The plan of `dcgan materialize`: which assets are stale, why, and in which order they are made.
 
 Work is cut into waves of runs of Dagster's one implicit asset job: steps with the same shards
 form a batch; a batch in one piece is one run, a sharded batch one run a shard. (A run over a
@@ -26,7 +26,7 @@ Item = tuple[Step, str | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run, in order.
+    """The steps and shards that a run will make, in order.
 
     Attributes:
         items: Steps and shards, each with the reason why.
@@ -199,7 +199,7 @@ def _is_away(catalogue: Catalogue, step: Step) -> bool:
 
 
 def stood_in(catalogue: Catalogue, step: Step) -> bool:
-    """Whether a transient asset that is away is not needed: all that is made of it is current."""
+    """Whether a transient asset that is not there need not be made: all made of it is current."""
     consumers = [s for s in catalogue.steps if set(step.outputs) & set(s.inputs)]
     if not (_is_away(catalogue, step) and consumers):
         return False

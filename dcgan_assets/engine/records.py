@@ -125,7 +125,7 @@ def read_record(path: Path, key: str) -> Record:
 
 
 def as_released(root: Path, meta: Meta) -> Meta:
-    """What is made again as it was released: with the date, run and machine of the release.
+    """The record of an asset that was made again, with date, run and machine of its release.
 
     Then it has the same bytes, and DVC, which compares these, sees no change.
     """

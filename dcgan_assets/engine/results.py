@@ -1,4 +1,4 @@
-"""The one form of a result: what was measured, beside what the paper says.
+"""`result.json`, the one form of a result: each measured number beside the paper's.
 
 A result lies in `results/GROUP/ASSET/result.json`; figures and tables lie beside it. So does
 `metrics.json`, the headline number alone: `dvc metrics show` and `diff` read no lists of rows.
@@ -23,7 +23,7 @@ CIRCUMSTANCES = ("data_version", "code_version", "hardware", "duration_s")
 
 
 class Row(BaseModel):
-    """One number.
+    """One measured number, and what the paper says.
 
     Attributes:
         name: What was measured, on what.

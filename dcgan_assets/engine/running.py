@@ -40,7 +40,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Report:
-    """How a materialisation went.
+    """What `dcgan materialize` made, what failed, and what was not run because of that.
 
     Attributes:
         made: Labels that ran.

@@ -1,4 +1,4 @@
-"""Steps: what an asset is made from and how, declared once and bound to Dagster here.
+"""Steps: what an asset is made from and how, declared once.
 
 A step is a plain function from inputs to a folder, with its name, its section of params.yaml and
 its checks. Everything that all assets share is in this module and happens in one order: require
@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a check came out, with the numbers that it looked at."""
+    """The result of a check, with the numbers that it looked at."""
 
     check: str
     passed: bool
@@ -45,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step's function returns.
+    """What a step's function returns: check results, metadata for the UI, and a summary.
 
     Attributes:
         metadata: What the UI shows: plain values or Dagster's metadata values.
@@ -119,7 +119,7 @@ class Step:
 
     @property
     def op_name(self) -> str:
-        """Under which Dagster runs it."""
+        """The name under which Dagster runs the step."""
         return self.key.replace("/", "__")
 
     @property
@@ -129,7 +129,7 @@ class Step:
 
     @property
     def has_stage(self) -> bool:
-        """Whether it has a stage in dvc.yaml: what is transient is part of another's."""
+        """Whether the step has a stage in dvc.yaml; a transient one is part of another's stage."""
         return not (self.transient or self.optional)
 
 
@@ -138,12 +138,12 @@ StepMaker = Callable[..., Step]
 
 
 def named_source(section: Any, root: Path) -> tuple[str, ...]:
-    """`Step.files` of a step that reads the `path` of its section, where it has one."""
+    """`Step.files` of a step that reads the file or folder that its section names as `path`."""
     return (section.path,) if section.path is not None else ()
 
 
 def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
-    """`Step.files` of a step that does without a file where it is absent."""
+    """`Step.files` of a step that reads a file if it exists."""
     return (str(name),) if (root / name).is_file() else ()
 
 
@@ -157,7 +157,7 @@ def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
 
 
 def step_maker(group: str, section: str, **common: Any) -> StepMaker:
-    """What makes a group's steps from names that lack the group.
+    """A function that makes the steps of one group, so that names need not repeat the group.
 
     Args:
         group: First half of every key.

@@ -1,4 +1,4 @@
-"""Where every artefact lies, and how it gets there: whole, versioned, and never written into.
+"""The store: where every artefact lies, and how it is published there whole and versioned.
 
     data/GROUP/ASSET/       pictures and tables        (a folder SHARD/ each where sharded)
     models/GROUP/ASSET/     networks
@@ -261,7 +261,7 @@ class Store:
             link_file(path, target)
 
     def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
-        """Remove what another number of shards left behind, and what none of them is part of."""
+        """Remove published shards that are none any more, because there were more of them."""
         place = self.folder(Artefact(key, kind)).resolve()
         listed = recorded(place, key)
         remove_listed(place, [name for name in listed if name.split("/")[0] not in shards])

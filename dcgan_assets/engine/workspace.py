@@ -20,7 +20,7 @@ MARKER = "dvc.yaml"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A root folder and what is found there."""
+    """A workspace's root folder and what is found there."""
 
     root: Path
 
@@ -36,7 +36,7 @@ class Workspace:
 
     @classmethod
     def find(cls, given: str | Path | None = None) -> Workspace:
-        """Find the workspace.
+        """The workspace that the user named, or else the nearest one around the current folder.
 
         Args:
             given: `--root`, where the user named one.

@@ -27,33 +27,33 @@ def _known_zone(name: str) -> str:
 
 
 class Inbox(Section):
-    """When new pictures in a group's folder are enough to train on: the lower of both bounds.
+    """How many new pictures in a group's folder start a training: the lower of two bounds.
 
     Attributes:
-        pictures: So many new ones.
-        share: Or so many of those that were there, as a share.
+        pictures: So many new ones are enough.
+        share: And so are as many as this share of those that were read before.
     """
 
     pictures: Count = 100
     share: Fraction = 0.05
 
     def enough(self, known: int) -> int:
-        """How many new pictures are enough, beside those that were read before."""
+        """How many new pictures start a training where so many were read before."""
         return max(1, min(self.pictures, round(self.share * known)))
 
 
 class RetrainingRules(Section):
-    """When a group is trained anew, and how long it may take.
+    """When the networks of a group are trained anew, and how long a run may take.
 
     Attributes:
         cron: When its schedule ticks: minute, hour, day of the month, month, day of the week.
-        time_zone: Of those.
+        time_zone: Zone of those times, such as Europe/Vienna.
         retrain: `always`, or `when_changed`: not while the training pictures are those that the
             last finished candidate saw.
-        max_hours: After which a run is stopped. What was trained by then is saved.
-        retries: Of a run whose process died.
+        max_hours: A run is stopped after so many; what was trained by then is saved.
+        retries: How often a run is started again when its process died.
         fresh_days: With `retrain: always`, the age of published networks that the UI calls fresh.
-        inbox: For groups whose pictures come from a folder.
+        inbox: When new pictures in a group's folder start a training.
     """
 
     cron: Cron = "0 3 * * 0"
@@ -66,7 +66,7 @@ class RetrainingRules(Section):
 
 
 class Retraining(RetrainingRules):
-    """The rules for every group that trains a generator.
+    """The retraining rules of every group that trains a generator.
 
     Attributes:
         groups: Other rules of single groups; what they do not say is as above.
@@ -87,17 +87,17 @@ class Retraining(RetrainingRules):
         return {**content, "groups": groups}
 
     def of(self, group: str) -> RetrainingRules:
-        """The rules of one group."""
+        """The rules of one group: its own where it has any, else everybody's."""
         return self.groups.get(group, self)
 
 
 class Retention(Section):
-    """What `dcgan gc` removes, by the days since it was last at work.
+    """How many days `dcgan gc` keeps run records, logs and work folders that are no longer used.
 
     Attributes:
-        run_days: Of Dagster's records of runs.
-        log_days: Of what runs printed.
-        work_days: Of folders in which a training worked.
+        run_days: For how long Dagster's records of runs are kept.
+        log_days: For how long what runs printed is kept.
+        work_days: For how long folders in which a training worked are kept.
     """
 
     run_days: Count = 180

@@ -25,5 +25,5 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def identity(self) -> dict[str, Any]:
-        """What of this section decides the asset's content, as plain JSON values."""
+        """What of this section decides an asset's content: plain JSON for its code version."""
         return self.model_dump(mode="json")

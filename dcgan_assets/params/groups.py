@@ -32,7 +32,7 @@ from dcgan_assets.sources.faces.finding import TRAINING_SIDE
 
 
 class TrainedGroup(Section):
-    """What every group has whose pictures a DCGAN is trained on."""
+    """The sections of every group on whose pictures a DCGAN is trained."""
 
     training_set: TrainingSet
     extractor: ExtractorParams
@@ -53,7 +53,7 @@ class TrainedGroup(Section):
 
 
 class IngestedGroup(TrainedGroup):
-    """A group whose pictures are made small from any size."""
+    """A trained group whose pictures, of any size, are scaled to that of its networks."""
 
     images: GroupImages
 
@@ -81,7 +81,7 @@ class IngestedGroup(TrainedGroup):
 
 
 class PictureGroup(LookingInside, IngestedGroup):
-    """A group of pictures, from source to figures."""
+    """A group of pictures such as a user's own, from their source to the figures."""
 
     latent_walk: LatentWalk
 
@@ -96,7 +96,7 @@ class LsunGroup(PictureGroup):
 
 
 class FacesGroup(Search, LookingInside, TrainedGroup):
-    """Section 4.2, and Figures 7, 8 and 10."""
+    """Faces of people, from photographs on the web: section 4.2, and Figures 7, 8 and 10."""
 
     face_boxes: FaceBoxes
 
@@ -111,7 +111,7 @@ class FacesGroup(Search, LookingInside, TrainedGroup):
 
 
 class AlbumsGroup(IngestedGroup):
-    """The README's album covers, 128 pixels wide.
+    """Album covers, 128 pixels wide, as in the authors' README.
 
     Attributes:
         search: Where covers are looked for, with `images.source: search`, and only there.
@@ -132,7 +132,7 @@ class AlbumsGroup(IngestedGroup):
 
 
 class ImagenetGroup(IngestedGroup):
-    """ImageNet-1k at 32 pixels: the pictures whose D is evaluated, and Figure 11."""
+    """ImageNet-1k at 32 pixels, which the D of section 5 is trained on; Figure 11."""
 
     samples: SortedSamples
 
@@ -146,7 +146,7 @@ class ImagenetGroup(IngestedGroup):
 
 
 class Cifar10Group(Section):
-    """Section 5.1 and Table 1."""
+    """CIFAR-10, classified by the features of a D that never saw it: section 5.1 and Table 1."""
 
     images: Cifar10Images
     features: Features
@@ -154,7 +154,7 @@ class Cifar10Group(Section):
 
 
 class SvhnGroup(TrainedGroup):
-    """Section 5.2, version 2 of the paper."""
+    """SVHN, classified with few labels: section 5.2 in version 2 of the paper."""
 
     images: SvhnImages
     features: SvhnFeatures

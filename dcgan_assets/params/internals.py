@@ -42,7 +42,7 @@ class GuidedBackprop(Section):
         hits: Pictures for each filter, those of its highest activations; they are compared.
         rule: Of guided backpropagation at LeakyReLU, where the forward input is not positive:
             `relu` stops the gradient, `leaky` lets it pass times the slope.
-        seed: Of the random filters beside them.
+        seed: Seed that chooses the random filters beside them.
     """
 
     filters: Filters = (0, 1, 2, 3, 4, 5)
@@ -55,12 +55,12 @@ class WindowDropout(Section):
     """Figure 6: samples without the maps that draw an object.
 
     Attributes:
-        category: Of the boxes to use; the paper's is `window`.
+        category: What the boxes to use were drawn around; the paper's is `window`.
         layer: Row of G's table, from 1; by default the second that has maps, counted from z.
         samples: New ones, drawn with and without the maps; the paper shows ten.
         c: Inverse weight of the regression's penalty.
         controls: How many times as many random maps are dropped.
-        seed: Of new samples, negatives and random maps.
+        seed: Seed of the new samples, negatives and random maps.
     """
 
     category: str = "window"
@@ -76,9 +76,9 @@ class VectorArithmetic(Section):
 
     Attributes:
         expressions: The paper has two.
-        reach: Of the uniform noise on the eight neighbours.
+        reach: Half width of the uniform noise on the eight neighbours.
         draws: Results of drawn exemplars, one and three a concept, for their spread.
-        seed: Of noise and draws.
+        seed: Seed of the noise and the draws.
     """
 
     expressions: Annotated[tuple[Expression, ...], Field(min_length=1)]
@@ -105,7 +105,7 @@ class TurnVector(Section):
 
 
 class LookingInside(Section):
-    """Figures of trained networks that a group may have: those that have a section are made."""
+    """The figures on a network's insides that a group may have: those with a section are made."""
 
     guided_backprop: GuidedBackprop | None = None
     window_dropout: WindowDropout | None = None
@@ -113,5 +113,5 @@ class LookingInside(Section):
     turn_vector: TurnVector | None = None
 
     def figures(self) -> tuple[str, ...]:
-        """The names of the sections that are there."""
+        """The names of the figures that have a section."""
         return tuple(name for name in LookingInside.model_fields if getattr(self, name) is not None)

@@ -48,7 +48,7 @@ class GroupImages(Section):
         shards: Parts that are made one by one, each in a run of its own.
         pictures, held_out, planted, seed: Of photographs: how many crops are trained on, how many
             come from regions that are not, the share that are near-duplicates of others.
-        licence, attribution: Of a folder's or archive's pictures.
+        licence, attribution: What holds for all pictures of a folder or archive.
         stand_in: Whether a folder or archive holds other pictures than the paper's.
     """
 
@@ -81,23 +81,23 @@ class GroupImages(Section):
 
     @property
     def least_side(self) -> int:
-        """`min_side`, or what it is by default."""
+        """The least short side of a picture that is taken: `min_side`, or its default."""
         if self.min_side is not None:
             return self.min_side
         return HASH_SIDE if self.source == "photographs" else self.size
 
     def identity(self) -> dict[str, Any]:
-        """The section with the least side that is meant."""
+        """The section with `min_side` filled in."""
         return {**super().identity(), "min_side": self.least_side}
 
     @property
     def downloaded(self) -> bool:
-        """Whether the pictures are fetched first."""
+        """Whether the pictures are downloaded before they are read."""
         return self.category is not None or (self.source == "cifar10" and self.path is None)
 
 
 class TrainingSet(Section):
-    """Which pictures are trained on.
+    """Which pictures of a group are trained on, and how many are held out.
 
     Attributes:
         held_out: Share that is never trained on, dealt by hash; a source's own split stands.
@@ -115,9 +115,9 @@ class LabelledImages(Section):
     """Where labelled pictures of 32 pixels come from.
 
     Attributes:
-        path: Of `folder`, relative to the workspace.
-        train, test: Of a stand-in: pictures of each split.
-        seed: Of a stand-in.
+        path: With `source: folder`, where it lies, relative to the workspace.
+        train, test: Pictures of each split of a stand-in.
+        seed: Seed that deals the pictures of a stand-in.
     """
 
     source: str
@@ -139,7 +139,7 @@ class LabelledImages(Section):
 
 
 class Cifar10Images(LabelledImages):
-    """CIFAR-10, or a stand-in.
+    """Where the pictures of CIFAR-10 come from, or of its stand-in.
 
     Attributes:
         source: `photographs` are crops of packaged ones, their name being the class; `folder`
@@ -150,7 +150,7 @@ class Cifar10Images(LabelledImages):
 
 
 class SvhnImages(LabelledImages):
-    """SVHN, or a stand-in.
+    """Where the pictures of SVHN come from, or of its stand-in.
 
     Attributes:
         source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's published

@@ -1,4 +1,4 @@
-"""Sections of params.yaml for a group's feature space and its quality gate."""
+"""Sections of params.yaml on comparing generators: the feature space, and the quality gate."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FEWEST_HELD_OUT = 20
 
 
 class ExtractorParams(Section):
-    """The feature space in which a group's generators are compared; trained once and kept.
+    """The network in whose features a group's generators are compared; trained once and kept.
 
     Attributes:
         kind: `autoencoder` for pictures alone, `classifier` where they have labels.
         epochs: Passes of the autoencoder's training.
         updates: Minibatches of the classifier's, or at most so many of the autoencoder's.
-        batch, learning_rate, seed: Of either.
+        batch, learning_rate, seed: Settings of its training.
     """
 
     kind: Literal["autoencoder", "classifier"] = "autoencoder"
@@ -37,12 +37,12 @@ class ExtractorParams(Section):
 
 
 class Quality(Section):
-    """How candidate and champion are compared.
+    """How a newly trained candidate is compared with the published generator, the champion.
 
     Attributes:
         samples: Generated pictures for each seed, and real ones at most.
         train_samples: Training pictures, at most, among which copies are looked for.
-        seeds: Of the samples; the scatter over them is the noise that the gate allows for.
+        seeds: Seeds of the samples; the scatter over them is the noise that the gate allows for.
         measure: What decides; lower is better.
         margin: By which share a candidate may be worse than the best recorded champion, beyond
             the noise.
@@ -66,7 +66,7 @@ class Quality(Section):
     inception: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The section; of the Inception file only whether it is there, for it is always one."""
+        """The section, with `inception` as yes or no: the file is always the same one."""
         return {**super().identity(), "inception": self.inception is not None}
 
     @model_validator(mode="after")

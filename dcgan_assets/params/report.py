@@ -22,7 +22,7 @@ PresetName = Annotated[str, AfterValidator(_known_preset)]
 
 
 class Architecture(Section):
-    """Figure 1.
+    """Figure 1: networks drawn as diagrams.
 
     Attributes:
         presets: The networks to draw, by name.
@@ -31,12 +31,12 @@ class Architecture(Section):
     presets: tuple[PresetName, ...]
 
     def identity(self) -> dict[str, Any]:
-        """The presets themselves: presets.py is in no code version."""
+        """The presets in full, by name: presets.py is in no code version."""
         return {name: preset(name).to_dict() for name in self.presets}
 
 
 class PaperReport(Section):
-    """The report on everything.
+    """The report that sets every result beside the paper's.
 
     Attributes:
         megabytes: The page's size at most, 10^6 bytes each; pictures are made coarser to fit.
@@ -46,7 +46,7 @@ class PaperReport(Section):
 
 
 class Report(Section):
-    """What belongs to no group."""
+    """What belongs to no group: Figure 1, and the report on every result."""
 
     architecture: Architecture
     paper: PaperReport

@@ -28,7 +28,7 @@ WEB_SEARCHES = frozenset({"commons", "covers"})
 
 
 class Operator(Section):
-    """Who asks, and how. Never part of a code version.
+    """Who sends requests to servers, and how often. Never part of a code version.
 
     Attributes:
         contact: Mail address or web page at which the operators of servers can reach the user.
@@ -40,7 +40,7 @@ class Operator(Section):
     pause: Positive = 1.0
 
     def require_contact(self) -> str:
-        """The contact, before anything is fetched.
+        """The contact, checked before anything is fetched.
 
         Raises:
             UserError: It is missing, a placeholder, or no mail address or web page.
@@ -51,25 +51,25 @@ class Operator(Section):
             raise UserError(f"params.yaml: operator: {error}") from None
 
     def manners(self) -> Manners:
-        """As the API client takes them."""
+        """Contact and pause, as the API client takes them."""
         from dcgan_assets.sources.web.search.client import Manners
 
         return Manners(self.contact, self.pause)
 
 
 class People(Section):
-    """Whose pictures are looked for (section 4.2).
+    """The people whose pictures are looked for (section 4.2).
 
     Attributes:
         source: `wikidata`, `dbpedia` or `both` are asked over SPARQL; `list` is a CSV or Parquet
             file with a column `name`; `folder` takes the names of sub-folders; `packaged` are
             made-up names with photographs made from what installed packages carry.
-        path: Of list or folder, relative to the workspace.
+        path: Where the list or folder lies, relative to the workspace.
         count: How many are kept, by how many wikis have a page about them.
         born_after, born_before: The first birth date and the one before which the last lies. All
             must be adults today.
-        least_sitelinks: Of people on Wikidata.
-        packaged: Of `packaged`: how many names, and photographs of each.
+        least_sitelinks: Wikis that must have a page about a person, with Wikidata.
+        packaged: With `source: packaged`, how many names, and photographs of each.
     """
 
     source: Literal["wikidata", "dbpedia", "both", "list", "folder", "packaged"]
@@ -116,7 +116,7 @@ class People(Section):
         return first, last
 
     def origin(self, workspace: Path, operator: Operator) -> Web | Path:
-        """What `gather_people` is to read."""
+        """Where `gather_people` reads names: what to ask the web, or a file or folder."""
         from dcgan_assets.sources.web.search.people import Web
 
         if self.path is not None:
@@ -132,11 +132,11 @@ def _last_adult_birthday() -> dt.date:
 
 
 class PictureFolder(Section):
-    """Pictures of the user's own: a sub-folder a name.
+    """A folder of the user's own pictures: a sub-folder for each name.
 
     Attributes:
         path: Relative to the workspace.
-        licence, attribution: Of all of them.
+        licence, attribution: What holds for all its pictures.
     """
 
     path: str
@@ -195,7 +195,7 @@ class ImageUrls(Section):
         return people / PEOPLE_FOLDER if "packaged" in self.searches else None
 
     def searching(self, workspace: Path, people: Path, operator: Operator) -> Searching:
-        """What `gather_addresses` is to do; `people` is the folder of that asset."""
+        """The searches and their settings, as `gather_addresses` takes them."""
         from dcgan_assets.sources.web.search.search import Searching
 
         folder = self.pictures(workspace, people)
@@ -220,7 +220,7 @@ Delay = Annotated[float, Field(ge=0, strict=True)]
 
 
 class Photos(Section):
-    """How politely, and how patiently, pictures are fetched: `Limits`, with its own defaults.
+    """How pictures are downloaded: how many at once, how patiently, and up to which size.
 
     Attributes:
         shards: Parts that are made one by one, each in a run of its own.
@@ -244,7 +244,7 @@ class Photos(Section):
         return {"shards": self.shards, "max_megabytes": self.max_megabytes}
 
     def limits(self, contact: str) -> Limits:
-        """What the downloader takes; `contact` is the operator's own, sent with every request."""
+        """The section as the downloader takes it; `contact` is the operator's own."""
         return Limits(
             contact=contact,
             concurrency=self.concurrency,
@@ -259,7 +259,7 @@ class Photos(Section):
 
 
 class Search(Section):
-    """From names to pictures: what faces and album covers have in common.
+    """The search for pictures by name, which faces and album covers have in common.
 
     Attributes:
         removals: CSV of people and pictures that are to be left out, relative to the workspace.

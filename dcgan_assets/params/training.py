@@ -15,14 +15,14 @@ _OVERRIDES = ("size", "width", "batch", "learning_rate", "epochs", "decay_epochs
 
 
 class Training(Section):
-    """A preset and what is overridden of it. Budgets are in epochs.
+    """A training: a preset and what is overridden of it. Budgets are in epochs.
 
     Attributes:
         preset: The networks, by name: `dcgan presets` lists them.
         size: Side of the pictures, for the networks built as Figure 1 is; by default the preset's.
         width: Factor on the channels of every hidden layer.
         batch: Pictures of a minibatch; by default the preset's.
-        learning_rate: Of both Adams; by default the preset's.
+        learning_rate: That of both Adam optimisers; by default the preset's.
         epochs: Passes of the loader at that rate.
         decay_epochs: Passes over which it then falls to zero.
     """
@@ -76,7 +76,7 @@ class Candidate(Training):
 
 
 class GroupHealth(Section):
-    """Bounds under which a candidate is not published; see checks of `candidate`.
+    """Bounds under which a generator counts as collapsed; see checks of `candidate`.
 
     Attributes:
         diversity: Least spread of samples, as a share of the training pictures'.
@@ -86,16 +86,16 @@ class GroupHealth(Section):
 
 
 class GroupCandidate(Candidate):
-    """A training run on a group's pictures."""
+    """A training run on a group's pictures, whose networks may be published."""
 
     health: GroupHealth
 
 
 class Samples(Section):
-    """Grids of the same fixed latents (Figures 2, 3, 10 and 11).
+    """Grids of samples from fixed latents (Figures 2, 3, 10 and 11).
 
     Attributes:
-        rows, columns: Of the grid.
+        rows, columns: How many rows and columns of pictures the grid has.
         epochs: Snapshots to draw beside the final network.
     """
 
@@ -105,7 +105,7 @@ class Samples(Section):
 
 
 class SortedSamples(Samples):
-    """Samples of which D may choose the order.
+    """Grids of samples that may be sorted by D's score.
 
     Attributes:
         order: `drawn`, or `score`: the most real to D first, as the authors' script for Figure 11
@@ -116,13 +116,13 @@ class SortedSamples(Samples):
 
 
 class LatentWalk(Section):
-    """Figure 4.
+    """Figure 4: walks from point to point in the latent space.
 
     Attributes:
-        segments: Between random points, a row each.
+        segments: Walks between two random points, a row each.
         steps: Pictures of a segment.
         pixel_rows: Rows of photographs faded into one another, for comparison.
-        seed: Of the points.
+        seed: Seed of the points.
     """
 
     segments: Count

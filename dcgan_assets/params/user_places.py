@@ -1,4 +1,4 @@
-"""Where a user's own files may lie, and what a group may be called: not where we write.
+"""Checks that a user's own files lie outside the folders we write, and that no group is named so.
 
 Every path in params.yaml names something of the user's. It is looked at with symlinks followed, so
 that no way round leads into a folder that is written, around it or above it.

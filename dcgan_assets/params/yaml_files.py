@@ -1,4 +1,4 @@
-"""YAML 1.2, read and written in one way: what params.yaml means to us is what it means to DVC.
+"""YAML 1.2, read and written in one way, so that params.yaml means the same to us and to DVC.
 
 In YAML 1.1, which other readers take, `1e-3` is a text, `no` is false and 042 is 34. Here they are
 a number, a text and 42.

@@ -1,4 +1,4 @@
-"""The bridge: what Dagster made is committed to DVC, and pushed where that is switched on.
+"""Commits to DVC what Dagster made, and pushes it where that is switched on.
 
 `dcgan materialize` does it once, at its end. A run of the web UI does it after each step, by a
 success hook; the job `dvc_publish` does it for everything. When it fails, that call fails with
@@ -56,7 +56,7 @@ def publish(catalogue: Catalogue, keys: Collection[str] | None = None) -> list[s
 
 
 def require_books(workspace: Workspace, what: str) -> None:
-    """Refuse what writes into DVC's books where these are not to be written.
+    """Refuse a command that writes dvc.yaml and dvc.lock where DVC is absent or switched off.
 
     Args:
         what: Is made, for the line.

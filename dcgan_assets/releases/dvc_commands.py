@@ -46,7 +46,7 @@ def under_repro() -> bool:
 
 @contextmanager
 def at_the_books(root: Path) -> Iterator[None]:
-    """Be the only one of us who writes DVC's files; within it, `run_dvc` may be called.
+    """Hold the lock on DVC's files, within which alone `run_dvc` may be called.
 
     Raises:
         UserError: Another call of ours goes on for too long, or the root cannot be written.

@@ -90,7 +90,7 @@ def _stage(catalogue: Catalogue, step: Step, names: Collection[str]) -> dict[str
 
 
 def read_if_there(catalogue: Catalogue, step: Step, names: Collection[str]) -> list[str]:
-    """What DVC is told of the assets that a step reads only if they are there.
+    """The optional inputs of a step that have a stage, which DVC is told of.
 
     DVC knows no input that may be absent: of a stage that is in dvc.yaml, it makes it first.
     """
@@ -151,7 +151,7 @@ def _watched(catalogue: Catalogue, step: Step) -> Iterator[str]:
 
 
 def unhashable(place: Path) -> str | None:
-    """What DVC cannot hash of a file or folder, if anything; of a place that is absent nothing.
+    """The file or folder that DVC cannot hash at a place; None where it can hash all of it.
 
     It ends with an error at a link to nothing, at what may not be read and at a name that is not
     UTF-8, and never comes back from a pipe. We read the rest there, and each of these is a row.

@@ -1,4 +1,4 @@
-"""Whether what is on disk is what its books say: dvc.yaml, dvc.lock, records, bytes, leftovers.
+"""Checks whether the files on disk agree with dvc.yaml, dvc.lock and the records.
 
 Nothing here mends anything: a finding says what to do. Removing a folder that it names loses
 nothing that was not lost before.
@@ -28,7 +28,7 @@ _NAMED = 3  # of many damaged files
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One disagreement between the files on disk and what should be there."""
 
     state: State
     what: str

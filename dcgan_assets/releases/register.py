@@ -33,7 +33,7 @@ _NO_EVENT, _NO_VERSION = "NULL", "INITIAL"
 
 @dataclass
 class Registered:
-    """What became of every entry of the records, by label.
+    """What Dagster was told of each released artefact, and why not of others.
 
     Attributes:
         new: Reported now.
@@ -147,7 +147,7 @@ def _is_left(catalogue: Catalogue, step: Step) -> bool:
 
 
 def is_whole(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:
-    """Whether the files here are those of the release."""
+    """Whether the files of an artefact have the data version that was released."""
     store = catalogue.store
     try:
         return store.content_version(store.folder(artefact)) == entry.data_version

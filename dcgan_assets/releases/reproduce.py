@@ -42,7 +42,7 @@ _BAD = ("DIFFERENT", "DAMAGED", "NOT MADE")
 
 @dataclass(frozen=True)
 class Reproduced:
-    """How an artefact compares with its record.
+    """How an artefact that was made again compares with the released one.
 
     Attributes:
         outcome: `as released` is pulled, and not made again. `close` is within the tolerance.
@@ -55,7 +55,7 @@ class Reproduced:
 
 
 def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> Iterator[str]:
-    """Pull, register, make again, compare; what came out, a line each.
+    """Pull a release, make it again and compare; what came out, a line each.
 
     Args:
         names: Keys or groups; everything without any.

@@ -40,7 +40,7 @@ from dcgan_models.errors import UserError
 
 
 def rollback(catalogue: Catalogue, key: str, to: str | None = None) -> Iterator[str]:
-    """Bring a version back; what there is to say about it, a line each.
+    """Put an earlier version of an asset back in its place; what there is to say, a line each.
 
     Args:
         key: An asset; all that can only be made together with it comes back together.

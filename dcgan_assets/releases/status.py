@@ -29,7 +29,7 @@ _HEADER = ("asset", "DVC", "remote", "Dagster", "to make")
 
 @dataclass(frozen=True)
 class State:
-    """Where an asset stands; everything empty where it is in order.
+    """What is out of order with an asset; everything empty where nothing is.
 
     Attributes:
         stale: Why it would be made again.

@@ -41,7 +41,7 @@ class Definition(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """A module as far as versions look at it.
+    """What code versions look at of a module: its definitions and its imports of ours.
 
     Attributes:
         digest: Of its whole tree, without imports of ours.
