@@ -16,7 +16,7 @@ from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_la
 from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore
@@ -86,6 +86,32 @@ def make_features(work: Work) -> Outcome:
         },
         verdicts=_judge([layer.summary for layer in layers]),
     )
+
+
+def features_step(group: str, discriminator: str | None) -> Step:
+    """What D sees in a group's labelled pictures; None is a discriminator that is no asset."""
+    inputs = (f"{group}/images", *((discriminator,) if discriminator else ()))
+    return Step(
+        outputs=(f"{group}/features",),
+        inputs=inputs,
+        section=f"{group}.features",
+        kind="data",
+        compute=make_features,
+        source_version=None if discriminator else released_version,
+        files=None if discriminator else _released,
+        checks=FEATURE_CHECKS,
+        pool="gpu",
+        kinds=frozenset({"pytorch", "arrow"}),
+        description=(
+            "What a discriminator's convolutions see in every picture, max-pooled to 4x4 places "
+            "(sections 5.1 and 5.2): 28,672 columns for `imagenet32`, 7,168 for `svhn32`, at full "
+            "width."
+        ),
+    )
+
+
+def _released(section: SvhnFeatures, root: Path) -> tuple[str, ...]:
+    return (section.released,) if section.released else ()
 
 
 def _lineage(work: Work, layers: list[int]) -> Any:

@@ -21,7 +21,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
 from dcgan_assets.params.classification import SvmScores
 
 SVM_CHECKS = (
@@ -96,6 +96,25 @@ def make_svhn_table(work: Work) -> Outcome:
             for name, value in _SVHN_TABLE.items()
         ]
         return _finish(work, data, few, rows, "section 5.2 and Table 2 of v2", "test error")
+
+
+def svm_scores_step(group: str, compute: Any, table: str) -> Step:
+    """A group's table of section 5, as `compute` measures it."""
+    return Step(
+        outputs=(f"{group}/svm_scores",),
+        inputs=(f"{group}/images", f"{group}/features"),
+        section=f"{group}.svm_scores",
+        kind="results",
+        compute=compute,
+        checks=SVM_CHECKS,
+        pool="gpu",
+        kinds=frozenset({"pytorch", "table", "matplotlib"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            f"{table} (section 5): a linear L2-SVM on D's features, with a D of random weights "
+            "and the pixels as controls; by class, by number of labels, by layer."
+        ),
+    )
 
 
 def _errors(scores: Sequence[Any]) -> npt.NDArray[np.float64]:

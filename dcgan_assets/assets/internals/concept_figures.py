@@ -6,17 +6,28 @@ sections for them; where nobody has picked, the concepts are those that a rule c
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcgan_assets.annotate.files import Concepts
-from dcgan_assets.assets.internals.picks import AUTO, notes, open_samples, pick_concepts, picker
+from dcgan_assets.annotate.files import Concepts, concepts_path
+from dcgan_assets.assets.internals.picks import (
+    AUTO,
+    SHOWS,
+    concepts_version,
+    notes,
+    open_samples,
+    pick_concepts,
+    picker,
+    where_picked,
+)
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, where_there
 from dcgan_assets.params.internals import TurnVector, VectorArithmetic
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.internals.expressions import concepts_of, parse_expression
@@ -87,6 +98,25 @@ def draw_arithmetic(work: Work) -> Outcome:
                 all(three < one for three, one in steadier),
                 {"three and one, grey levels": str([[round(x, 2) for x in s] for s in steadier])},
             ),
+        ),
+    )
+
+
+def vector_arithmetic_step(step: StepMaker, group: str) -> Step:
+    """Figure 7 of a group."""
+    return step(
+        "vector_arithmetic",
+        inputs=("training_set", "generator"),
+        kind="results",
+        compute=draw_arithmetic,
+        source_version=partial(concepts_version, group),
+        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
+        checks=ARITHMETIC_CHECKS,
+        kinds=frozenset({"pytorch"}),
+        shows=SHOWS,
+        description=(
+            "Figure 7: expressions of concepts with eight neighbours, the same on pixels, and one "
+            f"exemplar against three (section 6.3.2). {where_picked(group)}"
         ),
     )
 
@@ -179,6 +209,25 @@ def turn_samples(work: Work) -> Outcome:
                 found.scale <= _FAR,
                 {"scale": round(found.scale, 4), "bound": _FAR},
             ),
+        ),
+    )
+
+
+def turn_vector_step(step: StepMaker, group: str) -> Step:
+    """Figure 8 of a group."""
+    return step(
+        "turn_vector",
+        inputs=("training_set", "generator"),
+        kind="results",
+        compute=turn_samples,
+        source_version=partial(concepts_version, group),
+        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
+        checks=TURN_CHECKS,
+        kinds=frozenset({"pytorch"}),
+        shows=SHOWS,
+        description=(
+            "Figure 8: samples turned from one concept to another (section 6.3.2). "
+            f"{where_picked(group)}"
         ),
     )
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcgan_assets.annotate.files import Boxes
-from dcgan_assets.assets.internals.picks import notes, open_samples, pick_boxes, picker
+from dcgan_assets.annotate.files import Boxes, boxes_path
+from dcgan_assets.assets.internals.picks import (
+    SHOWS,
+    boxes_version,
+    notes,
+    open_samples,
+    pick_boxes,
+    picker,
+)
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, where_there
 from dcgan_assets.params.internals import WindowDropout
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.pixels import Pixels
@@ -85,6 +94,26 @@ def drop_windows(work: Work) -> Outcome:
                 {"lowest fold": min(found.found.folds), "chance": found.found.chance},
             ),
             Verdict("object_changes_most", found.change.ratio > max(ratios), facts),
+        ),
+    )
+
+
+def window_dropout_step(step: StepMaker, group: str) -> Step:
+    """Figure 6 of a group."""
+    return step(
+        "window_dropout",
+        inputs=("training_set", "generator"),
+        kind="results",
+        compute=drop_windows,
+        source_version=partial(boxes_version, group),
+        files=lambda _, root: where_there(root, boxes_path(Path(), group)),
+        checks=DROPOUT_CHECKS,
+        kinds=frozenset({"pytorch", "scikitlearn"}),
+        shows=SHOWS,
+        description=(
+            "Figure 6: new samples with and without the maps that draw an object, and without as "
+            f"many random ones (section 6.3.1). Boxes: annotations/{group}/boxes.coco.json, drawn "
+            f"with `dcgan annotate {group}`; without the file a rule draws them, marked `auto`."
         ),
     )
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
-from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.people import always_read, read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.photos import shard_names
 from dcgan_assets.assets.pictures.rejections import SOME_KEPT, Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.faces import FaceBoxes
 from dcgan_models.files import write_json
 
@@ -74,6 +75,25 @@ def make_face_boxes(work: Work) -> Outcome:
         metadata=_facts(work.out(), report),
         verdicts=(*_judge(report, pixels), some_kept),
         summary=f"{report.photos:,} photographs, {intake.words}",
+    )
+
+
+def face_boxes_step(step: StepMaker, search: Search) -> Step:
+    """`faces/face_boxes`, sharded as `photos` is."""
+    return step(
+        "face_boxes",
+        inputs=("photos",),
+        kind="data",
+        compute=make_face_boxes,
+        shards=lambda _: shard_names(search),
+        source_version=partial(boxes_version, search),
+        checks=BOX_CHECKS,
+        files=always_read(search.removals),
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=(
+            "The faces that OpenCV's detector finds (section 4.2), every box with its score, kept "
+            "or rejected; crops of 128 pixels, of which the central 64 are trained on."
+        ),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.people import always_read, read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.search import ImageUrls
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.files import read_json, write_json
@@ -30,6 +31,12 @@ ORIGIN_FILE = "origin.json"
 def folder_version(section: ImageUrls, root: Path) -> str:
     """The listing of the user's own pictures; what else is searched has no version."""
     return listing_version(root / section.folder.path) if section.folder else "none"
+
+
+def folder_path(search: Search) -> str | None:
+    """The folder of the user's own pictures, where it is searched."""
+    folder = search.image_urls.folder
+    return folder.path if folder is not None else None
 
 
 def addresses_version(search: Search, section: ImageUrls, root: Path, shard: str | None) -> str:
@@ -63,6 +70,25 @@ def make_image_urls(work: Work) -> Outcome:
         metadata=_facts(report),
         verdicts=_judge(work.out(), report),
         summary=Intake(report.kept, report.reasons).words,
+    )
+
+
+def image_urls_step(step: StepMaker, search: Search, names: str, whose: str) -> Step:
+    """A group's `image_urls`, of the asset `names`; `whose` for the description."""
+    return step(
+        "image_urls",
+        inputs=(names,),
+        kind="data",
+        compute=make_image_urls,
+        source_version=partial(addresses_version, search),
+        checks=ADDRESS_CHECKS,
+        pool=WEB,
+        files=always_read(search.removals, folder_path(search)),
+        kinds=frozenset({"parquet", "table"}),
+        description=(
+            f"Where pictures {whose} lie, under what licence, and who made them: a row for "
+            "each one found, kept or rejected."
+        ),
     )
 
 

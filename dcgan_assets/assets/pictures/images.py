@@ -18,7 +18,7 @@ from dcgan_assets.assets.pictures.rejections import INTAKE_CHECKS, Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.groups import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
@@ -99,6 +99,25 @@ def make_images(work: Work) -> Outcome:
     source = open_source(section, work.root)
     items = source.items(int(work.shard or 0), section.shards)
     return read_pictures(work, items, stand_in=source.stand_in)
+
+
+def images_step(step: StepMaker, about: str) -> Step:
+    """A group's `images`; `about` says what is seen on them."""
+    return step(
+        "images",
+        kind="data",
+        compute=make_images,
+        shards=shard_names,
+        source_version=source_version,
+        files=named_source,
+        checks=IMAGE_CHECKS,
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=(
+            f"{about} (section 4): each input decoded once, short side scaled and centre cropped, "
+            "small for training and 32 pixels for hashing; a manifest row for every input, kept or "
+            "rejected."
+        ),
+    )
 
 
 def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outcome:

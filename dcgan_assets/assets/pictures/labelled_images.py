@@ -22,7 +22,7 @@ from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, named_source
 from dcgan_assets.params.classification import SIDE, Cifar10Images, LabelledImages, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (
@@ -76,6 +76,21 @@ def make_svhn(work: Work) -> Outcome:
         return svhn.from_download(folder, extra=section.extra, on_progress=report)
 
     return _write(work, _downloaded(work, "svhn", fetch), svhn.CLASSES, stand_in=False)
+
+
+def labelled_images_step(group: str, compute: Any, about: str) -> Step:
+    """A group's labelled pictures, as `compute` reads them."""
+    return Step(
+        outputs=(f"{group}/images",),
+        section=f"{group}.images",
+        kind="data",
+        compute=compute,
+        source_version=listed_version,
+        files=named_source,
+        checks=LABELLED_CHECKS,
+        kinds=frozenset({"numpy", "parquet"}),
+        description=f"{about}: pictures of 32 pixels with labels, a manifest row for every input.",
+    )
 
 
 def listed_version(section: LabelledImages, root: Path, shard: str | None) -> str:

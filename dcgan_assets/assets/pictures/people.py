@@ -6,13 +6,15 @@ goes on there, and one with another removal list asks for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.search import People
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import KEPT
@@ -44,6 +46,11 @@ def read_removals(search: Search, root: Path) -> RemovalList:
     return RemovalList.read(root / search.removals)
 
 
+def always_read(*paths: str | None) -> Callable[[Any, Path], tuple[str, ...]]:
+    """`Step.files` of a step that reads these paths, of those that are named."""
+    return lambda _section, _root: tuple(path for path in paths if path is not None)
+
+
 def people_version(search: Search, section: People, root: Path, shard: str | None) -> str:
     """The removal list, and the listing of the user's own names."""
     listed = listing_version(root / section.path) if section.path else section.source
@@ -69,6 +76,25 @@ def make_people(work: Work) -> Outcome:
         metadata=_facts(work.out(), report),
         verdicts=_judge(work.out(), report),
         summary=Intake(report.kept, report.reasons).words,
+    )
+
+
+def people_step(step: StepMaker, search: Search, names: str, whose: str) -> Step:
+    """The asset `names` of a group that is searched for; `whose` for the description."""
+    return step(
+        names,
+        section="people",
+        kind="data",
+        compute=make_people,
+        source_version=partial(people_version, search),
+        checks=PEOPLE_CHECKS,
+        pool=WEB,
+        files=always_read(search.removals, search.people.path),
+        kinds=frozenset({"parquet", "table"}),
+        description=(
+            f"Names {whose}, ranked by how many wikis write about them; who asked not to be "
+            "there is left out."
+        ),
     )
 
 

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.image_urls import (
     ORIGIN_FILE,
+    folder_path,
     folder_version,
     is_stand_in,
     licence_table,
 )
-from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.people import always_read, read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.download import Photos
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
@@ -80,6 +81,28 @@ def make_photos(work: Work) -> Outcome:
     judged = intake.judge(_MOST_OF_THE_WEB) if from_web else intake.judge()
     return Outcome(
         metadata=_facts(work.out(), packed), verdicts=(counted, *judged), summary=intake.words
+    )
+
+
+def photos_step(step: StepMaker, search: Search, names: str, whose: str) -> Step:
+    """A group's `photos`; `whose` for the description."""
+    # Packaged photographs lie with the names; those of the web are fetched from addresses.
+    local = ("image_urls", names) if search.people.packaged is not None else ("image_urls",)
+    return step(
+        "photos",
+        inputs=local,
+        kind="data",
+        compute=make_photos,
+        shards=lambda _: shard_names(search),
+        source_version=partial(photos_version, search),
+        checks=PHOTO_CHECKS,
+        pool=WEB,
+        files=always_read(search.removals, folder_path(search)),
+        kinds=frozenset({"parquet"}),
+        description=(
+            f"The pictures {whose}, each fetched once and as politely as its server asks, or "
+            "rejected with a reason."
+        ),
     )
 
 
