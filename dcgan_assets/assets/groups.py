@@ -19,11 +19,7 @@ from collections.abc import Sequence
 
 from dcgan_assets.assets.classification.features import features_step
 from dcgan_assets.assets.classification.supervised_cnn import supervised_cnn_step
-from dcgan_assets.assets.classification.svm_scores import (
-    make_svhn_table,
-    make_table_1,
-    svm_scores_step,
-)
+from dcgan_assets.assets.classification.svm_scores import svhn_table_step, table_1_step
 from dcgan_assets.assets.dedup.deduplication import autoencoder_step, hashes_step, manifest_step
 from dcgan_assets.assets.dedup.report import report_step
 from dcgan_assets.assets.internals.concept_figures import turn_vector_step, vector_arithmetic_step
@@ -36,11 +32,7 @@ from dcgan_assets.assets.pictures.face_boxes import face_boxes_step
 from dcgan_assets.assets.pictures.face_manifest import face_manifest_step
 from dcgan_assets.assets.pictures.image_urls import image_urls_step
 from dcgan_assets.assets.pictures.images import images_step
-from dcgan_assets.assets.pictures.labelled_images import (
-    labelled_images_step,
-    make_cifar10,
-    make_svhn,
-)
+from dcgan_assets.assets.pictures.labelled_images import cifar10_images_step, svhn_images_step
 from dcgan_assets.assets.pictures.people import people_step
 from dcgan_assets.assets.pictures.photos import photos_step
 from dcgan_assets.assets.training.extractor import extractor_step
@@ -51,7 +43,7 @@ from dcgan_assets.assets.training.training_set import (
     TRAINING_SET_CHECKS,
     training_set_step,
 )
-from dcgan_assets.engine.step import Check, Step, StepMaker, step_maker
+from dcgan_assets.engine.step import Check, Step, StepMaker
 from dcgan_assets.params.classification import SvhnGroup
 from dcgan_assets.params.scraped_groups import AlbumsGroup, FacesGroup, Search
 
@@ -85,7 +77,7 @@ def image_group(
         early: Whether samples are shown early in training, too (Figures 2 and 3).
         figures: Which of Figures 5 to 8 there are, by the names of their assets.
     """
-    step = step_maker(group, section)
+    step = StepMaker(group, section)
     return (
         images or images_step(step, about),
         *(_deduplication(step) if dedup else ()),
@@ -93,7 +85,7 @@ def image_group(
         samples_step(step, FIGURE_11 if ordered else FIGURES_2_AND_3, ordered=ordered),
         *((latent_walk_step(step),) if walk else ()),
         *((nearest_training_images_step(step),) if dedup else ()),
-        *_figures(step, group, figures),
+        *_figures(step, figures),
     )
 
 
@@ -105,7 +97,6 @@ def _networks(
     step: StepMaker,
     about: str,
     *,
-    pictures: str = "images",
     manifest: bool = False,
     early: bool = True,
     checks: tuple[Check, ...] = TRAINING_SET_CHECKS,
@@ -113,21 +104,20 @@ def _networks(
     """From pictures to published networks.
 
     Args:
-        pictures: The asset that holds the pixels.
         manifest: Whether an asset `manifest` says which of them are duplicates.
         early: Whether a figure needs the generator's snapshots.
         checks: Of the training set.
     """
     return (
-        training_set_step(step, pictures, manifest=manifest, checks=checks),
-        extractor_step(step, pictures),
-        candidate_step(step, pictures, about),
-        quality_step(step, pictures),
+        training_set_step(step, manifest=manifest, checks=checks),
+        extractor_step(step),
+        candidate_step(step, about),
+        quality_step(step),
         networks_step(step, early=early),
     )
 
 
-def _figures(step: StepMaker, group: str, names: Sequence[str]) -> tuple[Step, ...]:
+def _figures(step: StepMaker, names: Sequence[str]) -> tuple[Step, ...]:
     """The named ones of Figures 5 to 8."""
     makers = {
         "guided_backprop": guided_backprop_step,
@@ -135,7 +125,7 @@ def _figures(step: StepMaker, group: str, names: Sequence[str]) -> tuple[Step, .
         "vector_arithmetic": vector_arithmetic_step,
         "turn_vector": turn_vector_step,
     }
-    return tuple(makers[name](step, group) for name in names)
+    return tuple(makers[name](step) for name in names)
 
 
 # --- Where pictures are looked for by name --------------------------------------------------
@@ -144,31 +134,24 @@ def _figures(step: StepMaker, group: str, names: Sequence[str]) -> tuple[Step, .
 def faces_group(section: FacesGroup) -> tuple[Step, ...]:
     """Section 4.2 and Figure 10; `section` says how many shards there are, and what is read."""
     about = "faces cut out of photographs of people"
-    step = step_maker("faces", "faces", pictures="face_boxes")
-    early = bool(section.samples.epochs)
+    step, early = StepMaker("faces", "faces", "face_boxes"), bool(section.samples.epochs)
     return (
         *_search(step, section, "people", "of people (section 4.2)"),
         face_boxes_step(step, section),
         face_manifest_step(step),
-        *_networks(
-            *(step, about),
-            pictures="face_boxes",
-            manifest=True,
-            early=early,
-            checks=PEOPLE_CHECKS,
-        ),
+        *_networks(step, about, manifest=True, early=early, checks=PEOPLE_CHECKS),
         samples_step(step, "Figure 10: samples of faces, of as many fixed z."),
-        *_figures(step, "faces", section.figures()),
+        *_figures(step, section.figures()),
     )
 
 
 def albums_group(section: AlbumsGroup) -> tuple[Step, ...]:
     """The README's album covers; where they are searched for, the road of faces leads to them."""
     about = "album covers, 128 pixels wide (the README of the authors' code; networks: section 3)"
-    step, early = step_maker("albums", "albums"), bool(section.samples.epochs)
+    step, early = StepMaker("albums", "albums"), bool(section.samples.epochs)
     if section.search is None:
         return image_group("albums", "albums", about, walk=False, early=early)
-    search = step_maker("albums", "albums.search")
+    search = StepMaker("albums", "albums.search")
     images = cover_images_step(step, about)
     return (
         *_search(search, section.search, "titles", "of albums (section 4.2's road)"),
@@ -196,10 +179,11 @@ def _search(step: StepMaker, search: Search, names: str, whose: str) -> tuple[St
 
 def cifar10_group() -> tuple[Step, ...]:
     """Section 5.1: pictures that D never saw, classified by its features."""
+    step = StepMaker("cifar10", "cifar10")
     return (
-        labelled_images_step("cifar10", make_cifar10, "CIFAR-10 (section 5.1)"),
-        features_step("cifar10", "imagenet/discriminator"),
-        svm_scores_step("cifar10", make_table_1, "Table 1"),
+        cifar10_images_step(step),
+        features_step(step, "imagenet/discriminator"),
+        table_1_step(step),
     )
 
 
@@ -209,12 +193,12 @@ def svhn_group(section: SvhnGroup) -> tuple[Step, ...]:
     Args:
         section: Says whose features are used, which decides what is an input of them.
     """
-    about, early = "SVHN's house numbers", bool(section.samples.epochs)
+    step, early = StepMaker("svhn", "svhn"), bool(section.samples.epochs)
     whose = {"trained": "svhn/discriminator", "imagenet": "imagenet/discriminator"}
-    images = labelled_images_step("svhn", make_svhn, "SVHN (section 5.2 of v2)")
+    about, images = "SVHN's house numbers", svhn_images_step(step)
     return (
         *image_group("svhn", "svhn", about, images=images, walk=False, early=early),
-        features_step("svhn", whose.get(section.features.discriminator)),
-        svm_scores_step("svhn", make_svhn_table, "Table 2 of the second version"),
-        supervised_cnn_step(),
+        features_step(step, whose.get(section.features.discriminator)),
+        svhn_table_step(step),
+        supervised_cnn_step(step),
     )

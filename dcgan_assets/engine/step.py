@@ -133,8 +133,38 @@ class Step:
         return not (self.transient or self.optional)
 
 
-# Makes a step of one group from its name and facts; `groups.step_maker` gives it.
-StepMaker = Callable[..., Step]
+@dataclass(frozen=True)
+class StepMaker:
+    """Makes the steps of one group from names that lack the group.
+
+    Attributes:
+        group: First half of every key.
+        section: Dotted path of the section of params.yaml that holds those of the steps.
+        pictures: Which asset of the group holds the pixels that its steps read.
+    """
+
+    group: str
+    section: str
+    pictures: str = "images"
+
+    def __call__(self, name: str | tuple[str, ...], **facts: Any) -> Step:
+        """A step that makes the asset `name`, or several at once.
+
+        Args:
+            name: Without the group.
+            facts: Of the step. An input of another group is a whole key. `section` is the last
+                part of the path, where it is not the name.
+        """
+        names = (name,) if isinstance(name, str) else name
+        return Step(
+            outputs=tuple(f"{self.group}/{one}" for one in names),
+            inputs=tuple(
+                one if "/" in one else f"{self.group}/{one}" for one in facts.pop("inputs", ())
+            ),
+            section=f"{self.section}.{facts.pop('section', names[0])}",
+            pictures=self.pictures,
+            **facts,
+        )
 
 
 def named_source(section: Any, root: Path) -> tuple[str, ...]:
@@ -145,32 +175,3 @@ def named_source(section: Any, root: Path) -> tuple[str, ...]:
 def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
     """`Step.files` of a step that does without a file where it is absent."""
     return (str(name),) if (root / name).is_file() else ()
-
-
-# --- What is to be made, and whether it is there already ------------------------------------
-
-
-# --- Making ---------------------------------------------------------------------------------
-
-
-# --- Dagster --------------------------------------------------------------------------------
-
-
-def step_maker(group: str, section: str, **common: Any) -> StepMaker:
-    """What makes a group's steps from names that lack the group.
-
-    Args:
-        group: First half of every key.
-        section: Where the group stands in params.yaml.
-        common: Facts of all its steps.
-    """
-
-    def step(name: str | tuple[str, ...], **facts: Any) -> Step:
-        names = (name,) if isinstance(name, str) else name
-        outputs = tuple(f"{group}/{one}" for one in names)
-        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
-        own = facts.pop("section", names[0])
-        facts = {**common, **facts}
-        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
-
-    return step

@@ -16,7 +16,7 @@ from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_la
 from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore
@@ -88,13 +88,11 @@ def make_features(work: Work) -> Outcome:
     )
 
 
-def features_step(group: str, discriminator: str | None) -> Step:
+def features_step(step: StepMaker, discriminator: str | None) -> Step:
     """What D sees in a group's labelled pictures; None is a discriminator that is no asset."""
-    inputs = (f"{group}/images", *((discriminator,) if discriminator else ()))
-    return Step(
-        outputs=(f"{group}/features",),
-        inputs=inputs,
-        section=f"{group}.features",
+    return step(
+        "features",
+        inputs=("images", discriminator) if discriminator else ("images",),
         kind="data",
         compute=make_features,
         source_version=None if discriminator else released_version,

@@ -12,7 +12,7 @@ from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Outcome, Step
+from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.classification import SupervisedCnn
 
@@ -63,12 +63,11 @@ def search_cnn(work: Work) -> Outcome:
     return _report(work, found, len(split.validation))
 
 
-def supervised_cnn_step() -> Step:
+def supervised_cnn_step(step: StepMaker) -> Step:
     """`svhn/supervised_cnn`."""
-    return Step(
-        outputs=("svhn/supervised_cnn",),
-        inputs=("svhn/images",),
-        section="svhn.supervised_cnn",
+    return step(
+        "supervised_cnn",
+        inputs=("images",),
         kind="results",
         compute=search_cnn,
         pool="gpu",

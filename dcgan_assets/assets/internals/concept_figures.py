@@ -15,13 +15,11 @@ import numpy as np
 from dcgan_assets.annotate.files import Concepts, concepts_path
 from dcgan_assets.assets.internals.picks import (
     AUTO,
-    SHOWS,
     concepts_version,
     notes,
     open_samples,
     pick_concepts,
     picker,
-    where_picked,
 )
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
@@ -102,21 +100,16 @@ def draw_arithmetic(work: Work) -> Outcome:
     )
 
 
-def vector_arithmetic_step(step: StepMaker, group: str) -> Step:
+def vector_arithmetic_step(step: StepMaker) -> Step:
     """Figure 7 of a group."""
-    return step(
+    return _concepts_step(
+        step,
         "vector_arithmetic",
-        inputs=("training_set", "generator"),
-        kind="results",
         compute=draw_arithmetic,
-        source_version=partial(concepts_version, group),
-        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
         checks=ARITHMETIC_CHECKS,
-        kinds=frozenset({"pytorch"}),
-        shows=SHOWS,
-        description=(
+        about=(
             "Figure 7: expressions of concepts with eight neighbours, the same on pixels, and one "
-            f"exemplar against three (section 6.3.2). {where_picked(group)}"
+            "exemplar against three (section 6.3.2)."
         ),
     )
 
@@ -213,22 +206,14 @@ def turn_samples(work: Work) -> Outcome:
     )
 
 
-def turn_vector_step(step: StepMaker, group: str) -> Step:
+def turn_vector_step(step: StepMaker) -> Step:
     """Figure 8 of a group."""
-    return step(
+    return _concepts_step(
+        step,
         "turn_vector",
-        inputs=("training_set", "generator"),
-        kind="results",
         compute=turn_samples,
-        source_version=partial(concepts_version, group),
-        files=lambda _, root: where_there(root, concepts_path(Path(), group)),
         checks=TURN_CHECKS,
-        kinds=frozenset({"pytorch"}),
-        shows=SHOWS,
-        description=(
-            "Figure 8: samples turned from one concept to another (section 6.3.2). "
-            f"{where_picked(group)}"
-        ),
+        about="Figure 8: samples turned from one concept to another (section 6.3.2).",
     )
 
 
@@ -278,3 +263,21 @@ def _write_result(work: Work, ref: str, rows: list[Row], concepts: Concepts, not
         rows=rows,
         notes=notes(concepts.picked_by, note),
     ).write(work.out())
+
+
+def _concepts_step(step: StepMaker, name: str, *, about: str, **facts: Any) -> Step:
+    """A figure drawn from the concepts that were picked among the samples of a group."""
+    return step(
+        name,
+        inputs=("training_set", "generator"),
+        kind="results",
+        source_version=partial(concepts_version, step.group),
+        files=lambda _, root: where_there(root, concepts_path(Path(), step.group)),
+        kinds=frozenset({"pytorch"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            f"{about} Exemplars: annotations/{step.group}/concepts.json, picked with `dcgan "
+            f"annotate {step.group}`; without the file a rule picks, marked `auto`."
+        ),
+        **facts,
+    )

@@ -79,7 +79,7 @@ def show_filters(work: Work) -> Outcome:
     )
 
 
-def guided_backprop_step(step: StepMaker, group: str) -> Step:
+def guided_backprop_step(step: StepMaker) -> Step:
     """Figure 5 of a group."""
     return step(
         "guided_backprop",

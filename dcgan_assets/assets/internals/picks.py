@@ -67,17 +67,6 @@ def notes(picked_by: str, text: str) -> str:
     return f"{text} {AUTO_NOTE}" if picked_by == AUTO else text
 
 
-SHOWS = ("result.json", "figure.png")
-
-
-def where_picked(group: str) -> str:
-    """Where the exemplars of a figure come from, for its description."""
-    return (
-        f"Exemplars: annotations/{group}/concepts.json, picked with `dcgan annotate {group}`; "
-        "without the file a rule picks, marked `auto`."
-    )
-
-
 def open_samples(work: Work) -> tuple[Any, Any]:
     """The generator of this step's group, and the latents of its fixed samples, (n, z_dim).
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from dcgan_assets.annotate.files import Boxes, boxes_path
 from dcgan_assets.assets.internals.picks import (
-    SHOWS,
     boxes_version,
     notes,
     open_samples,
@@ -98,22 +97,23 @@ def drop_windows(work: Work) -> Outcome:
     )
 
 
-def window_dropout_step(step: StepMaker, group: str) -> Step:
+def window_dropout_step(step: StepMaker) -> Step:
     """Figure 6 of a group."""
     return step(
         "window_dropout",
         inputs=("training_set", "generator"),
         kind="results",
         compute=drop_windows,
-        source_version=partial(boxes_version, group),
-        files=lambda _, root: where_there(root, boxes_path(Path(), group)),
+        source_version=partial(boxes_version, step.group),
+        files=lambda _, root: where_there(root, boxes_path(Path(), step.group)),
         checks=DROPOUT_CHECKS,
         kinds=frozenset({"pytorch", "scikitlearn"}),
-        shows=SHOWS,
+        shows=("result.json", "figure.png"),
         description=(
             "Figure 6: new samples with and without the maps that draw an object, and without as "
-            f"many random ones (section 6.3.1). Boxes: annotations/{group}/boxes.coco.json, drawn "
-            f"with `dcgan annotate {group}`; without the file a rule draws them, marked `auto`."
+            f"many random ones (section 6.3.1). Boxes: annotations/{step.group}/boxes.coco.json, "
+            f"drawn with `dcgan annotate {step.group}`; without the file a rule draws them, marked "
+            "`auto`."
         ),
     )
 

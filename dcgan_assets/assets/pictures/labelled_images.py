@@ -22,7 +22,7 @@ from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, named_source
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.classification import SIDE, Cifar10Images, LabelledImages, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (
@@ -60,6 +60,11 @@ def make_cifar10(work: Work) -> Outcome:
     return _write(work, pictures, cifar10.CLASSES, stand_in=False)
 
 
+def cifar10_images_step(step: StepMaker) -> Step:
+    """`cifar10/images`."""
+    return _labelled_images_step(step, make_cifar10, "CIFAR-10 (section 5.1)")
+
+
 def make_svhn(work: Work) -> Outcome:
     """SVHN from its MATLAB files, or MNIST digits made into house numbers in its place."""
     from dcgan_assets.sources import svhn
@@ -78,11 +83,14 @@ def make_svhn(work: Work) -> Outcome:
     return _write(work, _downloaded(work, "svhn", fetch), svhn.CLASSES, stand_in=False)
 
 
-def labelled_images_step(group: str, compute: Any, about: str) -> Step:
-    """A group's labelled pictures, as `compute` reads them."""
-    return Step(
-        outputs=(f"{group}/images",),
-        section=f"{group}.images",
+def svhn_images_step(step: StepMaker) -> Step:
+    """`svhn/images`."""
+    return _labelled_images_step(step, make_svhn, "SVHN (section 5.2 of v2)")
+
+
+def _labelled_images_step(step: StepMaker, compute: Callable[[Work], Outcome], about: str) -> Step:
+    return step(
+        "images",
         kind="data",
         compute=compute,
         source_version=listed_version,

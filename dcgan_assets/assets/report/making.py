@@ -23,7 +23,7 @@ from dcgan_assets.assets.report.gather import Made, gather
 from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.file import PaperReport
 
 PAGE = "report/paper"
@@ -77,13 +77,13 @@ def make_tables(work: Work) -> Outcome:
     )
 
 
-def tables_step(results: tuple[str, ...]) -> Step:
+def tables_step(step: StepMaker, results: tuple[str, ...]) -> Step:
     """`report/tables`, of those results that are there."""
-    return Step(
-        outputs=("report/tables",),
+    return step(
+        "tables",
         if_there=results,
+        section="paper",
         kind="results",
-        section="report.paper",
         compute=make_tables,
         source_version=texts_version,
         kinds=frozenset({"table", "parquet"}),
@@ -198,13 +198,12 @@ def make_paper(work: Work) -> Outcome:
     )
 
 
-def paper_step(told: tuple[str, ...]) -> Step:
+def paper_step(step: StepMaker, told: tuple[str, ...]) -> Step:
     """`report/paper`, of those assets that are there."""
-    return Step(
-        outputs=(PAGE,),
+    return step(
+        "paper",
         if_there=told,
         kind="results",
-        section="report.paper",
         compute=make_paper,
         source_version=texts_version,
         checks=PAPER_CHECKS,
@@ -257,7 +256,8 @@ def report_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
     kept = [step for step in steps if step.has_stage]
     told = tuple(key for step in kept for key in _told(step))
     results = tuple(key for step in kept if step.kind == "results" for key in step.outputs)
-    return tables_step(results), paper_step(told)
+    step = StepMaker("report", "report")
+    return tables_step(step, results), paper_step(step, told)
 
 
 def _told(step: Step) -> tuple[str, ...]:

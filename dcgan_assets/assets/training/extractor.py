@@ -45,11 +45,11 @@ def make_extractor(work: Work) -> Outcome:
     )
 
 
-def extractor_step(step: StepMaker, pictures: str) -> Step:
-    """A group's `extractor`, trained on the asset `pictures`."""
+def extractor_step(step: StepMaker) -> Step:
+    """A group's `extractor`."""
     return step(
         "extractor",
-        inputs=(pictures, "training_set"),
+        inputs=(step.pictures, "training_set"),
         kind="models",
         compute=make_extractor,
         checks=EXTRACTOR_CHECKS,

@@ -31,11 +31,11 @@ def make_candidate(work: Work) -> Outcome:
     return train_candidate(work, work.sibling("training_set"), _judge_samples)
 
 
-def candidate_step(step: StepMaker, pictures: str, about: str) -> Step:
+def candidate_step(step: StepMaker, about: str) -> Step:
     """A group's `candidate`; `about` says what the pictures are."""
     return step(
         "candidate",
-        inputs=(pictures, "training_set"),
+        inputs=(step.pictures, "training_set"),
         kind="models",
         compute=make_candidate,
         checks=TRAINING_CHECKS + GROUP_CHECKS,

@@ -61,11 +61,11 @@ def measure_quality(work: Work) -> Outcome:
     return _measure(work, n) if n >= FEWEST_HELD_OUT else _leave_unmeasured(work, n)
 
 
-def quality_step(step: StepMaker, pictures: str) -> Step:
-    """A group's `quality`, measured on the asset `pictures`."""
+def quality_step(step: StepMaker) -> Step:
+    """A group's `quality`."""
     return step(
         "quality",
-        inputs=(pictures, "training_set", "extractor", "candidate"),
+        inputs=(step.pictures, "training_set", "extractor", "candidate"),
         kind="results",
         compute=measure_quality,
         checks=QUALITY_CHECKS,

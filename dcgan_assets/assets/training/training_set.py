@@ -102,13 +102,11 @@ def make_training_set(work: Work) -> Outcome:
     return Outcome(metadata=metadata, verdicts=tuple(verdicts), summary=summary)
 
 
-def training_set_step(
-    step: StepMaker, pictures: str, *, manifest: bool, checks: tuple[Check, ...]
-) -> Step:
+def training_set_step(step: StepMaker, *, manifest: bool, checks: tuple[Check, ...]) -> Step:
     """A group's `training_set`; `manifest` where one says what is a duplicate of what."""
     return step(
         "training_set",
-        inputs=(pictures, "manifest") if manifest else (pictures,),
+        inputs=(step.pictures, "manifest") if manifest else (step.pictures,),
         kind="data",
         compute=make_training_set,
         checks=checks,
