@@ -137,7 +137,7 @@ def faces_group(section: FacesGroup) -> tuple[Step, ...]:
     step, early = StepMaker("faces", "faces", "face_boxes"), bool(section.samples.epochs)
     return (
         *_search(step, section, "people", "of people (section 4.2)"),
-        face_boxes_step(step, section),
+        face_boxes_step(step),
         face_manifest_step(step),
         *_networks(step, about, manifest=True, early=early, checks=PEOPLE_CHECKS),
         samples_step(step, "Figure 10: samples of faces, of as many fixed z."),
@@ -163,14 +163,14 @@ def _search(step: StepMaker, search: Search, names: str, whose: str) -> tuple[St
     """From names to photographs.
 
     Args:
-        search: The part of params.yaml that all three read.
+        search: The part of params.yaml that all three read; it decides what is an input.
         names: The asset with the names.
         whose: For the descriptions: 'of people (section 4.2)'.
     """
     return (
-        people_step(step, search, names, whose),
-        image_urls_step(step, search, names, whose),
-        photos_step(step, search, names, whose),
+        people_step(step, names, whose),
+        image_urls_step(step, names, whose),
+        photos_step(step, names, whose, packaged=search.people.packaged is not None),
     )
 
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.engine.store import Kind
+
+if TYPE_CHECKING:
+    from dcgan_assets.params.file import Params
 
 # The pool of steps that may ask the web: one at a time.
 WEB = "web"
@@ -78,12 +81,11 @@ class Step:
             its code or its section does, or by force. So that what is measured with it stays
             comparable.
         optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
-        shards: Names of the partitions, from the section; None for an asset in one piece.
-        source_version: Version of what the step (or a shard of it) reads from outside the graph,
-            from its section, the root and the shard.
+        shards: Names of the partitions; None for an asset in one piece.
+        source_version: Version of what the step (or a shard of it) reads from outside the graph.
         pictures: Which asset of the group holds the pixels that it reads, if it reads any.
-        files: Files and folders that it reads beside its inputs, from its section and the root;
-            as the section names them. For DVC to watch.
+        files: Files and folders that it reads beside its inputs, as its section names them. For
+            DVC to watch.
         shows: Its files that are worth a look with `dvc plots`: pictures, `result.json` (of
             which `dvc metrics` takes the headline), losses by epoch.
         passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
@@ -104,10 +106,10 @@ class Step:
     transient: bool = False
     kept: bool = False
     optional: bool = False
-    shards: Callable[[Any], tuple[str, ...]] | None = None
-    source_version: Callable[[Any, Path, str | None], str] | None = None
+    shards: Callable[[Reading], tuple[str, ...]] | None = None
+    source_version: Callable[[Reading], str] | None = None
     pictures: str = "images"
-    files: Callable[[Any, Path], tuple[str, ...]] | None = None
+    files: Callable[[Reading], tuple[str, ...]] | None = None
     shows: tuple[str, ...] = ()
     passes_on: bool = False
     shows_pictures: bool = False
@@ -131,6 +133,28 @@ class Step:
     def has_stage(self) -> bool:
         """Whether it has a stage in dvc.yaml: what is transient is part of another's."""
         return not (self.transient or self.optional)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A step in a workspace: what it is given to say which shards it has, and what it reads there.
+
+    Attributes:
+        section: The step's part of params.yaml.
+        root: Of the workspace.
+        shard: Which one is asked for; None for the step as a whole.
+    """
+
+    step: Step
+    section: Any
+    params: Params
+    root: Path
+    shard: str | None = None
+
+    @property
+    def around(self) -> Any:
+        """The section that holds the step's own: its group, or the search that it is part of."""
+        return self.params.section(self.step.section.rpartition(".")[0])
 
 
 @dataclass(frozen=True)
@@ -167,11 +191,16 @@ class StepMaker:
         )
 
 
-def named_source(section: Any, root: Path) -> tuple[str, ...]:
+def named(*paths: str | None) -> tuple[str, ...]:
+    """Of the paths that a section may name, those that it does."""
+    return tuple(path for path in paths if path is not None)
+
+
+def named_source(reading: Reading) -> tuple[str, ...]:
     """`Step.files` of a step that reads the `path` of its section, where it has one."""
-    return (section.path,) if section.path is not None else ()
+    return named(reading.section.path)
 
 
-def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
+def where_there(reading: Reading, name: str | Path) -> tuple[str, ...]:
     """`Step.files` of a step that does without a file where it is absent."""
-    return (str(name),) if (root / name).is_file() else ()
+    return (str(name),) if (reading.root / name).is_file() else ()

@@ -7,7 +7,6 @@ statistics are those of the target's own training pictures.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_la
 from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore
@@ -108,7 +107,8 @@ def features_step(step: StepMaker, discriminator: str | None) -> Step:
     )
 
 
-def _released(section: SvhnFeatures, root: Path) -> tuple[str, ...]:
+def _released(reading: Reading) -> tuple[str, ...]:
+    section: SvhnFeatures = reading.section
     return (section.released,) if section.released else ()
 
 
@@ -160,9 +160,10 @@ def _discriminator(work: Work) -> Any:
     return discriminator.to(choose_device(work.params.machine.device))
 
 
-def released_version(section: SvhnFeatures, root: Path, shard: str | None) -> str:
+def released_version(reading: Reading) -> str:
     """The listing of the authors' arrays, where the features are theirs."""
-    return listing_version(root / section.released) if section.released else ""
+    section: SvhnFeatures = reading.section
+    return listing_version(reading.root / section.released) if section.released else ""
 
 
 def fix_for(discriminator: Any, training: PixelStore) -> None:

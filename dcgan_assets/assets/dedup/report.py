@@ -38,7 +38,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Outcome, Step, StepMaker, where_there
+from dcgan_assets.engine.step import Outcome, Reading, Step, StepMaker, where_there
 from dcgan_assets.params.groups import HASH_SIDE, DedupReport
 from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
 from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
@@ -61,10 +61,14 @@ _VERDICTS = ("same", "different")
 _SEED = 3
 
 
-def verdicts_version(section: DedupReport, root: Path, shard: str | None) -> str:
+def verdicts_version(reading: Reading) -> str:
     """The content of the reviewer's verdicts."""
-    path = root / section.verdicts
+    path = reading.root / reading.section.verdicts
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else "none"
+
+
+def _files(reading: Reading) -> tuple[str, ...]:
+    return where_there(reading, reading.section.verdicts)
 
 
 def make_report(work: Work) -> Outcome:
@@ -117,7 +121,7 @@ def report_step(step: StepMaker) -> Step:
         kind="results",
         compute=make_report,
         source_version=verdicts_version,
-        files=lambda section, root: where_there(root, section.verdicts),
+        files=_files,
         kinds=frozenset({"table", "matplotlib"}),
         shows=("result.json", "figure.png"),
         shows_pictures=True,

@@ -17,6 +17,7 @@ from dcgan_assets.assets.digits.pictures import (
     judge_pictures,
     write_pictures,
 )
+from dcgan_assets.assets.pictures.labelled_images import listed_version
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, train_candidate
 from dcgan_assets.assets.training.champion import by_error, publish_champion
@@ -25,7 +26,6 @@ from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE, Row
 from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.file import MnistImages, NearestNeighbourScores, SamplePanels
-from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 
@@ -34,11 +34,6 @@ _GRID_COLUMNS = 20
 _REFERENCE_SEED = 50_000
 
 _step = StepMaker("mnist", "mnist")
-
-
-def _source_version(section: MnistImages, root: Path, shard: str | None) -> str:
-    """The listing of the user's folder; the other sources are fixed by code and checksums."""
-    return listing_version(root / section.path) if section.path else section.source
 
 
 def _images(work: Work) -> Outcome:
@@ -71,7 +66,7 @@ _IMAGES = _step(
     "images",
     kind="data",
     compute=_images,
-    source_version=_source_version,
+    source_version=listed_version,
     files=named_source,
     kinds=frozenset({"numpy", "parquet"}),
     checks=PICTURE_CHECKS,

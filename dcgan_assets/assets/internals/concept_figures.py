@@ -6,15 +6,14 @@ sections for them; where nobody has picked, the concepts are those that a rule c
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcgan_assets.annotate.files import Concepts, concepts_path
+from dcgan_assets.annotate.files import Concepts
 from dcgan_assets.assets.internals.picks import (
     AUTO,
+    concepts_file,
     concepts_version,
     notes,
     open_samples,
@@ -25,7 +24,7 @@ from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, where_there
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import TurnVector, VectorArithmetic
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.internals.expressions import concepts_of, parse_expression
@@ -271,8 +270,8 @@ def _concepts_step(step: StepMaker, name: str, *, about: str, **facts: Any) -> S
         name,
         inputs=("training_set", "generator"),
         kind="results",
-        source_version=partial(concepts_version, step.group),
-        files=lambda _, root: where_there(root, concepts_path(Path(), step.group)),
+        source_version=concepts_version,
+        files=concepts_file,
         kinds=frozenset({"pytorch"}),
         shows=("result.json", "figure.png"),
         description=(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcgan_assets.annotate.files import Boxes, boxes_path
+from dcgan_assets.annotate.files import Boxes
 from dcgan_assets.assets.internals.picks import (
+    boxes_file,
     boxes_version,
     notes,
     open_samples,
@@ -21,7 +20,7 @@ from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, where_there
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import WindowDropout
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.pixels import Pixels
@@ -104,8 +103,8 @@ def window_dropout_step(step: StepMaker) -> Step:
         inputs=("training_set", "generator"),
         kind="results",
         compute=drop_windows,
-        source_version=partial(boxes_version, step.group),
-        files=lambda _, root: where_there(root, boxes_path(Path(), step.group)),
+        source_version=boxes_version,
+        files=boxes_file,
         checks=DROPOUT_CHECKS,
         kinds=frozenset({"pytorch", "scikitlearn"}),
         shows=("result.json", "figure.png"),

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
-from dcgan_assets.assets.pictures.images import IMAGE_CHECKS, read_pictures, shard_names
+from dcgan_assets.assets.pictures.images import IMAGE_CHECKS, read_pictures
+from dcgan_assets.assets.pictures.shards import shard_names
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.sources.reading.items import Item

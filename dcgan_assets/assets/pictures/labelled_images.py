@@ -22,8 +22,8 @@ from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
-from dcgan_assets.params.classification import SIDE, Cifar10Images, LabelledImages, SvhnImages
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named_source
+from dcgan_assets.params.classification import SIDE, Cifar10Images, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (
     FILE_BYTES,
@@ -101,9 +101,10 @@ def _labelled_images_step(step: StepMaker, compute: Callable[[Work], Outcome], a
     )
 
 
-def listed_version(section: LabelledImages, root: Path, shard: str | None) -> str:
+def listed_version(reading: Reading) -> str:
     """The listing of the user's folder; the other sources are fixed by code and checksums."""
-    return listing_version(root / section.path) if section.path else section.source
+    section: Any = reading.section
+    return listing_version(reading.root / section.path) if section.path else section.source
 
 
 def _downloaded(

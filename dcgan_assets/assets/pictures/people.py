@@ -6,15 +6,13 @@ goes on there, and one with another removal list asks for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.search import People
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import KEPT
@@ -46,15 +44,20 @@ def read_removals(search: Search, root: Path) -> RemovalList:
     return RemovalList.read(root / search.removals)
 
 
-def always_read(*paths: str | None) -> Callable[[Any, Path], tuple[str, ...]]:
-    """`Step.files` of a step that reads these paths, of those that are named."""
-    return lambda _section, _root: tuple(path for path in paths if path is not None)
-
-
-def people_version(search: Search, section: People, root: Path, shard: str | None) -> str:
+def people_version(reading: Reading) -> str:
     """The removal list, and the listing of the user's own names."""
-    listed = listing_version(root / section.path) if section.path else section.source
-    return f"{read_removals(search, root).version} {listed}"
+    section: People = reading.section
+    listed = listing_version(reading.root / section.path) if section.path else section.source
+    return f"{removals_version(reading)} {listed}"
+
+
+def removals_version(reading: Reading) -> str:
+    """The version of the removal list of the search that a step is part of."""
+    return read_removals(reading.around, reading.root).version
+
+
+def _files(reading: Reading) -> tuple[str, ...]:
+    return named(reading.around.removals, reading.section.path)
 
 
 def make_people(work: Work) -> Outcome:
@@ -79,17 +82,17 @@ def make_people(work: Work) -> Outcome:
     )
 
 
-def people_step(step: StepMaker, search: Search, names: str, whose: str) -> Step:
+def people_step(step: StepMaker, names: str, whose: str) -> Step:
     """The asset `names` of a group that is searched for; `whose` for the description."""
     return step(
         names,
         section="people",
         kind="data",
         compute=make_people,
-        source_version=partial(people_version, search),
+        source_version=people_version,
         checks=PEOPLE_CHECKS,
         pool=WEB,
-        files=always_read(search.removals, search.people.path),
+        files=_files,
         kinds=frozenset({"parquet", "table"}),
         description=(
             f"Names {whose}, ranked by how many wikis write about them; who asked not to be "

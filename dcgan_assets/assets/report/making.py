@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,7 +22,7 @@ from dcgan_assets.assets.report.gather import Made, gather
 from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict
 from dcgan_assets.params.file import PaperReport
 
 PAGE = "report/paper"
@@ -41,7 +40,7 @@ PAPER_CHECKS = (
 _TEXT_BYTES = 1_200_000
 
 
-def texts_version(_section: Any, _root: Path, _shard: str | None) -> str:
+def texts_version(_: Reading) -> str:
     """The version of what the report says beside results: templates, the paper, deviations."""
     texts = map(own_text, (*TEMPLATES, PAPER_FILE, deviations.FILE))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
