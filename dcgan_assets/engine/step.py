@@ -1,7 +1,8 @@
-"""Steps: what an asset is made from and how, as declarations and nothing else.
+"""Steps: what an asset is made from and how, declared once and bound to Dagster here.
 
 A step is a plain function from inputs to a folder, with its name, its section of params.yaml and
-its checks. How one is made is in making.py.
+its checks. Everything that all assets share is in this module and happens in one order: require
+the inputs; skip when nothing changed; build beside the place; judge the checks; publish or fail.
 
 A check that must stop what follows is judged before publishing and fails the step: Dagster's
 blocking checks block only inside one run, and the shards of one graph are many runs.
