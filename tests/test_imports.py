@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -39,6 +39,34 @@ MAY_IMPORT = {
     ),
     "docs.writers": ("dcgan_assets", "dcgan_models"),
     "benchmarks": ("dcgan_assets", "dcgan_models"),
+}
+
+# Inside a wing: each part, and the parts of the same wing from which it may import beside itself.
+# A module is of the part with the most special name, so that `dcgan_assets.sources` is what lies
+# in that folder alone.
+_WEB = ("sources.web", "sources.reading", "sources")
+_TOPICS = ("assets.dedup", "assets.training", "assets.classification")
+_READ = ("assets.pictures", "assets.shares")
+INSIDE = {
+    "sources.reading": (),
+    "sources": ("sources.reading",),
+    "sources.web": ("sources.reading", "sources"),
+    "sources.web.search": _WEB,
+    "sources.web.download": _WEB,
+    "sources.faces": (*_WEB, "sources.web.download"),
+    "params.base": (),
+    "params": ("params.base",),
+    "params.groups": ("params.base", "params"),
+    "params.file": ("params.base", "params", "params.groups"),
+    "assets.shares": (),
+    "assets.pictures": ("assets.shares",),
+    **dict.fromkeys(_TOPICS, _READ),
+    "assets.internals": (*_READ, *_TOPICS),
+    "assets.digits": (*_READ, *_TOPICS),
+    "assets.report": (*_READ, *_TOPICS),
+    "assets.groups": (*_READ, *_TOPICS, "assets.internals"),
+    "assets.catalogue": ("assets.groups", "assets.digits", "assets.report"),
+    "assets": (),
 }
 
 
@@ -77,8 +105,17 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 def wing(module: str) -> str | None:
     """The wing in which a module lies; None for a package's own file."""
-    names = [w for w in MAY_IMPORT if module == w or module.startswith(f"{w}.")]
-    return max(names, key=len, default=None)
+    return _most_special(MAY_IMPORT, module)
+
+
+def part(module: str) -> str | None:
+    """The part of its wing in which a module lies; None where a wing is one part."""
+    return _most_special(INSIDE, module.removeprefix("dcgan_assets."))
+
+
+def _most_special(names: Iterable[str], module: str) -> str | None:
+    holding = [name for name in names if module == name or module.startswith(f"{name}.")]
+    return max(holding, key=len, default=None)
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
@@ -90,6 +127,15 @@ def test_imports_only_wings_below(module: str) -> None:
         for each in imports(module)
         if not any(each == name or each.startswith(f"{name}.") for name in allowed)
     ]
+    assert not wrong, f"{module} may import {allowed}"
+
+
+@pytest.mark.parametrize("module", sorted(filter(part, modules())))
+def test_imports_only_parts_below(module: str) -> None:
+    own = part(module)
+    allowed = (own, *INSIDE[own]) if own else ()
+    inside = [each for each in imports(module) if wing(each) == wing(module)]
+    wrong = [each for each in inside if part(each) not in allowed]
     assert not wrong, f"{module} may import {allowed}"
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dcgan_assets.assets.digits import ablations, mnist, sampling_statistics
-from dcgan_assets.assets.groups import cifar10_group, image_group, svhn_group
+from dcgan_assets.assets.groups import (
+    albums_group,
+    cifar10_group,
+    faces_group,
+    image_group,
+    svhn_group,
+)
 from dcgan_assets.assets.report import architecture
-from dcgan_assets.assets.report.steps import report_steps
-from dcgan_assets.assets.scraped_groups import albums_group, faces_group
+from dcgan_assets.assets.report.making import report_steps
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.workspace import Workspace
 

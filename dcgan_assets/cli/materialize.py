@@ -9,8 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from dcgan_assets.assets.catalogue import open_catalogue
-from dcgan_assets.assets.report.making import PAGE_FILE
-from dcgan_assets.assets.report.steps import PAGE
+from dcgan_assets.assets.report.making import PAGE, PAGE_FILE
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.dagster_assets import tell_failed
 from dcgan_assets.engine.instance import close_dead_runs, open_instance

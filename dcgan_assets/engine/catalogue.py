@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.step import Reading, Step
 from dcgan_assets.engine.store import Artefact, Licence, Store
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_assets.engine.workspace import Workspace
@@ -33,9 +33,14 @@ class Catalogue:
         """The step's part of params.yaml."""
         return self.workspace.params.section(step.section)
 
+    def reading(self, step: Step, shard: str | None = None) -> Reading:
+        """What the step's `shards`, `files` and `source_version` are called with."""
+        workspace = self.workspace
+        return Reading(step, self.section(step), workspace.params, workspace.root, shard)
+
     def shards(self, step: Step) -> tuple[str | None, ...]:
         """The step's shards; a single None for an asset in one piece."""
-        return step.shards(self.section(step)) if step.shards else (None,)
+        return step.shards(self.reading(step)) if step.shards else (None,)
 
     def code_version(self, step: Step) -> str:
         """The step's code version, its resolved section included."""
@@ -46,7 +51,7 @@ class Catalogue:
 
         A file that may be absent is among them only where it is there.
         """
-        return step.files(self.section(step), self.workspace.root) if step.files else ()
+        return step.files(self.reading(step)) if step.files else ()
 
     def artefact(self, key: str, shard: str | None = None) -> Artefact:
         """The address of an asset, or of one shard of it."""

@@ -82,8 +82,7 @@ def place_order(
         if label.split("[")[0] in step.if_there
     }
     if step.source_version:
-        root = catalogue.workspace.root
-        versions["source"] = step.source_version(catalogue.section(step), root, shard)
+        versions["source"] = step.source_version(catalogue.reading(step, shard))
     fingerprint = digest_json({"code": version, "inputs": versions, "seed": seed})
     return Order(step, shard, outputs, inputs, version, seed, fingerprint, outdated)
 

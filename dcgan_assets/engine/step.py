@@ -1,4 +1,4 @@
-"""Steps: what an asset is made from and how, declared once.
+"""Steps: what an asset is made from and how, declared once and bound to Dagster here.
 
 A step is a plain function from inputs to a folder, with its name, its section of params.yaml and
 its checks. Everything that all assets share is in this module and happens in one order: require
@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.engine.store import Kind
+
+if TYPE_CHECKING:
+    from dcgan_assets.params.file import Params
 
 # The pool of steps that may ask the web: one at a time.
 WEB = "web"
@@ -36,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a check, with the numbers that it looked at."""
+    """How a check came out, with the numbers that it looked at."""
 
     check: str
     passed: bool
@@ -45,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step's function returns: check results, metadata for the UI, and a summary.
+    """What a step's function returns.
 
     Attributes:
         metadata: What the UI shows: plain values or Dagster's metadata values.
@@ -78,12 +81,11 @@ class Step:
             its code or its section does, or by force. So that what is measured with it stays
             comparable.
         optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
-        shards: Names of the partitions, from the section; None for an asset in one piece.
-        source_version: Version of what the step (or a shard of it) reads from outside the graph,
-            from its section, the root and the shard.
+        shards: Names of the partitions; None for an asset in one piece.
+        source_version: Version of what the step (or a shard of it) reads from outside the graph.
         pictures: Which asset of the group holds the pixels that it reads, if it reads any.
-        files: Files and folders that it reads beside its inputs, from its section and the root;
-            as the section names them. For DVC to watch.
+        files: Files and folders that it reads beside its inputs, as its section names them. For
+            DVC to watch.
         shows: Its files that are worth a look with `dvc plots`: pictures, `result.json` (of
             which `dvc metrics` takes the headline), losses by epoch.
         passes_on: For `data`, whether it may be given to others: a table that holds no pictures.
@@ -104,10 +106,10 @@ class Step:
     transient: bool = False
     kept: bool = False
     optional: bool = False
-    shards: Callable[[Any], tuple[str, ...]] | None = None
-    source_version: Callable[[Any, Path, str | None], str] | None = None
+    shards: Callable[[Reading], tuple[str, ...]] | None = None
+    source_version: Callable[[Reading], str] | None = None
     pictures: str = "images"
-    files: Callable[[Any, Path], tuple[str, ...]] | None = None
+    files: Callable[[Reading], tuple[str, ...]] | None = None
     shows: tuple[str, ...] = ()
     passes_on: bool = False
     shows_pictures: bool = False
@@ -119,7 +121,7 @@ class Step:
 
     @property
     def op_name(self) -> str:
-        """The name under which Dagster runs the step."""
+        """Under which Dagster runs it."""
         return self.key.replace("/", "__")
 
     @property
@@ -129,48 +131,76 @@ class Step:
 
     @property
     def has_stage(self) -> bool:
-        """Whether the step has a stage in dvc.yaml; a transient one is part of another's stage."""
+        """Whether it has a stage in dvc.yaml: what is transient is part of another's."""
         return not (self.transient or self.optional)
 
 
-# Makes a step of one group from its name and facts; `groups.step_maker` gives it.
-StepMaker = Callable[..., Step]
+@dataclass(frozen=True)
+class Reading:
+    """A step in a workspace: what it is given to say which shards it has, and what it reads there.
 
-
-def named_source(section: Any, root: Path) -> tuple[str, ...]:
-    """`Step.files` of a step that reads the file or folder that its section names as `path`."""
-    return (section.path,) if section.path is not None else ()
-
-
-def where_there(root: Path, name: str | Path) -> tuple[str, ...]:
-    """`Step.files` of a step that reads a file if it exists."""
-    return (str(name),) if (root / name).is_file() else ()
-
-
-# --- What is to be made, and whether it is there already ------------------------------------
-
-
-# --- Making ---------------------------------------------------------------------------------
-
-
-# --- Dagster --------------------------------------------------------------------------------
-
-
-def step_maker(group: str, section: str, **common: Any) -> StepMaker:
-    """A function that makes the steps of one group, so that names need not repeat the group.
-
-    Args:
-        group: First half of every key.
-        section: Where the group stands in params.yaml.
-        common: Facts of all its steps.
+    Attributes:
+        section: The step's part of params.yaml.
+        root: Of the workspace.
+        shard: Which one is asked for; None for the step as a whole.
     """
 
-    def step(name: str | tuple[str, ...], **facts: Any) -> Step:
-        names = (name,) if isinstance(name, str) else name
-        outputs = tuple(f"{group}/{one}" for one in names)
-        inputs = tuple(f"{group}/{one}" for one in facts.pop("inputs", ()))
-        own = facts.pop("section", names[0])
-        facts = {**common, **facts}
-        return Step(outputs=outputs, inputs=inputs, section=f"{section}.{own}", **facts)
+    step: Step
+    section: Any
+    params: Params
+    root: Path
+    shard: str | None = None
 
-    return step
+    @property
+    def around(self) -> Any:
+        """The section that holds the step's own: its group, or the search that it is part of."""
+        return self.params.section(self.step.section.rpartition(".")[0])
+
+
+@dataclass(frozen=True)
+class StepMaker:
+    """Makes the steps of one group from names that lack the group.
+
+    Attributes:
+        group: First half of every key.
+        section: Dotted path of the section of params.yaml that holds those of the steps.
+        pictures: Which asset of the group holds the pixels that its steps read.
+    """
+
+    group: str
+    section: str
+    pictures: str = "images"
+
+    def __call__(self, name: str | tuple[str, ...], **facts: Any) -> Step:
+        """A step that makes the asset `name`, or several at once.
+
+        Args:
+            name: Without the group.
+            facts: Of the step. An input of another group is a whole key. `section` is the last
+                part of the path, where it is not the name.
+        """
+        names = (name,) if isinstance(name, str) else name
+        return Step(
+            outputs=tuple(f"{self.group}/{one}" for one in names),
+            inputs=tuple(
+                one if "/" in one else f"{self.group}/{one}" for one in facts.pop("inputs", ())
+            ),
+            section=f"{self.section}.{facts.pop('section', names[0])}",
+            pictures=self.pictures,
+            **facts,
+        )
+
+
+def named(*paths: str | None) -> tuple[str, ...]:
+    """Of the paths that a section may name, those that it does."""
+    return tuple(path for path in paths if path is not None)
+
+
+def named_source(reading: Reading) -> tuple[str, ...]:
+    """`Step.files` of a step that reads the `path` of its section, where it has one."""
+    return named(reading.section.path)
+
+
+def where_there(reading: Reading, name: str | Path) -> tuple[str, ...]:
+    """`Step.files` of a step that does without a file where it is absent."""
+    return (str(name),) if (reading.root / name).is_file() else ()

@@ -40,11 +40,12 @@ from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import prepare_home
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, Verdict
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.automation import Retention, Retraining
-from dcgan_assets.params.file import Machine, Section
+from dcgan_assets.params.base import Section
+from dcgan_assets.params.file import Machine
 from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.errors import UserError
@@ -159,12 +160,13 @@ class SmallWorkspace(Workspace):
 # --- The steps' functions -------------------------------------------------------------------
 
 
-def _shard_names(section: Images | Boxes) -> tuple[str, ...]:
+def _shard_names(reading: Reading) -> tuple[str, ...]:
+    section: Images | Boxes = reading.section
     return tuple(f"{number:02d}" for number in range(section.shards))
 
 
-def _listing(section: Any, root: Path, shard: str | None) -> str:
-    return listing_version(root / "source")
+def _listing(reading: Reading) -> str:
+    return listing_version(reading.root / "source")
 
 
 def _images(work: Work) -> Outcome:
@@ -290,7 +292,7 @@ STEPS = (
         _images,
         shards=_shard_names,
         source_version=_listing,
-        files=lambda _section, _root: ("source",),
+        files=lambda _: ("source",),
     ),
     _step("boxes", "data", _boxes, inputs=("toy/images",), shards=_shard_names),
     _step(

@@ -7,7 +7,6 @@ statistics are those of the target's own training pictures.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_la
 from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore
@@ -88,6 +87,31 @@ def make_features(work: Work) -> Outcome:
     )
 
 
+def features_step(step: StepMaker, discriminator: str | None) -> Step:
+    """What D sees in a group's labelled pictures; None is a discriminator that is no asset."""
+    return step(
+        "features",
+        inputs=("images", discriminator) if discriminator else ("images",),
+        kind="data",
+        compute=make_features,
+        source_version=None if discriminator else released_version,
+        files=None if discriminator else _released,
+        checks=FEATURE_CHECKS,
+        pool="gpu",
+        kinds=frozenset({"pytorch", "arrow"}),
+        description=(
+            "What a discriminator's convolutions see in every picture, max-pooled to 4x4 places "
+            "(sections 5.1 and 5.2): 28,672 columns for `imagenet32`, 7,168 for `svhn32`, at full "
+            "width."
+        ),
+    )
+
+
+def _released(reading: Reading) -> tuple[str, ...]:
+    section: SvhnFeatures = reading.section
+    return (section.released,) if section.released else ()
+
+
 def _lineage(work: Work, layers: list[int]) -> Any:
     """Which layers of which discriminator, and which columns of `images`, the table is made of."""
     import dagster as dg
@@ -136,9 +160,10 @@ def _discriminator(work: Work) -> Any:
     return discriminator.to(choose_device(work.params.machine.device))
 
 
-def released_version(section: SvhnFeatures, root: Path, shard: str | None) -> str:
+def released_version(reading: Reading) -> str:
     """The listing of the authors' arrays, where the features are theirs."""
-    return listing_version(root / section.released) if section.released else ""
+    section: SvhnFeatures = reading.section
+    return listing_version(reading.root / section.released) if section.released else ""
 
 
 def fix_for(discriminator: Any, training: PixelStore) -> None:

@@ -12,7 +12,7 @@ from dcgan_assets.assets.pictures.shards import shard_facts
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Outcome
+from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.classification import SupervisedCnn
 
@@ -61,6 +61,24 @@ def search_cnn(work: Work) -> Outcome:
         work.log(f"stopped after {len(found.trials)} trials; materialise again to go on")
         work.stop.stop_now()
     return _report(work, found, len(split.validation))
+
+
+def supervised_cnn_step(step: StepMaker) -> Step:
+    """`svhn/supervised_cnn`."""
+    return step(
+        "supervised_cnn",
+        inputs=("images",),
+        kind="results",
+        compute=search_cnn,
+        pool="gpu",
+        seeded=True,
+        kinds=frozenset({"pytorch", "optuna", "table"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            "The control of section 5.2 (v2): D's architecture trained on the same few labels "
+            "alone, the best of a random search."
+        ),
+    )
 
 
 def _where_it_begins(work: Work, folder: Path) -> str:

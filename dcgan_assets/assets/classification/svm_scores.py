@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.classification import SvmScores
 
 SVM_CHECKS = (
@@ -76,6 +76,11 @@ def make_table_1(work: Work) -> Outcome:
         return _finish(work, data, few, rows, "Table 1 and section 5.1", "accuracy")
 
 
+def table_1_step(step: StepMaker) -> Step:
+    """`cifar10/svm_scores`."""
+    return _scores_step(step, make_table_1, "Table 1")
+
+
 def make_svhn_table(work: Work) -> Outcome:
     """SVHN: test error with a few labels, the mean over the draws and 1.96 deviations."""
     section: SvmScores = work.section
@@ -96,6 +101,28 @@ def make_svhn_table(work: Work) -> Outcome:
             for name, value in _SVHN_TABLE.items()
         ]
         return _finish(work, data, few, rows, "section 5.2 and Table 2 of v2", "test error")
+
+
+def svhn_table_step(step: StepMaker) -> Step:
+    """`svhn/svm_scores`."""
+    return _scores_step(step, make_svhn_table, "Table 2 of the second version")
+
+
+def _scores_step(step: StepMaker, compute: Callable[[Work], Outcome], table: str) -> Step:
+    return step(
+        "svm_scores",
+        inputs=("images", "features"),
+        kind="results",
+        compute=compute,
+        checks=SVM_CHECKS,
+        pool="gpu",
+        kinds=frozenset({"pytorch", "table", "matplotlib"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            f"{table} (section 5): a linear L2-SVM on D's features, with a D of random weights "
+            "and the pixels as controls; by class, by number of labels, by layer."
+        ),
+    )
 
 
 def _errors(scores: Sequence[Any]) -> npt.NDArray[np.float64]:

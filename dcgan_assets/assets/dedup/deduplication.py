@@ -18,7 +18,7 @@ from dcgan_assets.assets.pictures.shards import (
 )
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.dedup import DedupAutoencoder, Deduplication
 from dcgan_assets.params.pictures import HASH_SIDE
@@ -114,6 +114,24 @@ def make_autoencoder(work: Work) -> Outcome:
     )
 
 
+def autoencoder_step(step: StepMaker) -> Step:
+    """A group's `dedup_autoencoder`, whose code is the semantic hash."""
+    return step(
+        "dedup_autoencoder",
+        inputs=("images",),
+        kind="models",
+        compute=make_autoencoder,
+        checks=AUTOENCODER_CHECKS,
+        pool="gpu",
+        seeded=True,
+        kinds=frozenset({"pytorch"}),
+        description=(
+            "The 3072-128-3072 denoising autoencoder of section 3.1, dropout-regularised, with "
+            "a ReLU code: which units are active is a picture's semantic hash."
+        ),
+    )
+
+
 def kept_rows(manifest: Any) -> Any:
     """Rows of a manifest whose pictures have pixels, in the order of the pixels."""
     import pyarrow.compute as pc
@@ -153,6 +171,20 @@ def make_hashes(work: Work) -> Outcome:
             bar.update()
     write_json(work.out() / HASHES_FILE, shards)
     return Outcome(metadata={"codes": total, "shards": len(shards), "shards_unchanged": kept})
+
+
+def hashes_step(step: StepMaker) -> Step:
+    """A group's `hashes`."""
+    return step(
+        "hashes",
+        inputs=("images", "dedup_autoencoder"),
+        section="dedup_autoencoder",
+        kind="data",
+        compute=make_hashes,
+        kinds=frozenset({"numpy"}),
+        passes_on=True,
+        description="The 128-bit code of every kept picture (section 3.1), a file a shard.",
+    )
 
 
 def codes_file(shard: int) -> str:
@@ -236,6 +268,23 @@ def make_manifest(work: Work) -> Outcome:
             ),
         ),
         summary=Intake.of(manifest).words,
+    )
+
+
+def manifest_step(step: StepMaker) -> Step:
+    """The `manifest` of a group whose near-duplicates are removed."""
+    return step(
+        "manifest",
+        inputs=("images", "hashes"),
+        kind="data",
+        compute=make_manifest,
+        checks=MANIFEST_CHECKS,
+        kinds=frozenset({"parquet", "table"}),
+        passes_on=True,
+        description=(
+            "Every input: kept, a duplicate of a kept one by its code, or rejected with a "
+            "reason (section 3.1)."
+        ),
     )
 
 

@@ -38,7 +38,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Outcome
+from dcgan_assets.engine.step import Outcome, Reading, Step, StepMaker, where_there
 from dcgan_assets.params.dedup import DedupReport
 from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
@@ -62,10 +62,14 @@ _VERDICTS = ("same", "different")
 _SEED = 3
 
 
-def verdicts_version(section: DedupReport, root: Path, shard: str | None) -> str:
+def verdicts_version(reading: Reading) -> str:
     """The content of the reviewer's verdicts."""
-    path = root / section.verdicts
+    path = reading.root / reading.section.verdicts
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.exists() else "none"
+
+
+def _files(reading: Reading) -> tuple[str, ...]:
+    return where_there(reading, reading.section.verdicts)
 
 
 def make_report(work: Work) -> Outcome:
@@ -108,6 +112,25 @@ def make_report(work: Work) -> Outcome:
         facts["kept_and_removed"] = pair_sheet(pictures, pairs, work.out() / "pairs.png")
         facts["largest_groups"] = group_sheet(pictures, manifest.kept, work.out() / "groups.png")
     return Outcome(metadata=facts)
+
+
+def report_step(step: StepMaker) -> Step:
+    """A group's `dedup_report`."""
+    return step(
+        "dedup_report",
+        inputs=("images", "dedup_autoencoder", "hashes", "manifest"),
+        kind="results",
+        compute=make_report,
+        source_version=verdicts_version,
+        files=_files,
+        kinds=frozenset({"table", "matplotlib"}),
+        shows=("result.json", "figure.png"),
+        shows_pictures=True,
+        description=(
+            "What was removed, and how good the removal is: recall of planted copies, false "
+            "pairs, contact sheets, the usual perceptual hashes beside ours (section 3.1)."
+        ),
+    )
 
 
 @dataclass(frozen=True)

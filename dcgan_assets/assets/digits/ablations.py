@@ -73,6 +73,24 @@ def _ablations(work: Work) -> Outcome:
     )
 
 
+STEPS = (
+    Step(
+        outputs=("mnist/ablations",),
+        inputs=(_IMAGES,),
+        kind="results",
+        section="mnist.ablations",
+        compute=_ablations,
+        kinds=frozenset({"pytorch", "table"}),
+        pool="gpu",
+        optional=True,
+        description=(
+            "The paper's claims about training (sections 3, 4 and 8.1), each tried against the "
+            "paper's own settings with several seeds: 1-NN error, diversity, a verdict in words."
+        ),
+    ),
+)
+
+
 def _train_and_measure(work: Work, preset: Any, seed: int) -> tuple[float, float]:
     """Error in percent and least diversity of one training; 90 and 0 where it diverged."""
     from dcgan_models.training import TrainConfig, train
@@ -158,21 +176,3 @@ def _draw(errors: Mapping[str, list[float]], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("1-NN error on validation digits, %")
     figure.savefig(path, dpi=120)
-
-
-STEPS = (
-    Step(
-        outputs=("mnist/ablations",),
-        inputs=(_IMAGES,),
-        kind="results",
-        section="mnist.ablations",
-        compute=_ablations,
-        kinds=frozenset({"pytorch", "table"}),
-        pool="gpu",
-        optional=True,
-        description=(
-            "The paper's claims about training (sections 3, 4 and 8.1), each tried against the "
-            "paper's own settings with several seeds: 1-NN error, diversity, a verdict in words."
-        ),
-    ),
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ from dcgan_assets.assets.digits.pictures import (
     judge_pictures,
     write_pictures,
 )
+from dcgan_assets.assets.pictures.labelled_images import listed_version
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, train_candidate
 from dcgan_assets.assets.training.champion import by_error, publish_champion
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE, Row
-from dcgan_assets.engine.step import Check, Outcome, Step, Verdict, named_source
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.digits import MnistImages, NearestNeighbourScores, SamplePanels
-from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import DATASET_FILE
 from dcgan_models.files import read_json
 
@@ -33,10 +33,7 @@ _DIGITS = 10
 _GRID_COLUMNS = 20
 _REFERENCE_SEED = 50_000
 
-
-def _source_version(section: MnistImages, root: Path, shard: str | None) -> str:
-    """The listing of the user's folder; the other sources are fixed by code and checksums."""
-    return listing_version(root / section.path) if section.path else section.source
+_step = StepMaker("mnist", "mnist")
 
 
 def _images(work: Work) -> Outcome:
@@ -65,6 +62,21 @@ def _images(work: Work) -> Outcome:
     )
 
 
+_IMAGES = _step(
+    "images",
+    kind="data",
+    compute=_images,
+    source_version=listed_version,
+    files=named_source,
+    kinds=frozenset({"numpy", "parquet"}),
+    checks=PICTURE_CHECKS,
+    description=(
+        "Handwritten digits, 28x28 grey, with a manifest row for every input (section 8.1). In "
+        "full: 50,000 for training, 10,000 for validation, 10,000 for test."
+    ),
+)
+
+
 def _is_stand_in(work: Work) -> bool:
     """Whether the digits are anything but the whole of MNIST, file by file."""
     from dcgan_assets.sources.mnist import holds_mnist
@@ -87,6 +99,35 @@ def _candidate(work: Work) -> Outcome:
     return train_candidate(work, "mnist/images", judge_digits)
 
 
+def _candidate_step(name: str, description: str) -> Step:
+    return _step(
+        name,
+        inputs=("images",),
+        kind="models",
+        compute=_candidate,
+        kinds=frozenset({"pytorch"}),
+        pool="gpu",
+        seeded=True,
+        transient=True,
+        checks=TRAINING_CHECKS + DIGIT_CHECKS,
+        description=description,
+    )
+
+
+_CANDIDATES = (
+    _candidate_step(
+        "candidate",
+        "A conditional DCGAN on digits (section 8.1): batch norm without scale and shift, the "
+        "label at every layer, sigmoid output. Trained, not yet published.",
+    ),
+    _candidate_step(
+        "fc_candidate",
+        "The permutation-invariant GAN that the paper compares with (section 8.1): dense layers "
+        "only, otherwise trained alike. Its layers are our choice.",
+    ),
+)
+
+
 def _publish(work: Work) -> Outcome:
     return _publish_better(work, "mnist/candidate")
 
@@ -100,6 +141,39 @@ def _publish_better(work: Work, candidate: str) -> Outcome:
         work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
     )
     return publish_champion(work, candidate, choose, snapshots=False)
+
+
+def _published_step(
+    names: tuple[str, ...], candidate: str, compute: Callable[[Work], Outcome], description: str
+) -> Step:
+    return _step(
+        names,
+        inputs=(candidate, "images"),
+        section="publish",
+        kind="models",
+        compute=compute,
+        kinds=frozenset({"pytorch"}),
+        shows=(LOSSES_FILE,),
+        description=description,
+    )
+
+
+_NETWORKS = (
+    _published_step(
+        ("generator", "discriminator"),
+        "candidate",
+        _publish,
+        "The published networks of section 8.1: the candidate if it is healthy and no worse than "
+        "the champion by 1-NN error on the validation digits, else the champion as it was.",
+    ),
+    _published_step(
+        ("fc_generator",),
+        "fc_candidate",
+        _publish_fc,
+        "The published permutation-invariant generator (section 8.1), chosen as `mnist/generator` "
+        "is.",
+    ),
+)
 
 
 # --- Figure 9 -------------------------------------------------------------------------------
@@ -132,6 +206,18 @@ def _sample_panels(work: Work) -> Outcome:
     return Outcome(
         metadata={"figure_9": shown.picture_file(work.out() / "figure.png", "real, GAN, DCGAN")}
     )
+
+
+_SAMPLE_PANELS = _step(
+    "sample_panels",
+    inputs=("images", "fc_generator", "generator"),
+    kind="results",
+    compute=_sample_panels,
+    kinds=frozenset({"matplotlib"}),
+    shows=("figure.png",),
+    shows_pictures=True,
+    description="Figure 9: real digits, GAN and DCGAN side by side, a row a digit.",
+)
 
 
 def _real_rows(store: Any, columns: int) -> npt.NDArray[np.uint8]:
@@ -209,6 +295,24 @@ def _nearest_neighbour_scores(work: Work) -> Outcome:
     )
 
 
+_NEAREST_NEIGHBOUR_SCORES = _step(
+    "nearest_neighbour_scores",
+    inputs=("images", "fc_generator", "generator"),
+    kind="results",
+    compute=_nearest_neighbour_scores,
+    kinds=frozenset({"table"}),
+    shows=("result.json",),
+    checks=(
+        Check("error_bound", "The DCGAN's 1-NN test error is within the profile's bound."),
+        Check("better_than_gan", "The DCGAN's error is below the fully connected GAN's."),
+    ),
+    description=(
+        "The MNIST table (section 8.1; Table 2 in arXiv v1, Table 3 in v2): test error of a "
+        "nearest-neighbour classifier whose labelled references were generated."
+    ),
+)
+
+
 def _all_pixels(store: Any) -> Any:
     from dcgan_models.neighbours.nearest import flat_pixels
 
@@ -255,109 +359,4 @@ def _shown(row: Row) -> dict[str, Any]:
     return {"references": row.name, "error %": row.value, "95%": span, "paper %": row.paper}
 
 
-# --- The steps ------------------------------------------------------------------------------
-
-_TORCH = frozenset({"pytorch"})
-
-STEPS = (
-    Step(
-        outputs=("mnist/images",),
-        kind="data",
-        section="mnist.images",
-        compute=_images,
-        source_version=_source_version,
-        files=named_source,
-        kinds=frozenset({"numpy", "parquet"}),
-        checks=PICTURE_CHECKS,
-        description=(
-            "Handwritten digits, 28x28 grey, with a manifest row for every input "
-            "(section 8.1). In full: 50,000 for training, 10,000 for validation, 10,000 for test."
-        ),
-    ),
-    Step(
-        outputs=("mnist/candidate",),
-        inputs=("mnist/images",),
-        kind="models",
-        section="mnist.candidate",
-        compute=_candidate,
-        kinds=_TORCH,
-        pool="gpu",
-        seeded=True,
-        transient=True,
-        checks=TRAINING_CHECKS + DIGIT_CHECKS,
-        description=(
-            "A conditional DCGAN on digits (section 8.1): batch norm without scale and shift, "
-            "the label at every layer, sigmoid output. Trained, not yet published."
-        ),
-    ),
-    Step(
-        outputs=("mnist/fc_candidate",),
-        inputs=("mnist/images",),
-        kind="models",
-        section="mnist.fc_candidate",
-        compute=_candidate,
-        kinds=_TORCH,
-        pool="gpu",
-        seeded=True,
-        transient=True,
-        checks=TRAINING_CHECKS + DIGIT_CHECKS,
-        description=(
-            "The permutation-invariant GAN that the paper compares with (section 8.1): dense "
-            "layers only, otherwise trained alike. Its layers are our choice."
-        ),
-    ),
-    Step(
-        outputs=("mnist/generator", "mnist/discriminator"),
-        inputs=("mnist/candidate", "mnist/images"),
-        kind="models",
-        section="mnist.publish",
-        compute=_publish,
-        kinds=_TORCH,
-        shows=(LOSSES_FILE,),
-        description=(
-            "The published networks of section 8.1: the candidate if it is healthy and no worse "
-            "than the champion by 1-NN error on the validation digits, else the champion as it was."
-        ),
-    ),
-    Step(
-        outputs=("mnist/fc_generator",),
-        inputs=("mnist/fc_candidate", "mnist/images"),
-        kind="models",
-        section="mnist.publish",
-        compute=_publish_fc,
-        kinds=_TORCH,
-        shows=(LOSSES_FILE,),
-        description=(
-            "The published permutation-invariant generator (section 8.1), chosen as "
-            "`mnist/generator` is."
-        ),
-    ),
-    Step(
-        outputs=("mnist/sample_panels",),
-        inputs=("mnist/images", "mnist/fc_generator", "mnist/generator"),
-        kind="results",
-        section="mnist.sample_panels",
-        compute=_sample_panels,
-        kinds=frozenset({"matplotlib"}),
-        shows=("figure.png",),
-        shows_pictures=True,
-        description="Figure 9: real digits, GAN and DCGAN side by side, a row a digit.",
-    ),
-    Step(
-        outputs=("mnist/nearest_neighbour_scores",),
-        inputs=("mnist/images", "mnist/fc_generator", "mnist/generator"),
-        kind="results",
-        section="mnist.nearest_neighbour_scores",
-        compute=_nearest_neighbour_scores,
-        kinds=frozenset({"table"}),
-        shows=("result.json",),
-        checks=(
-            Check("error_bound", "The DCGAN's 1-NN test error is within the profile's bound."),
-            Check("better_than_gan", "The DCGAN's error is below the fully connected GAN's."),
-        ),
-        description=(
-            "The MNIST table (section 8.1; Table 2 in arXiv v1, Table 3 in v2): test error of a "
-            "nearest-neighbour classifier whose labelled references were generated."
-        ),
-    ),
-)
+STEPS = (_IMAGES, *_CANDIDATES, *_NETWORKS, _SAMPLE_PANELS, _NEAREST_NEIGHBOUR_SCORES)

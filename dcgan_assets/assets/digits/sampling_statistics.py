@@ -74,6 +74,24 @@ def _sampling_statistics(work: Work) -> Outcome:
     )
 
 
+STEPS = (
+    Step(
+        outputs=("mnist/sampling_statistics",),
+        inputs=(_IMAGES, _GENERATOR),
+        kind="results",
+        section="mnist.sampling_statistics",
+        compute=_sampling_statistics,
+        kinds=frozenset({"matplotlib"}),
+        shows=("result.json", "figure.png"),
+        checks=(Check("depends_on_z_alone", "The same z gives the same picture in any batch."),),
+        description=(
+            "How a sample hangs on batch norm (section 3): the same z drawn alone and in batches "
+            "with fixed statistics, and with the minibatch's own, as the authors' code draws."
+        ),
+    ),
+)
+
+
 def _draw_all(folder: Path, n: int, batch: int) -> dict[str, npt.NDArray[np.uint8]]:
     """The same n latents drawn four ways, each uint8 (n, height, width, channels)."""
     import torch
@@ -134,21 +152,3 @@ def _draw_figure(pictures: dict[str, npt.NDArray[np.uint8]], path: Path) -> None
         axes.set_xticks([])
         axes.set_yticks([])
     figure.savefig(path, dpi=110)
-
-
-STEPS = (
-    Step(
-        outputs=("mnist/sampling_statistics",),
-        inputs=(_IMAGES, _GENERATOR),
-        kind="results",
-        section="mnist.sampling_statistics",
-        compute=_sampling_statistics,
-        kinds=frozenset({"matplotlib"}),
-        shows=("result.json", "figure.png"),
-        checks=(Check("depends_on_z_alone", "The same z gives the same picture in any batch."),),
-        description=(
-            "How a sample hangs on batch norm (section 3): the same z drawn alone and in batches "
-            "with fixed statistics, and with the minibatch's own, as the authors' code draws."
-        ),
-    ),
-)

@@ -11,12 +11,20 @@ from typing import Any
 import numpy as np
 
 from dcgan_assets.annotate.files import Concepts
-from dcgan_assets.assets.internals.picks import AUTO, notes, open_samples, pick_concepts, picker
+from dcgan_assets.assets.internals.picks import (
+    AUTO,
+    concepts_file,
+    concepts_version,
+    notes,
+    open_samples,
+    pick_concepts,
+    picker,
+)
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import TurnVector, VectorArithmetic
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.internals.expressions import concepts_of, parse_expression
@@ -87,6 +95,20 @@ def draw_arithmetic(work: Work) -> Outcome:
                 all(three < one for three, one in steadier),
                 {"three and one, grey levels": str([[round(x, 2) for x in s] for s in steadier])},
             ),
+        ),
+    )
+
+
+def vector_arithmetic_step(step: StepMaker) -> Step:
+    """Figure 7 of a group."""
+    return _concepts_step(
+        step,
+        "vector_arithmetic",
+        compute=draw_arithmetic,
+        checks=ARITHMETIC_CHECKS,
+        about=(
+            "Figure 7: expressions of concepts with eight neighbours, the same on pixels, and one "
+            "exemplar against three (section 6.3.2)."
         ),
     )
 
@@ -183,6 +205,17 @@ def turn_samples(work: Work) -> Outcome:
     )
 
 
+def turn_vector_step(step: StepMaker) -> Step:
+    """Figure 8 of a group."""
+    return _concepts_step(
+        step,
+        "turn_vector",
+        compute=turn_samples,
+        checks=TURN_CHECKS,
+        about="Figure 8: samples turned from one concept to another (section 6.3.2).",
+    )
+
+
 _TURN_NOTE = (
     "Above, G of the mean z of either side. Each row is a sample that is no exemplar, itself "
     "between the black lines, with even steps along the vector. Scale: z against the z that G was "
@@ -229,3 +262,21 @@ def _write_result(work: Work, ref: str, rows: list[Row], concepts: Concepts, not
         rows=rows,
         notes=notes(concepts.picked_by, note),
     ).write(work.out())
+
+
+def _concepts_step(step: StepMaker, name: str, *, about: str, **facts: Any) -> Step:
+    """A figure drawn from the concepts that were picked among the samples of a group."""
+    return step(
+        name,
+        inputs=("training_set", "generator"),
+        kind="results",
+        source_version=concepts_version,
+        files=concepts_file,
+        kinds=frozenset({"pytorch"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            f"{about} Exemplars: annotations/{step.group}/concepts.json, picked with `dcgan "
+            f"annotate {step.group}`; without the file a rule picks, marked `auto`."
+        ),
+        **facts,
+    )

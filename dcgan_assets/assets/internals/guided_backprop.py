@@ -11,7 +11,7 @@ from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import GuidedBackprop
 from dcgan_models.grids import above, beside, tile, write_png
 from dcgan_models.pixels import Pixels
@@ -75,6 +75,24 @@ def show_filters(work: Work) -> Outcome:
                 bool((highest > 0).all()),
                 {"lowest of the highest activations": round(float(highest.min()), 4)},
             ),
+        ),
+    )
+
+
+def guided_backprop_step(step: StepMaker) -> Step:
+    """Figure 5 of a group."""
+    return step(
+        "guided_backprop",
+        inputs=("images", "training_set", "discriminator"),
+        kind="results",
+        compute=show_filters,
+        checks=FILTER_CHECKS,
+        kinds=frozenset({"pytorch"}),
+        shows=("result.json", "figure.png"),
+        shows_pictures=True,
+        description=(
+            "Figure 5: the pictures that fire filters of D's last convolution most, and what "
+            "guided backpropagation finds in them, beside filters that never learned (section 6.2)."
         ),
     )
 

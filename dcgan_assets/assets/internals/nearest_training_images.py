@@ -20,7 +20,7 @@ from dcgan_assets.assets.training.training_set import TRAIN, pictures_of, requir
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Outcome
+from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.params.dedup import NearestTrainingImages
 from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import HELD_OUT
@@ -79,6 +79,23 @@ def find_nearest(work: Work) -> Outcome:
             "note": WARNING,
             **{row.name: row.value for row in distances},
         }
+    )
+
+
+def nearest_training_images_step(step: StepMaker) -> Step:
+    """A group's `nearest_training_images`."""
+    return step(
+        "nearest_training_images",
+        inputs=("images", "dedup_autoencoder", "training_set", "generator", "discriminator"),
+        kind="results",
+        compute=find_nearest,
+        kinds=frozenset({"pytorch", "table"}),
+        shows=("result.json", "figure.png"),
+        shows_pictures=True,
+        description=(
+            "Generated pictures beside the training pictures most like them, and how far held-out "
+            "real ones are. " + WARNING
+        ),
     )
 
 

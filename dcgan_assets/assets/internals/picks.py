@@ -27,6 +27,7 @@ from dcgan_assets.annotate.files import (
     write_concepts,
 )
 from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Reading, where_there
 from dcgan_models.errors import UserError
 
 AUTO: Literal["auto"] = "auto"
@@ -40,14 +41,24 @@ AUTO_NOTE = (
 )
 
 
-def concepts_version(group: str, section: Any, root: Path, shard: str | None) -> str:
-    """A hash of a group's concepts.json, or `auto` where there is none."""
-    return _version(concepts_path(root, group))
+def concepts_version(reading: Reading) -> str:
+    """A hash of the concepts.json of a step's group, or `auto` where there is none."""
+    return _version(concepts_path(reading.root, reading.step.group))
 
 
-def boxes_version(group: str, section: Any, root: Path, shard: str | None) -> str:
-    """A hash of a group's boxes.coco.json, or `auto` where there is none."""
-    return _version(boxes_path(root, group))
+def concepts_file(reading: Reading) -> tuple[str, ...]:
+    """`Step.files` of a step that reads the concepts.json of its group, where there is one."""
+    return where_there(reading, concepts_path(Path(), reading.step.group))
+
+
+def boxes_version(reading: Reading) -> str:
+    """A hash of the boxes.coco.json of a step's group, or `auto` where there is none."""
+    return _version(boxes_path(reading.root, reading.step.group))
+
+
+def boxes_file(reading: Reading) -> tuple[str, ...]:
+    """`Step.files` of a step that reads the boxes.coco.json of its group, where there is one."""
+    return where_there(reading, boxes_path(Path(), reading.step.group))
 
 
 def _version(path: Path) -> str:

@@ -12,7 +12,7 @@ from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.training import LatentWalk, Samples, SortedSamples
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile, write_png
@@ -47,6 +47,19 @@ def draw_ordered_samples(work: Work) -> Outcome:
         outcome = _draw_grids(work, np.argsort(-scores, kind="stable"))
     words = {"drawn": "in the order drawn", "score": "by D's score, the most real to D first"}
     return Outcome(metadata={**outcome.metadata, "order": words[section.order]})
+
+
+def samples_step(step: StepMaker, about: str, *, ordered: bool = False) -> Step:
+    """A grid of fixed latents; `ordered` where D may choose their order."""
+    return step(
+        "samples",
+        inputs=("generator", "discriminator") if ordered else ("generator",),
+        kind="results",
+        compute=draw_ordered_samples if ordered else draw_samples,
+        kinds=frozenset({"matplotlib"}),
+        shows=("figure.png",),
+        description=about,
+    )
 
 
 def score_samples(discriminator: Any, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -152,5 +165,23 @@ def draw_walk(work: Work) -> Outcome:
                 not walked.sharp,
                 {"largest over median": round(walked.ratio, 2), "bound": section.steps},
             ),
+        ),
+    )
+
+
+def latent_walk_step(step: StepMaker) -> Step:
+    """Figure 4 of a group."""
+    return step(
+        "latent_walk",
+        inputs=("images", "training_set", "generator"),
+        kind="results",
+        compute=draw_walk,
+        checks=WALK_CHECKS,
+        kinds=frozenset({"matplotlib"}),
+        shows=("result.json", "figure.png"),
+        shows_pictures=True,
+        description=(
+            "Figure 4: a walk through the latent space, with photographs faded into one "
+            "another as the baseline, and how evenly both change (section 6.1)."
         ),
     )

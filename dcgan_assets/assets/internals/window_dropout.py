@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from dcgan_assets.annotate.files import Boxes
-from dcgan_assets.assets.internals.picks import notes, open_samples, pick_boxes, picker
+from dcgan_assets.assets.internals.picks import (
+    boxes_file,
+    boxes_version,
+    notes,
+    open_samples,
+    pick_boxes,
+    picker,
+)
 from dcgan_assets.assets.training.training_set import stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import WindowDropout
 from dcgan_models.grids import above, tile, write_png
 from dcgan_models.pixels import Pixels
@@ -85,6 +92,27 @@ def drop_windows(work: Work) -> Outcome:
                 {"lowest fold": min(found.found.folds), "chance": found.found.chance},
             ),
             Verdict("object_changes_most", found.change.ratio > max(ratios), facts),
+        ),
+    )
+
+
+def window_dropout_step(step: StepMaker) -> Step:
+    """Figure 6 of a group."""
+    return step(
+        "window_dropout",
+        inputs=("training_set", "generator"),
+        kind="results",
+        compute=drop_windows,
+        source_version=boxes_version,
+        files=boxes_file,
+        checks=DROPOUT_CHECKS,
+        kinds=frozenset({"pytorch", "scikitlearn"}),
+        shows=("result.json", "figure.png"),
+        description=(
+            "Figure 6: new samples with and without the maps that draw an object, and without as "
+            f"many random ones (section 6.3.1). Boxes: annotations/{step.group}/boxes.coco.json, "
+            f"drawn with `dcgan annotate {step.group}`; without the file a rule draws them, marked "
+            "`auto`."
         ),
     )
 

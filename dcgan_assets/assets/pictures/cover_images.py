@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
-from dcgan_assets.assets.pictures.images import read_pictures
+from dcgan_assets.assets.pictures.images import IMAGE_CHECKS, read_pictures
+from dcgan_assets.assets.pictures.shards import shard_names
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Outcome
+from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.sources.reading.items import Item
 
 
@@ -20,6 +21,20 @@ def make_cover_images(work: Work) -> Outcome:
     """Read one shard of photographs."""
     (photos,) = work.input_shards(work.step.inputs[0])
     return read_pictures(work, list(_items(photos)), stand_in=is_stand_in(photos))
+
+
+def cover_images_step(step: StepMaker, about: str) -> Step:
+    """The `images` of albums whose covers were searched for; `about` for the description."""
+    return step(
+        "images",
+        inputs=("photos",),
+        kind="data",
+        compute=make_cover_images,
+        shards=shard_names,
+        checks=IMAGE_CHECKS,
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=f"{about}: short side scaled and centre cropped, as section 4 does.",
+    )
 
 
 def _items(folder: Path) -> Iterator[Item]:

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcgan_assets.assets.pictures.image_urls import is_stand_in
-from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.people import (
+    read_removals,
+    reasons_table,
+    removals_version,
+    search_of,
+)
 from dcgan_assets.assets.pictures.rejections import SOME_KEPT, Intake
-from dcgan_assets.assets.pictures.shards import SHARD_FILE
+from dcgan_assets.assets.pictures.shards import SHARD_FILE, numbered
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.faces import FaceBoxes
 from dcgan_models.files import write_json
 
 if TYPE_CHECKING:
-    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.faces.boxes import FacesReport, Photo
     from dcgan_assets.sources.web.removals import RemovalList
 
@@ -35,9 +39,12 @@ _MOSTLY = 0.8
 _SHEET = 100
 
 
-def boxes_version(search: Search, section: FaceBoxes, root: Path, shard: str | None) -> str:
-    """The removal list."""
-    return read_removals(search, root).version
+def _shard_names(reading: Reading) -> tuple[str, ...]:
+    return numbered(reading.around.photos.shards)
+
+
+def _files(reading: Reading) -> tuple[str, ...]:
+    return named(reading.around.removals)
 
 
 def make_face_boxes(work: Work) -> Outcome:
@@ -74,6 +81,25 @@ def make_face_boxes(work: Work) -> Outcome:
         metadata=_facts(work.out(), report),
         verdicts=(*_judge(report, pixels), some_kept),
         summary=f"{report.photos:,} photographs, {intake.words}",
+    )
+
+
+def face_boxes_step(step: StepMaker) -> Step:
+    """`faces/face_boxes`, sharded as `photos` is."""
+    return step(
+        "face_boxes",
+        inputs=("photos",),
+        kind="data",
+        compute=make_face_boxes,
+        shards=_shard_names,
+        source_version=removals_version,
+        checks=BOX_CHECKS,
+        files=_files,
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=(
+            "The faces that OpenCV's detector finds (section 4.2), every box with its score, kept "
+            "or rejected; crops of 128 pixels, of which the central 64 are trained on."
+        ),
     )
 
 

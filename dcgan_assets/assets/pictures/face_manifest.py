@@ -17,7 +17,7 @@ from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.sources.faces.boxes import BOXES_FILE
 from dcgan_assets.sources.faces.finding import AGREEMENT
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE, REJECTED
@@ -84,6 +84,24 @@ def make_manifest(work: Work) -> Outcome:
             Verdict("terms_known", not without, without or {"without": "none"}),
         ),
         summary=Intake.of(table).words,
+    )
+
+
+def face_manifest_step(step: StepMaker) -> Step:
+    """`faces/manifest`."""
+    return step(
+        "manifest",
+        inputs=("face_boxes",),
+        section="face_boxes",
+        kind="data",
+        compute=make_manifest,
+        checks=MANIFEST_CHECKS,
+        kinds=frozenset({"parquet", "table"}),
+        shows=("result.json",),
+        description=(
+            "Every photograph and every box (section 4.2): kept, a copy of a kept one, or "
+            "rejected with a reason; how many faces came of how many photographs."
+        ),
     )
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
+from dcgan_assets.assets.pictures.people import (
+    read_removals,
+    reasons_table,
+    removals_version,
+    search_of,
+)
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.search import ImageUrls
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.web.search.search import SearchReport
 
 ADDRESS_CHECKS = (
@@ -32,9 +36,16 @@ def folder_version(section: ImageUrls, root: Path) -> str:
     return listing_version(root / section.folder.path) if section.folder else "none"
 
 
-def addresses_version(search: Search, section: ImageUrls, root: Path, shard: str | None) -> str:
+def addresses_version(reading: Reading) -> str:
     """The removal list and the listing of the user's own pictures."""
-    return f"{read_removals(search, root).version} {folder_version(section, root)}"
+    listed = folder_version(reading.around.image_urls, reading.root)
+    return f"{removals_version(reading)} {listed}"
+
+
+def addressed_files(reading: Reading) -> tuple[str, ...]:
+    """The removal list and the folder of the user's own pictures, where it is searched."""
+    folder = reading.around.image_urls.folder
+    return named(reading.around.removals, folder.path if folder is not None else None)
 
 
 def make_image_urls(work: Work) -> Outcome:
@@ -63,6 +74,25 @@ def make_image_urls(work: Work) -> Outcome:
         metadata=_facts(report),
         verdicts=_judge(work.out(), report),
         summary=Intake(report.kept, report.reasons).words,
+    )
+
+
+def image_urls_step(step: StepMaker, names: str, whose: str) -> Step:
+    """A group's `image_urls`, of the asset `names`; `whose` for the description."""
+    return step(
+        "image_urls",
+        inputs=(names,),
+        kind="data",
+        compute=make_image_urls,
+        source_version=addresses_version,
+        checks=ADDRESS_CHECKS,
+        pool=WEB,
+        files=addressed_files,
+        kinds=frozenset({"parquet", "table"}),
+        description=(
+            f"Where pictures {whose} lie, under what licence, and who made them: a row for "
+            "each one found, kept or rejected."
+        ),
     )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.pictures.rejections import INTAKE_CHECKS, Intake
-from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts
+from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts, shard_names
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.pictures import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.folder import Folder
@@ -75,20 +75,17 @@ def open_source(section: GroupImages, root: Path) -> Source:
     )
 
 
-def shard_names(section: GroupImages) -> tuple[str, ...]:
-    """`00`, `01`, ...: the partitions of a group's `images`."""
-    return tuple(f"{number:02d}" for number in range(section.shards))
-
-
-def source_version(section: GroupImages, root: Path, shard: str | None) -> str:
+def source_version(reading: Reading) -> str:
     """The version of what a shard reads: names, sizes and times, not bytes."""
+    section: GroupImages = reading.section
     if section.category is not None:
         return LSUN_CATEGORIES[section.category][1][:32]
     if section.downloaded:
         from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
 
         return CIFAR10_DOWNLOAD.sha256[:32]
-    return open_source(section, root).version(int(shard or 0), section.shards)
+    source = open_source(section, reading.root)
+    return source.version(int(reading.shard or 0), section.shards)
 
 
 def make_images(work: Work) -> Outcome:
@@ -99,6 +96,25 @@ def make_images(work: Work) -> Outcome:
     source = open_source(section, work.root)
     items = source.items(int(work.shard or 0), section.shards)
     return read_pictures(work, items, stand_in=source.stand_in)
+
+
+def images_step(step: StepMaker, about: str) -> Step:
+    """A group's `images`; `about` says what is seen on them."""
+    return step(
+        "images",
+        kind="data",
+        compute=make_images,
+        shards=shard_names,
+        source_version=source_version,
+        files=named_source,
+        checks=IMAGE_CHECKS,
+        kinds=frozenset({"opencv", "numpy", "parquet"}),
+        description=(
+            f"{about} (section 4): each input decoded once, short side scaled and centre cropped, "
+            "small for training and 32 pixels for hashing; a manifest row for every input, kept or "
+            "rejected."
+        ),
+    )
 
 
 def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outcome:

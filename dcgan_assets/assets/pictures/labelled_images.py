@@ -22,8 +22,8 @@ from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
-from dcgan_assets.params.pictures import SIDE, Cifar10Images, LabelledImages, SvhnImages
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named_source
+from dcgan_assets.params.pictures import SIDE, Cifar10Images, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import (
     FILE_BYTES,
@@ -60,6 +60,11 @@ def make_cifar10(work: Work) -> Outcome:
     return _write(work, pictures, cifar10.CLASSES, stand_in=False)
 
 
+def cifar10_images_step(step: StepMaker) -> Step:
+    """`cifar10/images`."""
+    return _labelled_images_step(step, make_cifar10, "CIFAR-10 (section 5.1)")
+
+
 def make_svhn(work: Work) -> Outcome:
     """SVHN from its MATLAB files, or MNIST digits made into house numbers in its place."""
     from dcgan_assets.sources import svhn
@@ -78,9 +83,28 @@ def make_svhn(work: Work) -> Outcome:
     return _write(work, _downloaded(work, "svhn", fetch), svhn.CLASSES, stand_in=False)
 
 
-def listed_version(section: LabelledImages, root: Path, shard: str | None) -> str:
+def svhn_images_step(step: StepMaker) -> Step:
+    """`svhn/images`."""
+    return _labelled_images_step(step, make_svhn, "SVHN (section 5.2 of v2)")
+
+
+def _labelled_images_step(step: StepMaker, compute: Callable[[Work], Outcome], about: str) -> Step:
+    return step(
+        "images",
+        kind="data",
+        compute=compute,
+        source_version=listed_version,
+        files=named_source,
+        checks=LABELLED_CHECKS,
+        kinds=frozenset({"numpy", "parquet"}),
+        description=f"{about}: pictures of 32 pixels with labels, a manifest row for every input.",
+    )
+
+
+def listed_version(reading: Reading) -> str:
     """The listing of the user's folder; the other sources are fixed by code and checksums."""
-    return listing_version(root / section.path) if section.path else section.source
+    section: Any = reading.section
+    return listing_version(reading.root / section.path) if section.path else section.source
 
 
 def _downloaded(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.search import People
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_assets.sources.reading.pictures import KEPT
@@ -44,10 +44,20 @@ def read_removals(search: Search, root: Path) -> RemovalList:
     return RemovalList.read(root / search.removals)
 
 
-def people_version(search: Search, section: People, root: Path, shard: str | None) -> str:
+def people_version(reading: Reading) -> str:
     """The removal list, and the listing of the user's own names."""
-    listed = listing_version(root / section.path) if section.path else section.source
-    return f"{read_removals(search, root).version} {listed}"
+    section: People = reading.section
+    listed = listing_version(reading.root / section.path) if section.path else section.source
+    return f"{removals_version(reading)} {listed}"
+
+
+def removals_version(reading: Reading) -> str:
+    """The version of the removal list of the search that a step is part of."""
+    return read_removals(reading.around, reading.root).version
+
+
+def _files(reading: Reading) -> tuple[str, ...]:
+    return named(reading.around.removals, reading.section.path)
 
 
 def make_people(work: Work) -> Outcome:
@@ -69,6 +79,25 @@ def make_people(work: Work) -> Outcome:
         metadata=_facts(work.out(), report),
         verdicts=_judge(work.out(), report),
         summary=Intake(report.kept, report.reasons).words,
+    )
+
+
+def people_step(step: StepMaker, names: str, whose: str) -> Step:
+    """The asset `names` of a group that is searched for; `whose` for the description."""
+    return step(
+        names,
+        section="people",
+        kind="data",
+        compute=make_people,
+        source_version=people_version,
+        checks=PEOPLE_CHECKS,
+        pool=WEB,
+        files=_files,
+        kinds=frozenset({"parquet", "table"}),
+        description=(
+            f"Names {whose}, ranked by how many wikis write about them; who asked not to be "
+            "there is left out."
+        ),
     )
 
 

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.image_urls import (
     ORIGIN_FILE,
-    folder_version,
+    addressed_files,
+    addresses_version,
     is_stand_in,
     licence_table,
 )
 from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
+from dcgan_assets.assets.pictures.shards import shard_names
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.search import Photos
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
@@ -32,7 +34,6 @@ from dcgan_models.files import no_record, staged, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dcgan_assets.params.search import Search
     from dcgan_assets.sources.web.download.packing import Packed
     from dcgan_assets.sources.web.removals import RemovalList
     from dcgan_assets.sources.web.wanted import Wanted
@@ -46,16 +47,6 @@ PHOTO_CHECKS = (
 _MOST_OF_THE_WEB = 0.5
 _SHEET, _SHEET_SIDE = 24, 96
 _CARRIED = ("page", "original", "licence_url", "restrictions", "search", "rank")
-
-
-def photos_version(search: Search, section: Photos, root: Path, shard: str | None) -> str:
-    """The removal list, and the listing of the user's own pictures."""
-    return f"{read_removals(search, root).version} {folder_version(search.image_urls, root)}"
-
-
-def shard_names(search: Search) -> tuple[str, ...]:
-    """`00`, `01`, ...: the partitions of `photos`, and of what is made shard by shard from it."""
-    return tuple(f"{number:02d}" for number in range(search.photos.shards))
 
 
 def make_photos(work: Work) -> Outcome:
@@ -80,6 +71,28 @@ def make_photos(work: Work) -> Outcome:
     judged = intake.judge(_MOST_OF_THE_WEB) if from_web else intake.judge()
     return Outcome(
         metadata=_facts(work.out(), packed), verdicts=(counted, *judged), summary=intake.words
+    )
+
+
+def photos_step(step: StepMaker, names: str, whose: str, *, packaged: bool) -> Step:
+    """A group's `photos`; `packaged` where they lie with the names. `whose` for the description."""
+    # Packaged photographs lie with the names; those of the web are fetched from addresses.
+    local = ("image_urls", names) if packaged else ("image_urls",)
+    return step(
+        "photos",
+        inputs=local,
+        kind="data",
+        compute=make_photos,
+        shards=shard_names,
+        source_version=addresses_version,
+        checks=PHOTO_CHECKS,
+        pool=WEB,
+        files=addressed_files,
+        kinds=frozenset({"parquet"}),
+        description=(
+            f"The pictures {whose}, each fetched once and as politely as its server asks, or "
+            "rejected with a reason."
+        ),
     )
 
 

@@ -9,15 +9,24 @@ import numpy as np
 
 from dcgan_assets.assets.pictures.rejections import Intake
 from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.step import Reading
 from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
 from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 
 PERSON = "person_uri"
-
-
 SHARD_FILE = "shard.json"
+
+
+def shard_names(reading: Reading) -> tuple[str, ...]:
+    """`00`, `01`, ...: the partitions of an asset whose section says how many `shards` it has."""
+    return numbered(reading.section.shards)
+
+
+def numbered(shards: int) -> tuple[str, ...]:
+    """The names of so many partitions."""
+    return tuple(f"{number:02d}" for number in range(shards))
 
 
 def read_manifests(work: Work, columns: list[str] | None = None) -> Any:

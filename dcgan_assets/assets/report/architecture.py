@@ -28,6 +28,21 @@ def _architecture(work: Work) -> Outcome:
     return Outcome(metadata=pictures)
 
 
+STEPS = (
+    Step(
+        outputs=("report/architecture",),
+        kind="results",
+        section="report.architecture",
+        compute=_architecture,
+        kinds=frozenset({"matplotlib"}),
+        description=(
+            "Figure 1: the generator, and the discriminator that goes with it, drawn from the "
+            "preset: shapes, kernels, strides, where batch norm is."
+        ),
+    ),
+)
+
+
 def draw_preset(p: Preset, path: Path) -> None:
     """Draw both networks of a preset, G above D, to `path` (.png) and beside it as .svg."""
     import matplotlib as mpl
@@ -123,18 +138,3 @@ def _words(layer: Layer, classes: int) -> str:
 
 def _size(shape: Shape) -> str:
     return "x".join(map(str, shape))
-
-
-STEPS = (
-    Step(
-        outputs=("report/architecture",),
-        kind="results",
-        section="report.architecture",
-        compute=_architecture,
-        kinds=frozenset({"matplotlib"}),
-        description=(
-            "Figure 1: the generator, and the discriminator that goes with it, drawn from the "
-            "preset: shapes, kernels, strides, where batch norm is."
-        ),
-    ),
-)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,9 +22,10 @@ from dcgan_assets.assets.report.gather import Made, gather
 from dcgan_assets.assets.report.items import PAPER_FILE, TEMPLATES, load_paper, own_text
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict
 from dcgan_assets.params.report import PaperReport
 
+PAGE = "report/paper"
 PAGE_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
 PICTURES = "pictures"
@@ -39,7 +40,7 @@ PAPER_CHECKS = (
 _TEXT_BYTES = 1_200_000
 
 
-def texts_version(_section: Any, _root: Path, _shard: str | None) -> str:
+def texts_version(_: Reading) -> str:
     """The version of what the report says beside results: templates, the paper, deviations."""
     texts = map(own_text, (*TEMPLATES, PAPER_FILE, deviations.FILE))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
@@ -72,6 +73,24 @@ def make_tables(work: Work) -> Outcome:
             "results": len({row["asset"] for row in rows}),
             "columns": shown.table_schema(schema),
         }
+    )
+
+
+def tables_step(step: StepMaker, results: tuple[str, ...]) -> Step:
+    """`report/tables`, of those results that are there."""
+    return step(
+        "tables",
+        if_there=results,
+        section="paper",
+        kind="results",
+        compute=make_tables,
+        source_version=texts_version,
+        kinds=frozenset({"table", "parquet"}),
+        description=(
+            "Every row of every result as one table: the paper's number (Tables 1 to 3 and "
+            "what sections 3 to 8 measure) beside ours, with n, interval, stand-in or not, "
+            "and where it comes from."
+        ),
     )
 
 
@@ -178,6 +197,25 @@ def make_paper(work: Work) -> Outcome:
     )
 
 
+def paper_step(step: StepMaker, told: tuple[str, ...]) -> Step:
+    """`report/paper`, of those assets that are there."""
+    return step(
+        "paper",
+        if_there=told,
+        kind="results",
+        compute=make_paper,
+        source_version=texts_version,
+        checks=PAPER_CHECKS,
+        shows_pictures=True,
+        kinds=frozenset({"html", "markdown"}),
+        description=(
+            "One page with every figure and table of the paper, Figures 1 to 11 and Tables 1 "
+            "to 3, in its order: the paper's numbers, ours, the data, what differs and why, "
+            "and how each was made. What is not there is shown as missing."
+        ),
+    )
+
+
 def _overview(report: Report) -> dg.TableMetadataValue:
     """A row an item, for the UI."""
     return shown.table(
@@ -193,3 +231,37 @@ def _overview(report: Report) -> dg.TableMetadataValue:
             for entry in report.entries
         ]
     )
+
+
+# --- The two steps --------------------------------------------------------------------------
+
+
+# Beside results, what says on which pictures and by which networks they were made.
+_NETWORKS = ("generator", "fc_generator")
+_PICTURES = ("training_set",)
+_UNSPLIT = ("mnist/images",)  # a training set that is no asset of its own
+
+
+def report_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The report on all other steps of a workspace.
+
+    Candidates and how they were measured are left out, and what is only made when it is asked
+    for: DVC does not keep them, and a clone would find its report out of date. What decided on a
+    published network is in that network's record.
+
+    Args:
+        steps: All others.
+    """
+    kept = [step for step in steps if step.has_stage]
+    told = tuple(key for step in kept for key in _told(step))
+    results = tuple(key for step in kept if step.kind == "results" for key in step.outputs)
+    step = StepMaker("report", "report")
+    return tables_step(step, results), paper_step(step, told)
+
+
+def _told(step: Step) -> tuple[str, ...]:
+    """The outputs of a step that the report tells of."""
+    if step.kind == "results":
+        return step.outputs
+    names = (*_NETWORKS, *_PICTURES)
+    return tuple(key for key in step.outputs if key.split("/")[1] in names or key in _UNSPLIT)

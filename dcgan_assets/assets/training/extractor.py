@@ -6,7 +6,7 @@ from typing import Any
 
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.quality import ExtractorParams
 
 EXTRACTOR_CHECKS = (
@@ -41,6 +41,25 @@ def make_extractor(work: Work) -> Outcome:
                 seen.damaged > seen.real,
                 {"damaged": round(seen.damaged, 4), "real": round(seen.real, 4)},
             ),
+        ),
+    )
+
+
+def extractor_step(step: StepMaker) -> Step:
+    """A group's `extractor`."""
+    return step(
+        "extractor",
+        inputs=(step.pictures, "training_set"),
+        kind="models",
+        compute=make_extractor,
+        checks=EXTRACTOR_CHECKS,
+        pool="gpu",
+        kept=True,
+        kinds=frozenset({"pytorch"}),
+        description=(
+            "The feature space in which generators of the group are compared, for want of "
+            "labels the autoencoder of section 3.1. Trained once and kept: new pictures leave "
+            "it as it is, another section of params.yaml or other code does not."
         ),
     )
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.assets.training.candidate import Judged, train_candidate
+from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, Judged, train_candidate
 from dcgan_assets.assets.training.champion import Choice, publish_champion
 from dcgan_assets.assets.training.contest import BEST, BEST_FOLDER, CHAMPION, Contest
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.results import LOSSES_FILE
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.engine.store import META_FILE, Meta
 from dcgan_models.errors import UserError
 
@@ -28,6 +29,22 @@ def make_candidate(work: Work) -> Outcome:
     """Train on the group's training set."""
     require_current(work)
     return train_candidate(work, work.sibling("training_set"), _judge_samples)
+
+
+def candidate_step(step: StepMaker, about: str) -> Step:
+    """A group's `candidate`; `about` says what the pictures are."""
+    return step(
+        "candidate",
+        inputs=(step.pictures, "training_set"),
+        kind="models",
+        compute=make_candidate,
+        checks=TRAINING_CHECKS + GROUP_CHECKS,
+        pool="gpu",
+        seeded=True,
+        transient=True,
+        kinds=frozenset({"pytorch"}),
+        description=f"A DCGAN trained on {about} (sections 3 and 4). Not yet published.",
+    )
 
 
 def _judge_samples(work: Work, generator: Any) -> Judged:
@@ -55,6 +72,24 @@ def publish(work: Work) -> Outcome:
 def publish_without_snapshots(work: Work) -> Outcome:
     """As `publish`, for a group of which no figure shows samples early in training."""
     return _publish(work, snapshots=False)
+
+
+def networks_step(step: StepMaker, *, early: bool) -> Step:
+    """A group's published networks; `early` where a figure needs the snapshots."""
+    return step(
+        ("generator", "discriminator"),
+        inputs=("candidate", "quality"),
+        section="candidate",
+        kind="models",
+        compute=publish if early else publish_without_snapshots,
+        kinds=frozenset({"pytorch"}),
+        shows=(LOSSES_FILE,),
+        description=(
+            "The published networks (sections 3 and 4): the candidate if it is healthy, has "
+            "not memorised its training set and is not worse than the best on record by more "
+            "than the margin; else those that were published before."
+        ),
+    )
 
 
 def _publish(work: Work, *, snapshots: bool) -> Outcome:

@@ -30,7 +30,7 @@ from dcgan_assets.assets.training.quality_report import (
 from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.params.quality import FEWEST_HELD_OUT, Quality
 from dcgan_assets.sources.reading.items import HELD_OUT
@@ -59,6 +59,27 @@ def measure_quality(work: Work) -> Outcome:
     counts = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)["splits"]
     n = min(work.section.samples, counts[HELD_OUT], counts[TRAIN])
     return _measure(work, n) if n >= FEWEST_HELD_OUT else _leave_unmeasured(work, n)
+
+
+def quality_step(step: StepMaker) -> Step:
+    """A group's `quality`."""
+    return step(
+        "quality",
+        inputs=(step.pictures, "training_set", "extractor", "candidate"),
+        kind="results",
+        compute=measure_quality,
+        checks=QUALITY_CHECKS,
+        pool="gpu",
+        transient=True,
+        shows_pictures=True,
+        kinds=frozenset({"pytorch", "table", "matplotlib"}),
+        description=(
+            "What section 4 judges by eye: candidate, champion and real pictures, measured on "
+            "the same held-out pictures and seeds. Sliced Wasserstein distance, MS-SSIM; in "
+            "the group's own feature space Fréchet and kernel distance, precision, recall, "
+            "density, coverage, and copies of training pictures."
+        ),
+    )
 
 
 def _measure(work: Work, n: int) -> Outcome:

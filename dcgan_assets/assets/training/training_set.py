@@ -21,7 +21,7 @@ from dcgan_assets.assets.pictures.shards import (
 )
 from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.pictures import TrainingSet
 from dcgan_assets.params.training import Candidate
 from dcgan_assets.sources.reading.items import HELD_OUT, key_hash
@@ -100,6 +100,22 @@ def make_training_set(work: Work) -> Outcome:
     summary = f"{counts[TRAIN]:,} to train on, {counts[HELD_OUT]:,} held out"
     summary += f", {copies:,} exact copies left out" if copies else ""
     return Outcome(metadata=metadata, verdicts=tuple(verdicts), summary=summary)
+
+
+def training_set_step(step: StepMaker, *, manifest: bool, checks: tuple[Check, ...]) -> Step:
+    """A group's `training_set`; `manifest` where one says what is a duplicate of what."""
+    return step(
+        "training_set",
+        inputs=(step.pictures, "manifest") if manifest else (step.pictures,),
+        kind="data",
+        compute=make_training_set,
+        checks=checks,
+        kinds=frozenset({"parquet", "table"}),
+        passes_on=True,
+        description=(
+            "Which pictures are trained on (section 4) and which held out; it copies no pixels."
+        ),
+    )
 
 
 def _index(

@@ -21,7 +21,7 @@ import yaml
 from test_imagenet import pack
 from test_mnist_assets import made, materialize
 
-from dcgan_assets.assets.pictures.images import open_source, source_version
+from dcgan_assets.assets.pictures.images import open_source
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources import cifar10
@@ -143,7 +143,7 @@ def test_cifar10_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     section = GroupImages(source="cifar10", path="raw", size=32, shards=2)
     source = open_source(section, tmp_path)
     assert sum(len(source.items(shard, 2)) for shard in range(2)) == 60
-    before = [source_version(section, tmp_path, shard) for shard in ("00", "01")]
+    before = [source.version(shard, 2) for shard in range(2)]
     archive.write_bytes(b"another")
-    after = [source_version(section, tmp_path, shard) for shard in ("00", "01")]
+    after = [open_source(section, tmp_path).version(shard, 2) for shard in range(2)]
     assert len({*before, *after}) == 4
