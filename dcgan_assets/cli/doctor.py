@@ -12,20 +12,38 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcgan_assets.assets.catalogue import open_catalogue
-from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.instance import SETTINGS, is_ours
+import click
+
+from dcgan_assets.engine.terminal import Finding, State
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.faces import FaceDetector
 from dcgan_assets.params.scraped_groups import Search
 from dcgan_assets.params.user_places import DOWNLOADS
-from dcgan_assets.releases.integrity import Finding, State, examine_books
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.errors import UserError
 
+if TYPE_CHECKING:
+    from dcgan_assets.engine.catalogue import Catalogue
+
 _LEAST_FREE_GB = 3
+
+
+@click.command()
+@click.pass_obj
+def doctor(root: Path | None) -> None:
+    """Say whether this machine is ready: Python, torch, GPU, disk, data paths, DVC."""
+    try:
+        workspace = Workspace.find(root)
+    except UserError as error:
+        click.echo(f"note  workspace    {error}")
+        workspace = None
+    failed = False
+    for finding in examine(workspace):
+        failed |= finding.state == "FAIL"
+        click.echo(f"{finding.state:5} {finding.what:12} {finding.detail}")
+    sys.exit(1 if failed else 0)
 
 
 def examine(workspace: Workspace | None) -> Iterator[Finding]:
@@ -39,8 +57,11 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
         yield look()
     if workspace is None:
         return
+    from dcgan_assets.assets.catalogue import open_catalogue
+    from dcgan_assets.releases.integrity import examine_books
+
     yield _disk(workspace.root)
-    yield from _settings(workspace.dagster_home / SETTINGS)
+    yield from _settings(workspace.dagster_home)
     try:
         catalogue = open_catalogue(workspace)
     except UserError as error:
@@ -117,8 +138,11 @@ def _disk(root: Path) -> Finding:
     return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
 
 
-def _settings(path: Path) -> Iterator[Finding]:
+def _settings(home: Path) -> Iterator[Finding]:
     """Whether the dagster.yaml is the user's, which is neither changed nor brought up to date."""
+    from dcgan_assets.engine.instance import SETTINGS, is_ours
+
+    path = home / SETTINGS
     if path.exists() and not is_ours(path.read_bytes()):
         yield Finding("note", SETTINGS, f"{path} is yours; remove it to have ours written")
 
