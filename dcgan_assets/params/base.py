@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,6 +27,47 @@ class Section(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What of this section decides the asset's content, as plain JSON values."""
         return self.model_dump(mode="json")
+
+    def found(self, root: Path) -> str:
+        """Say what of the user's this section names, or what is fetched first.
+
+        `dcgan doctor` asks every section. Those within this one speak for themselves.
+
+        Args:
+            root: The workspace.
+
+        Returns:
+            A line; empty where the section names nothing.
+
+        Raises:
+            UserError: It is not there, or not what it should be.
+        """
+        return ""
+
+
+class PictureSource(Section):
+    """Where the pictures of a group come from.
+
+    Attributes:
+        source: What kind of place.
+        path: Of the user's own pictures, relative to the workspace.
+    """
+
+    source: str
+    path: str | None = None
+
+    def to_fetch(self) -> str:
+        """What is fetched before the pictures can be made; empty where nothing is said of it."""
+        return ""
+
+    def found(self, root: Path) -> str:
+        """The place of the user's pictures, or the source and what it takes."""
+        if self.path is None:
+            return f"source: {self.source}{self.to_fetch()}"
+        place = root / self.path
+        if not place.exists():
+            raise UserError(f"pictures from {place}, which is not there")
+        return f"pictures from {place}"
 
 
 # What a section may say of a preset otherwise than the preset does.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dcgan_assets.params.base import Count, Flag, Positive, Section, Seed
+from dcgan_assets.params.base import Count, Flag, PictureSource, Positive, Section, Seed
 from dcgan_assets.params.groups import IngestedGroup, SortedSamples, TrainedGroup
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
@@ -29,7 +30,7 @@ class ImagenetGroup(IngestedGroup):
         return self
 
 
-class LabelledImages(Section):
+class LabelledImages(PictureSource):
     """Where labelled pictures of 32 pixels come from.
 
     Attributes:
@@ -114,6 +115,15 @@ class SvhnFeatures(Features):
         """The folder of the authors' arrays, where they are used."""
         named = self.discriminator.startswith(RELEASED)
         return self.discriminator.removeprefix(RELEASED) if named else None
+
+    def found(self, root: Path) -> str:
+        """The authors' arrays, where they are used."""
+        if self.released is None:
+            return ""
+        from dcgan_models.released import load_released_svhn
+
+        load_released_svhn(root / self.released)
+        return f"the authors' arrays from {root / self.released}"
 
 
 class SvmScores(Section):

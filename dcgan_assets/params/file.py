@@ -17,7 +17,15 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dcgan_assets.params.automation import Retention, Retraining
-from dcgan_assets.params.base import Candidate, Count, Fraction, Section, Seed, Training
+from dcgan_assets.params.base import (
+    Candidate,
+    Count,
+    Fraction,
+    PictureSource,
+    Section,
+    Seed,
+    Training,
+)
 from dcgan_assets.params.classification import Cifar10Group, ImagenetGroup, SvhnGroup
 from dcgan_assets.params.groups import LsunGroup, PictureGroup
 from dcgan_assets.params.scraped_groups import AlbumsGroup, FacesGroup
@@ -56,7 +64,7 @@ class Machine(Section):
     dvc: Literal["off", "commit", "push"] = "commit"
 
 
-class MnistImages(Section):
+class MnistImages(PictureSource):
     """Where the digits come from, and how many go into each split.
 
     Attributes:

@@ -12,6 +12,7 @@ from dcgan_assets.params.base import (
     Epochs,
     Flag,
     Fraction,
+    PictureSource,
     Positive,
     Section,
     Seed,
@@ -39,7 +40,7 @@ def _known_category(category: str | None) -> str | None:
 Size = Annotated[int, Field(strict=True), AfterValidator(_known_size)]
 
 
-class GroupImages(Section):
+class GroupImages(PictureSource):
     """Where a group's pictures come from, and how large they are made.
 
     Attributes:
@@ -102,6 +103,18 @@ class GroupImages(Section):
     def downloaded(self) -> bool:
         """Whether the pictures are fetched first."""
         return self.category is not None or (self.source == "cifar10" and self.path is None)
+
+    def to_fetch(self) -> str:
+        """The size of LSUN's database, or of CIFAR-10's archive."""
+        if self.category is not None:
+            size, _ = LSUN_CATEGORIES[self.category]
+            download = f"{size / 1e9:.1f} GB to download, and as much again to unpack"
+            return f", {self.category}: {download}"
+        if self.downloaded:
+            from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+            return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
+        return ""
 
 
 class TrainingSet(Section):

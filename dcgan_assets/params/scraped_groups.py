@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
@@ -13,6 +14,7 @@ from dcgan_assets.params.groups import IngestedGroup, TrainedGroup
 from dcgan_assets.params.internals import LookingInside
 from dcgan_assets.params.search import ImageUrls, People
 from dcgan_assets.sources.faces.finding import TRAINING_SIDE
+from dcgan_models.errors import UserError
 
 
 class Search(Section):
@@ -35,6 +37,24 @@ class Search(Section):
                 "people.source and image_urls.searches are both `packaged`, or neither is"
             )
         return self
+
+    @property
+    def asks_the_web(self) -> bool:
+        """Whether names or pictures are asked for, which needs the operator's contact."""
+        return self.people.asks_the_web or self.image_urls.asks_the_web
+
+    def found(self, root: Path) -> str:
+        """Where names and pictures are looked for, and how much is to be left out."""
+        from dcgan_assets.sources.web.removals import RemovalList
+
+        folder = self.image_urls.folder
+        for path in (self.people.path, folder.path if folder else None):
+            if path is not None and not (root / path).exists():
+                raise UserError(f"{root / path} is missing")
+        removed = len(RemovalList.read(root / self.removals).lines)
+        searches = ", ".join(self.image_urls.searches)
+        where = f"names: {self.people.source}; pictures: {searches}"
+        return f"{where}; {removed} on the removal list"
 
 
 class FacesGroup(Search, LookingInside, TrainedGroup):
