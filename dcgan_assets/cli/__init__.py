@@ -8,7 +8,17 @@ from pathlib import Path
 
 import click
 
-from dcgan_assets.cli import books, making, pages, workspaces
+from dcgan_assets.cli import (
+    books,
+    doctor,
+    init,
+    invert,
+    materialize,
+    new_group,
+    pages,
+    presets,
+    sample,
+)
 from dcgan_models.errors import UserError
 
 _INTERRUPTED = 130
@@ -42,10 +52,11 @@ def main(ctx: click.Context, root: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(workspaces.init, workspaces.new_group, workspaces.doctor, workspaces.dvc_sync),
+    *(init.init, new_group.new_group, doctor.doctor, books.dvc_sync),
     *(books.register, books.status, books.release, books.log),
     *(books.rollback, books.reproduce, books.collect_garbage, books.clean),
-    *(making.materialize, making.report, making.sample, making.invert, making.presets),
+    *(materialize.materialize, materialize.report),
+    *(sample.sample, invert.invert, presets.presets),
     *(pages.annotate, pages.ui),
 )
 for _command in _COMMANDS:

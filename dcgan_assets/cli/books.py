@@ -1,4 +1,7 @@
-"""Commands on what was made: what is stale, booked and released, and what is to go."""
+"""Commands on what was made: what is stale, booked and released, and what is to go.
+
+Each is a few lines around a function of `releases`, `automation` or `engine`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import click
 
 from dcgan_assets.cli.common import echo_lines, find_catalogue, names_argument
 from dcgan_assets.engine.workspace import Workspace
+from dcgan_models.errors import UserError
 
 
 @click.command()
@@ -118,3 +122,29 @@ def collect_garbage(root: Path | None, dry_run: bool) -> None:
     prepare_home(catalogue.workspace)
     with dg.DagsterInstance.get() as instance:
         echo_lines(clear(catalogue, instance, dry_run=dry_run))
+
+
+@click.command("dvc-sync")
+@click.option("--all", "everything", is_flag=True, help="Also what was never made, for dvc repro.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if dvc.yaml is behind.")
+@click.pass_obj
+def dvc_sync(root: Path | None, everything: bool, check: bool) -> None:
+    """Write dvc.yaml from the asset graph: the stages of what was made, as dvc.lock says."""
+    from dcgan_assets.releases import dvc_yaml as bridge
+    from dcgan_assets.releases.dvc_commands import at_the_books
+
+    catalogue = find_catalogue(root)
+    place = catalogue.workspace.root
+    if check:
+        if not bridge.is_current(catalogue):
+            raise UserError(f"{bridge.DVC_FILE} is behind the asset graph; run `dcgan dvc-sync`")
+        click.echo(f"{bridge.DVC_FILE} is up to date")
+        return
+    possible = bridge.stage_names(catalogue)
+    names = possible if everything else possible & bridge.made_stages(place)
+    with at_the_books(place):
+        changed = bridge.write_dvc_yaml(catalogue, names)
+    said = "written" if changed else "is up to date"
+    click.echo(f"{bridge.DVC_FILE} {said}: {len(names)} of {len(possible)} stages")
+    for line in bridge.unwatched(catalogue):
+        click.echo(f"note: {line}")

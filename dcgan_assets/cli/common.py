@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,23 @@ from dcgan_assets.engine.workspace import Workspace
 if TYPE_CHECKING:
     from dcgan_assets.engine.catalogue import Catalogue
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)
 names_argument = click.argument("names", nargs=-1, metavar="[KEY|GROUP]...")
+
+
+def png_option(default: str) -> Callable[[_F], _F]:
+    """`-o`, where the picture goes."""
+    return click.option(
+        "-o",
+        "out",
+        default=default,
+        show_default=True,
+        type=FILE,
+        help="The PNG; one that is there is replaced.",
+    )
 
 
 def find_catalogue(root: Path | None) -> Catalogue:

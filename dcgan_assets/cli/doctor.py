@@ -12,20 +12,39 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dcgan_assets.assets.catalogue import open_catalogue
-from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.instance import SETTINGS, is_ours
+import click
+
+from dcgan_assets.engine.terminal import Finding, State
 from dcgan_assets.engine.workspace import Workspace
+from dcgan_assets.params.base import PictureSource, Section
 from dcgan_assets.params.faces import FaceDetector
+from dcgan_assets.params.file import Params
 from dcgan_assets.params.search import Search
 from dcgan_assets.params.user_places import DOWNLOADS
-from dcgan_assets.releases.integrity import Finding, State, examine_books
-from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.errors import UserError
 
+if TYPE_CHECKING:
+    from dcgan_assets.engine.catalogue import Catalogue
+
 _LEAST_FREE_GB = 3
+
+
+@click.command()
+@click.pass_obj
+def doctor(root: Path | None) -> None:
+    """Say whether this machine is ready: Python, torch, GPU, disk, data paths, DVC."""
+    try:
+        workspace = Workspace.find(root)
+    except UserError as error:
+        click.echo(f"note  workspace    {error}")
+        workspace = None
+    failed = False
+    for finding in examine(workspace):
+        failed |= finding.state == "FAIL"
+        click.echo(f"{finding.state:5} {finding.what:12} {finding.detail}")
+    sys.exit(1 if failed else 0)
 
 
 def examine(workspace: Workspace | None) -> Iterator[Finding]:
@@ -39,8 +58,11 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
         yield look()
     if workspace is None:
         return
+    from dcgan_assets.assets.catalogue import open_catalogue
+    from dcgan_assets.releases.integrity import examine_books
+
     yield _disk(workspace.root)
-    yield from _settings(workspace.dagster_home / SETTINGS)
+    yield from _settings(workspace.dagster_home)
     try:
         catalogue = open_catalogue(workspace)
     except UserError as error:
@@ -117,8 +139,11 @@ def _disk(root: Path) -> Finding:
     return Finding(state, "disk", f"{free:.0f} GB free (the sample profile needs {_LEAST_FREE_GB})")
 
 
-def _settings(path: Path) -> Iterator[Finding]:
+def _settings(home: Path) -> Iterator[Finding]:
     """Whether the dagster.yaml is the user's, which is neither changed nor brought up to date."""
+    from dcgan_assets.engine.instance import SETTINGS, is_ours
+
+    path = home / SETTINGS
     if path.exists() and not is_ours(path.read_bytes()):
         yield Finding("note", SETTINGS, f"{path} is yours; remove it to have ours written")
 
@@ -126,7 +151,7 @@ def _settings(path: Path) -> Iterator[Finding]:
 def _groups(catalogue: Catalogue) -> Iterator[Finding]:
     """What groups are made from, and which were never made here."""
     never = _never_made(catalogue)
-    for group, finding in (*_data(catalogue.workspace), *_search(catalogue.workspace)):
+    for group, finding in _sections(catalogue.workspace):
         if finding.state == "FAIL" and group in never:
             yield replace(finding, state="note")
         else:
@@ -146,24 +171,63 @@ def _never_made(catalogue: Catalogue) -> list[str]:
     return [group for group in dict.fromkeys(s.group for s in catalogue.steps) if group not in made]
 
 
-def _data(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
-    """Where each group's pictures come from, as params.yaml says, by group."""
-    params = workspace.params
-    own = {name: section for name, section in params if hasattr(section, "images")}
-    groups: dict[str, Any] = own | params.groups
-    for name, group in groups.items():
-        section = group.images
-        if section.path is not None:
-            place = workspace.root / section.path
-            if place.exists() and _is_ignored(workspace.root, place):
-                where = f"pictures from {place}, which git ignores: `dvc add` refuses"
-                yield name, Finding("note", name, f"{where}; better pictures/{name}")
-            elif place.exists():
-                yield name, Finding("ok", name, f"pictures from {place}")
-            else:
-                yield name, Finding("FAIL", name, f"pictures from {place}, which is not there")
-        else:
-            yield name, Finding("ok", name, f"source: {section.source}{_to_download(section)}")
+def _sections(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
+    """What the sections of params.yaml say that they find, by group: first all pictures."""
+    params, root = workspace.params, workspace.root
+    tops = [(name, name, top) for name, top in params if isinstance(top, Section)]
+    tops += [(name, f"groups.{name}", top) for name, top in params.groups.items()]
+    within = [(group, *each) for group, key, top in tops for each in _within(key, top)]
+    for group, _, part in within:
+        if isinstance(part, PictureSource):
+            yield group, _pictures(group, part, root)
+    for group, key, part in within:
+        if isinstance(part, PictureSource):
+            continue
+        what = _name(group, key, part)
+        if finding := _ask(what, part, params, root):
+            yield group, finding
+
+
+def _within(key: str, section: Section) -> Iterator[tuple[str, Section]]:
+    """A section and all that it holds, each with its dotted key."""
+    yield key, section
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from _within(f"{key}.{name}", value)
+
+
+def _pictures(group: str, section: PictureSource, root: Path) -> Finding:
+    """Where a group's pictures come from; DVC keeps none that lie where git ignores them."""
+    try:
+        where = section.found(root)
+    except UserError as error:
+        return Finding("FAIL", group, str(error))
+    if section.path is not None and _is_ignored(root, root / section.path):
+        where = f"{where}, which git ignores: `dvc add` refuses; better pictures/{group}"
+        return Finding("note", group, where)
+    return Finding("ok", group, where)
+
+
+def _name(group: str, key: str, section: Section) -> str:
+    """What a section is called on the report: it has a key, unless it has a better name."""
+    match section:
+        case FaceDetector():
+            return section.name
+        case Search():
+            return group
+        case _:
+            return key
+
+
+def _ask(what: str, section: Section, params: Params, root: Path) -> Finding | None:
+    """What a section finds; None where it names nothing."""
+    try:
+        found = section.found(root)
+        if isinstance(section, Search) and section.asks_the_web:
+            params.operator.require_contact()
+    except UserError as error:
+        return Finding("FAIL", what, str(error))
+    return Finding("ok", what, found) if found else None
 
 
 def _is_ignored(root: Path, place: Path) -> bool:
@@ -172,56 +236,3 @@ def _is_ignored(root: Path, place: Path) -> bool:
     return place.resolve().is_relative_to(data) and not place.resolve().is_relative_to(
         data / DOWNLOADS
     )
-
-
-def _search(workspace: Workspace) -> Iterator[tuple[str, Finding]]:
-    """Whether what is looked for by name can be, by group: names, contact, removals, detectors."""
-    params = workspace.params
-    searches: dict[str, Search | None] = {"faces": params.faces, "albums": params.albums.search}
-    for name, search in searches.items():
-        if search is not None:
-            yield name, _search_finding(name, search, workspace)
-    for detector in (params.faces.face_boxes.detector, params.faces.face_boxes.second):
-        if detector is not None:
-            yield "faces", _detector(detector, workspace.root)
-
-
-def _search_finding(name: str, search: Search, workspace: Workspace) -> Finding:
-    from dcgan_assets.sources.web.removals import RemovalList
-
-    people, urls = search.people, search.image_urls
-    paths = [people.path, urls.folder.path if urls.folder else None]
-    missing = [path for path in paths if path and not (workspace.root / path).exists()]
-    if missing:
-        return Finding("FAIL", name, f"{workspace.root / missing[0]} is missing")
-    try:
-        removed = len(RemovalList.read(workspace.root / search.removals).lines)
-        if people.asks_the_web or urls.asks_the_web:
-            workspace.params.operator.require_contact()
-    except UserError as error:
-        return Finding("FAIL", name, str(error))
-    where = f"names: {people.source}; pictures: {', '.join(urls.searches)}"
-    return Finding("ok", name, f"{where}; {removed} on the removal list")
-
-
-def _detector(section: FaceDetector, root: Path) -> Finding:
-    from dcgan_assets.sources.faces.detectors import open_detector
-
-    try:
-        detector = open_detector(section.file(root))
-    except UserError as error:
-        return Finding("FAIL", section.name, str(error))
-    return Finding("ok", section.name, f"finds faces: {detector.version}")
-
-
-def _to_download(section: Any) -> str:
-    """What is fetched before a group's pictures can be made."""
-    category = getattr(section, "category", None)
-    if category is not None:
-        size, _ = LSUN_CATEGORIES[category]
-        return f", {category}: {size / 1e9:.1f} GB to download, and as much again to unpack"
-    if getattr(section, "downloaded", False):
-        from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
-
-        return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
-    return ""

@@ -9,10 +9,11 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from dcgan_assets.assets.catalogue import open_catalogue
+import click
+
+from dcgan_assets.cli.common import FILE
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import PARAMS_FILE, profile_text
-from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_models.errors import UserError
 
 TEMPLATES = {
@@ -36,6 +37,16 @@ DVC_CONFIG = """\
 """
 
 
+@click.command()
+@click.argument("folder", type=FILE)
+@click.option("--profile", default="sample", show_default=True, help="sample, small or paper.")
+def init(folder: Path, profile: str) -> None:
+    """Make a workspace in FOLDER: params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
+    workspace = create_workspace(folder, profile)
+    click.echo(f"{workspace.root}: a workspace with the {profile} profile")
+    click.echo(f"next: cd {folder} && dcgan materialize")
+
+
 def create_workspace(folder: Path, profile: str) -> Workspace:
     """Make a workspace in a folder that is new or empty.
 
@@ -43,6 +54,9 @@ def create_workspace(folder: Path, profile: str) -> Workspace:
         UserError: The profile is unknown, the folder is not empty or cannot be written, git is
             not installed, or git or DVC failed.
     """
+    from dcgan_assets.assets.catalogue import open_catalogue
+    from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
+
     text = profile_text(profile)
     if shutil.which("git") is None:
         raise UserError("git is not installed; a workspace is a git repository")

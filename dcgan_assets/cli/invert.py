@@ -6,12 +6,12 @@ expression, the photograph is drawn again with the concepts added.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcgan_assets.annotate.files import Subject, concepts_path, read_concepts
-from dcgan_assets.cli.output_files import check_output, output_errors
+import click
+
+from dcgan_assets.cli.common import FILE, SEED, png_option
 from dcgan_assets.cli.sample import open_generator
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
@@ -26,58 +26,78 @@ _LARGEST_FILE = 256 * 2**20
 _GAP = 4
 
 
-def invert_photograph(
-    workspace: Workspace,
+@click.command()
+@click.argument("group")
+@click.argument("photograph", type=FILE)
+@png_option("inverted.png")
+@click.option(
+    "--restarts",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Starts, all at once.",
+)
+@click.option(
+    "--steps",
+    default=300,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="Of each start.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the starts.")
+@click.option(
+    "--add",
+    metavar="EXPRESSION",
+    help='Picked concepts to add, as "smiling_woman - neutral_woman".',
+)
+@click.option("--save", type=FILE, help="Write the z here: a .npy.")
+@click.pass_obj
+def invert(
+    root: Path | None,
     group: str,
     photograph: Path,
     out: Path,
-    *,
     restarts: int,
     steps: int,
     seed: int,
-    add: str | None = None,
-    save: Path | None = None,
-) -> Iterator[str]:
-    """Find the z nearest a photograph; writes it beside its picture and yields lines that tell.
+    add: str | None,
+    save: Path | None,
+) -> None:
+    """Find what GROUP's generator draws most like PHOTOGRAPH, from several starts at once.
 
-    Args:
-        group: Whose generator draws.
-        photograph: Its central square is looked for, at the generator's size.
-        out: PNG: the photograph, the nearest picture, and that picture with `add`.
-        restarts, steps, seed: As for `dcgan_models.internals.inversion.invert`.
-        add: Expression of the group's picked concepts that is added to the z.
-        save: Where to write the z as a plain array, float32 (z_dim,).
-
-    Raises:
-        UserError: The photograph cannot be read, there is no such generator or it is
-            conditional, a concept is unknown or has no picks, or a file cannot be written.
+    The PNG shows the photograph's central square beside the nearest picture; each start's error
+    is printed, because a generator draws few photographs well. With --add, arithmetic on concepts
+    picked with `dcgan annotate` goes on from there.
     """
+    from dcgan_assets.cli.output_files import check_output
+
+    workspace = Workspace.find(root)
     check_output(workspace.root, out, ".png", reads=photograph)
     if save is not None:
         check_output(workspace.root, save, ".npy", reads=photograph)
-    square = read_square(photograph)
+    square = _read_square(photograph)
     generator, whose = open_generator(workspace, group)
     if generator.preset.classes:
         raise UserError(f"{whose}: a conditional generator, which has no z without a label")
     direction = None if add is None else _direction(workspace.root, whose, generator, add)
     (picture,) = thumbnails(square, (generator.preset.image[1],))
 
-    from dcgan_models.internals.inversion import invert
+    from dcgan_models.internals.inversion import invert as find_nearest
 
-    found = invert(generator, picture, restarts=restarts, steps=steps, seed=seed)
+    found = find_nearest(generator, picture, restarts=restarts, steps=steps, seed=seed)
     for number, error in enumerate(found.errors, 1):
-        yield f"start {number} of {restarts}: {error:.2f} grey levels (RMSE)"
+        click.echo(f"start {number} of {restarts}: {error:.2f} grey levels (RMSE)")
     pictures = [picture, found.pictures[0]]
     if direction is not None:
         pictures += list(generator.draw((found.z[0] + direction)[None]))
     _write(out, pictures, save, found.z[0])
     added = "" if add is None else f" | {add} added"
-    yield f"{out}: photograph | nearest picture by {whose}{added}"
+    click.echo(f"{out}: photograph | nearest picture by {whose}{added}")
     if save is not None:
-        yield f"{save}: its z"
+        click.echo(f"{save}: its z")
 
 
-def read_square(path: Path) -> Pixels:
+def _read_square(path: Path) -> Pixels:
     """The pixels of a photograph; its header is looked at before anything is allocated.
 
     Returns:
@@ -100,6 +120,7 @@ def read_square(path: Path) -> Pixels:
 
 def _direction(root: Path, whose: str, generator: Any, expression: str) -> Any:
     """What an expression of picked concepts comes to, (z_dim,)."""
+    from dcgan_assets.annotate.files import Subject, concepts_path, read_concepts
     from dcgan_assets.annotate.workbench import require_generator
     from dcgan_models.internals.exemplars import mean_latents
 
@@ -122,6 +143,7 @@ def _direction(root: Path, whose: str, generator: Any, expression: str) -> Any:
 def _write(out: Path, pictures: list[Pixels], save: Path | None, z: Any) -> None:
     import numpy as np
 
+    from dcgan_assets.cli.output_files import output_errors
     from dcgan_models.files import open_atomic
     from dcgan_models.grids import beside, write_png
 

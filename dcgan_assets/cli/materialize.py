@@ -1,32 +1,34 @@
-"""What `dcgan materialize` prints and returns around materialize.py."""
+"""`dcgan materialize` and `dcgan report`: the plan, what came of it, the exit code."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import dagster as dg
+import click
 
-from dcgan_assets.assets.catalogue import open_catalogue
-from dcgan_assets.assets.report.making import PAGE, PAGE_FILE
-from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.dagster_assets import tell_failed
-from dcgan_assets.engine.instance import close_dead_runs, open_instance
-from dcgan_assets.engine.planning import Plan, choose_steps, make_plan, with_ancestors
-from dcgan_assets.engine.running import Report, run_plan
-from dcgan_assets.engine.step import Step
+from dcgan_assets.cli.common import SEED, find_catalogue, names_argument, open_in_browser
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.releases.commit import publish_made
 from dcgan_models.errors import UserError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from dcgan_assets.engine.catalogue import Catalogue
+    from dcgan_assets.engine.planning import Plan
+    from dcgan_assets.engine.running import Report
+    from dcgan_assets.engine.step import Step
 
 _INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `dcgan materialize`."""
+    """The arguments of `dcgan materialize`, under the names that click gives them."""
 
     names: tuple[str, ...] = ()
     partition: str | None = None
@@ -36,14 +38,44 @@ class Request:
     dry_run: bool = False
 
 
-def materialise(workspace: Workspace, request: Request) -> int:
+@click.command()
+@names_argument
+@click.option("--partition", help="Only this shard of sharded assets.")
+@click.option("--only", is_flag=True, help="No ancestors: fail where an input is missing.")
+@click.option("--force", is_flag=True, help="Make again what is up to date (not its ancestors).")
+@click.option("--seed", type=SEED, help="For a new training; else the stored seed is kept.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.pass_obj
+def materialize(root: Path | None, /, **request: Any) -> None:
+    """Bring assets up to date, by key or group; everything without a name.
+
+    Missing or stale ancestors come along. What failed blocks only what needs it, and the next
+    call makes only that.
+    """
+    sys.exit(bring_up_to_date(find_catalogue(root), Request(**request)))
+
+
+@click.command()
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@click.pass_obj
+def report(root: Path | None, opened: bool) -> None:
+    """Write the page with every figure and table of the paper, from what has been made so far.
+
+    Nothing else is made for it; what is not there is shown as missing.
+    """
+    catalogue = find_catalogue(root)
+    code = bring_up_to_date(catalogue, Request(("report",)))
+    if code == 0 and opened:
+        open_in_browser(_page_path(catalogue.workspace).as_uri())
+    sys.exit(code)
+
+
+def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
     """Plan, run, report. Returns the exit code: 0, 1 on a failure, 130 when interrupted."""
-    catalogue = open_catalogue(workspace)
-    return materialise_catalogue(catalogue, request)
+    from dcgan_assets.engine.instance import close_dead_runs, open_instance
+    from dcgan_assets.engine.planning import choose_steps, with_ancestors
+    from dcgan_assets.engine.running import run_plan
 
-
-def materialise_catalogue(catalogue: Catalogue, request: Request) -> int:
-    """`materialise` for any catalogue of steps."""
     chosen = choose_steps(catalogue, request.names)
     _check_partition(catalogue, chosen, request.partition)
     _check_seed(catalogue, chosen, request.seed)
@@ -85,6 +117,8 @@ def _plan(
     Raises:
         UserError: Something that is not ours lies where one of them is to be made.
     """
+    from dcgan_assets.engine.planning import make_plan
+
     seeded = request.seed is not None
     forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
     plan = make_plan(
@@ -127,6 +161,8 @@ def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
 
 def _tell_standing(catalogue: Catalogue, steps: Sequence[Step], plan: Plan) -> None:
     """Name the failed checks of what is up to date: nothing else would tell of them again."""
+    from dcgan_assets.engine.dagster_assets import tell_failed
+
     for step in steps:
         for shard in catalogue.shards(step):
             artefact = catalogue.artefact(step.key, shard)
@@ -137,16 +173,22 @@ def _tell_standing(catalogue: Catalogue, steps: Sequence[Step], plan: Plan) -> N
 
 def _name_report(catalogue: Catalogue, chosen: Sequence[Step]) -> None:
     """Say where the page is, as the last line, where it was asked for."""
+    from dcgan_assets.assets.report.making import PAGE
+
     if PAGE in {step.key for step in chosen}:
-        say(f"report: {page_path(catalogue.workspace)}")
+        say(f"report: {_page_path(catalogue.workspace)}")
 
 
-def page_path(workspace: Workspace) -> Path:
+def _page_path(workspace: Workspace) -> Path:
     """Where the report's page is, once it is made."""
+    from dcgan_assets.assets.report.making import PAGE, PAGE_FILE
+
     return workspace.root / "results" / PAGE / PAGE_FILE
 
 
 def _conclude(catalogue: Catalogue, report: Report) -> int:
+    from dcgan_assets.releases.commit import publish_made
+
     made = {label.split("[")[0] for label in report.made}
     published = report.interrupted or publish_made(catalogue, made)
     for label, line in report.failed.items():

@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 from ruamel.yaml import YAML
 
+from dcgan_assets.cli.common import FILE
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import PARAMS_FILE, name_problem, validate_params
 from dcgan_assets.params.quality import FEWEST_HELD_OUT
 from dcgan_assets.params.user_places import require_apart
-from dcgan_assets.sources.folder import Folder
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
@@ -22,6 +23,22 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _FEWEST = 50
 _UPDATES = 3_000
 _EXTRACTOR_UPDATES = 200  # of minibatches of 128 pictures
+
+
+@click.command("new-group")
+@click.argument("name")
+@click.option(
+    "--from", "folder", required=True, type=FILE, help="Folder of pictures, at any depth."
+)
+@click.option("--size", default=64, show_default=True, type=int, help="Side in pixels.")
+@click.pass_obj
+def new_group(root: Path | None, name: str, folder: Path, size: int) -> None:
+    """Add NAME, a group of your own pictures, to params.yaml."""
+    section = add_group(Workspace.find(root), name, folder, size)
+    candidate = section["candidate"]
+    click.echo(f"params.yaml: groups.{name}, pictures from {section['images']['path']}")
+    click.echo(f"training: {candidate['epochs']} epochs of minibatches of {candidate['batch']}")
+    click.echo(f"next: dcgan materialize {name}")
 
 
 def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[str, Any]:
@@ -38,6 +55,8 @@ def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[
         UserError: The name is taken or not allowed, the folder lies where we write or holds too
             few files, or params.yaml cannot be written.
     """
+    from dcgan_assets.sources.folder import Folder
+
     if not _NAME.fullmatch(name):
         raise UserError(f"group name {name!r}: small letters, digits and _ are allowed")
     if problem := name_problem(name):

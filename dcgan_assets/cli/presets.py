@@ -5,12 +5,29 @@ from __future__ import annotations
 import textwrap
 from itertools import zip_longest
 
-from dcgan_assets.assets.report.deviations import reasons
+import click
+
+from dcgan_models.errors import UserError
 from dcgan_models.presets import PRESETS, Layer, Preset, Shape, broken_guidelines, preset
 
 _TABLES = ("generator", "discriminator")
 _HEADINGS = {"name", "source", "image", *_TABLES}
 _WIDTH = 96
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME [OTHER]]")
+def presets(names: tuple[str, ...]) -> None:
+    """List the networks, print one's layer tables, or what differs between two, and why."""
+    match names:
+        case ():
+            click.echo(list_presets())
+        case (name,):
+            click.echo(show_preset(name))
+        case (name, other):
+            click.echo(compare_presets(name, other))
+        case _:
+            raise UserError(f"presets: at most two names, not {len(names)}")
 
 
 def list_presets() -> str:
@@ -53,6 +70,8 @@ def compare_presets(first: str, second: str) -> str:
 
 
 def _why(setting: str) -> list[str]:
+    from dcgan_assets.assets.report.deviations import reasons
+
     text = reasons().get(setting, "")
     return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
 

@@ -5,25 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dcgan_assets.cli.output_files import check_output, output_errors
+import click
+
+from dcgan_assets.cli.common import SEED, png_option
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
 
-def draw_sample(
-    workspace: Workspace, group: str, count: int, seed: int, label: int | None, out: Path
-) -> str:
-    """Draw pictures from a group's generator into `out`; returns a line that says what is there.
+@click.command()
+@click.argument("group")
+@click.option(
+    "-n",
+    "count",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the latents.")
+@click.option("--label", type=int, help="Only this class, for a conditional network.")
+@png_option("samples.png")
+@click.pass_obj
+def sample(
+    root: Path | None, group: str, count: int, seed: int, label: int | None, out: Path
+) -> None:
+    """Draw pictures from GROUP's generator into one PNG."""
+    from dcgan_assets.cli.output_files import check_output, output_errors
 
-    `svhn` is drawn by the networks that `svhn.features.discriminator` names.
-
-    Args:
-        label: Only this class, of a conditional network.
-        out: A place that `check_output` allows for a PNG.
-
-    Raises:
-        UserError: There is no such generator, or `out` cannot be written.
-    """
+    workspace = Workspace.find(root)
     check_output(workspace.root, out, ".png")
     generator, whose = open_generator(workspace, group)
 
@@ -34,11 +43,14 @@ def draw_sample(
     columns = generator.preset.classes or round(count**0.5)
     with output_errors(out):
         write_png(out, tile(pictures, min(columns, count)))
-    return f"{out}: {count} pictures by {whose}, seed {seed}"
+    click.echo(f"{out}: {count} pictures by {whose}, seed {seed}")
 
 
 def open_generator(workspace: Workspace, group: str) -> tuple[Any, str]:
-    """A generator that can sample, and its name; raise `UserError` where there is none."""
+    """A generator that can sample, and its name; raise `UserError` where there is none.
+
+    `svhn` is drawn by the networks that `svhn.features.discriminator` names.
+    """
     workspace.params.require_trained(group)
     features = workspace.params.svhn.features if group == "svhn" else None
     if features is not None and features.released is not None:

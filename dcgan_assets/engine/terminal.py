@@ -1,15 +1,25 @@
-"""What commands say on the terminal, and near names for unknown ones."""
+"""What commands say on the terminal: lines, findings, near names for unknown ones."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-
-from tqdm import tqdm
+from dataclasses import dataclass
+from typing import Literal
 
 from dcgan_models.errors import UserError
 
+State = Literal["ok", "note", "FAIL"]
 _NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `dcgan doctor`."""
+
+    state: State
+    what: str
+    detail: str
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str) -> UserError:
@@ -26,5 +36,7 @@ def unknown(what: str, name: str, known: Iterable[str], where: str) -> UserError
 
 def say(message: str) -> None:
     """Tell the terminal, or the run's captured output; bars of progress make room."""
+    from tqdm import tqdm
+
     with tqdm.external_write_mode():
         print(message, flush=True)

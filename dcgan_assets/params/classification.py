@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -41,6 +42,15 @@ class SvhnFeatures(Features):
         """The folder of the authors' released arrays where these are used, else None."""
         named = self.discriminator.startswith(RELEASED)
         return self.discriminator.removeprefix(RELEASED) if named else None
+
+    def found(self, root: Path) -> str:
+        """The authors' arrays, where they are used."""
+        if self.released is None:
+            return ""
+        from dcgan_models.released import load_released_svhn
+
+        load_released_svhn(root / self.released)
+        return f"the authors' arrays from {root / self.released}"
 
 
 class SvmScores(Section):

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dcgan_assets.params.base import Count, Fraction, Section, Seed
+from dcgan_assets.params.base import Count, Fraction, PictureSource, Section, Seed
 from dcgan_assets.params.training import Candidate, Training
 
 
-class MnistImages(Section):
+class MnistImages(PictureSource):
     """Where the digits of MNIST come from, and how many go into each split.
 
     Attributes:

@@ -49,6 +49,12 @@ class FaceDetector(Section):
         model = root / self.model if self.model is not None else None
         return DetectorFile(self.name, model, self.model_sha256)
 
+    def found(self, root: Path) -> str:
+        """The detector, once it was opened."""
+        from dcgan_assets.sources.faces.detectors import open_detector
+
+        return f"finds faces: {open_detector(self.file(root)).version}"
+
 
 class FaceBoxes(Section):
     """How faces are found in photographs, and which are kept.

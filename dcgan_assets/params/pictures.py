@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dcgan_assets.params.base import Count, Epochs, Flag, Fraction, Section, Seed
+from dcgan_assets.params.base import Count, Epochs, Flag, Fraction, PictureSource, Section, Seed
 from dcgan_assets.params.quality import FEWEST_HELD_OUT
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.sources.reading.items import UNSTATED
@@ -31,7 +31,7 @@ def _known_category(category: str | None) -> str | None:
 Size = Annotated[int, Field(strict=True), AfterValidator(_known_size)]
 
 
-class GroupImages(Section):
+class GroupImages(PictureSource):
     """Where a group's pictures come from, and how large they are made.
 
     Attributes:
@@ -95,6 +95,18 @@ class GroupImages(Section):
         """Whether the pictures are downloaded before they are read."""
         return self.category is not None or (self.source == "cifar10" and self.path is None)
 
+    def to_fetch(self) -> str:
+        """The size of LSUN's database, or of CIFAR-10's archive."""
+        if self.category is not None:
+            size, _ = LSUN_CATEGORIES[self.category]
+            download = f"{size / 1e9:.1f} GB to download, and as much again to unpack"
+            return f", {self.category}: {download}"
+        if self.downloaded:
+            from dcgan_assets.sources.cifar10 import CIFAR10_DOWNLOAD
+
+            return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
+        return ""
+
 
 class TrainingSet(Section):
     """Which pictures of a group are trained on, and how many are held out.
@@ -111,7 +123,7 @@ class TrainingSet(Section):
     held_out_most: Count = 10_000
 
 
-class LabelledImages(Section):
+class LabelledImages(PictureSource):
     """Where labelled pictures of 32 pixels come from.
 
     Attributes:

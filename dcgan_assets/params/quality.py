@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -68,6 +69,15 @@ class Quality(Section):
     def identity(self) -> dict[str, Any]:
         """The section, with `inception` as yes or no: the file is always the same one."""
         return {**super().identity(), "inception": self.inception is not None}
+
+    def found(self, root: Path) -> str:
+        """The Inception file, where one is named."""
+        if self.inception is None:
+            return ""
+        from dcgan_models.metrics.inception import check_inception_file
+
+        check_inception_file(root / self.inception)
+        return f"Inception's weights from {root / self.inception}"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

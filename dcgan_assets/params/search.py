@@ -278,3 +278,21 @@ class Search(Section):
                 "people.source and image_urls.searches are both `packaged`, or neither is"
             )
         return self
+
+    @property
+    def asks_the_web(self) -> bool:
+        """Whether names or pictures are asked for, which needs the operator's contact."""
+        return self.people.asks_the_web or self.image_urls.asks_the_web
+
+    def found(self, root: Path) -> str:
+        """Where names and pictures are looked for, and how much is to be left out."""
+        from dcgan_assets.sources.web.removals import RemovalList
+
+        folder = self.image_urls.folder
+        for path in (self.people.path, folder.path if folder else None):
+            if path is not None and not (root / path).exists():
+                raise UserError(f"{root / path} is missing")
+        removed = len(RemovalList.read(root / self.removals).lines)
+        searches = ", ".join(self.image_urls.searches)
+        where = f"names: {self.people.source}; pictures: {searches}"
+        return f"{where}; {removed} on the removal list"

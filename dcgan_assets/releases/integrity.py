@@ -7,32 +7,21 @@ nothing that was not lost before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.records import RECORDS
 from dcgan_assets.engine.store import Artefact, Meta
+from dcgan_assets.engine.terminal import Finding
 from dcgan_assets.releases.dvc_cache import md5_file
 from dcgan_assets.releases.dvc_yaml import DVC_FILE, LOCK_FILE, is_current, made_stages, unwatched
 from dcgan_assets.releases.records import read_records
 from dcgan_assets.releases.release import REMOTE
 from dcgan_models.errors import UserError
 
-State = Literal["ok", "note", "FAIL"]
 _TOPS = ("data", "models", "results")
 _OBJECTS = Path("files") / "md5"
 _NAMED = 3  # of many damaged files
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One disagreement between the files on disk and what should be there."""
-
-    state: State
-    what: str
-    detail: str
 
 
 def examine_books(catalogue: Catalogue) -> Iterator[Finding]:

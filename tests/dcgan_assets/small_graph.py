@@ -35,7 +35,7 @@ import yaml
 from pydantic import Field
 
 from dcgan_assets.cli.init import DVC_CONFIG, TEMPLATES
-from dcgan_assets.cli.materialize import Request, materialise_catalogue
+from dcgan_assets.cli.materialize import Request, bring_up_to_date
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import prepare_home
 from dcgan_assets.engine.making import Work
@@ -462,7 +462,7 @@ class SmallGraph:
         """`dcgan materialize KEY... --...`, in this process."""
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            code = materialise_catalogue(self.catalogue(), Request(keys, **request))
+            code = bring_up_to_date(self.catalogue(), Request(keys, **request))
         return Ran(code, out.getvalue().splitlines())
 
     @contextlib.contextmanager
@@ -499,7 +499,7 @@ def main() -> int:
     request = Request(tuple(keys), only=bool(keys))
     graph = open_graph(Path(root).resolve(), MADE_AT_ONCE if keys else ("patient",))
     try:
-        return materialise_catalogue(graph, request)
+        return bring_up_to_date(graph, request)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

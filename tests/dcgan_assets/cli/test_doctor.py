@@ -19,6 +19,7 @@ from dcgan_assets.cli.doctor import Finding, examine
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text, validate_params
+from dcgan_assets.params.user_places import named_paths
 from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_models.errors import UserError
 
@@ -208,6 +209,36 @@ def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspa
     finding = findings(Workspace(path.parent))["yunet"]
     assert finding.state == "FAIL"
     assert "no such file" in finding.detail
+
+
+def test_every_place_that_params_name_is_looked_at(write_params: Callable[..., Workspace]) -> None:
+    """But for the verdicts of a person, which are counted once they are there."""
+    path = write_params().root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for name in ("train", "test"):
+        del params["cifar10"]["images"][name]
+    params["cifar10"]["images"].update(source="folder", path="pictures/cifar10")
+    params["faces"]["people"].update(source="list", path="names.csv", packaged=None)
+    params["faces"]["image_urls"]["searches"] = ["covers"]
+    yunet = {"name": "yunet", "model": "yunet.onnx", "model_sha256": 64 * "0"}
+    params["faces"]["face_boxes"]["second"] = yunet
+    params["lsun"]["quality"]["inception"] = "inception.pth"
+    params["svhn"]["features"]["discriminator"] = "released:arrays"
+    path.write_text(yaml.safe_dump(params))
+    workspace = Workspace(path.parent)
+    named = {name for key, name in named_paths(workspace.params) if not key.endswith("verdicts")}
+    found = findings(workspace)
+    lacking = {
+        "cifar10": "pictures/cifar10",
+        "faces": "names.csv",
+        "yunet": "yunet.onnx",
+        "lsun.quality": "inception.pth",
+        "svhn.features": "arrays",
+    }
+    assert named == {"removals.csv", *lacking.values()}
+    for what, name in lacking.items():
+        assert found[what].state == "note", "nothing was made of the group"
+        assert str(path.parent / name) in found[what].detail
 
 
 def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
