@@ -1,4 +1,8 @@
-"""Making an artefact: build beside its place, judge the checks, publish or fail."""
+"""Making an artefact: build beside its place, judge the checks, publish or fail.
+
+A check that must stop what follows is judged before publishing and fails the step: Dagster's
+blocking checks block only inside one run, and the shards of one graph are many runs.
+"""
 
 from __future__ import annotations
 
