@@ -122,8 +122,8 @@ _MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np, psutil, pyarrow as pa
-from dcgan_models.feature_table import *
-from dcgan_models.feature_table import COLUMNS_SCHEMA
+from dcgan_models.classification.feature_table import *
+from dcgan_models.classification.feature_table import COLUMNS_SCHEMA
 assert "torch" not in sys.modules
 folder, count, n = Path(sys.argv[1]), 16384, 4096
 numbers = np.arange(count, dtype=np.int32)

@@ -34,7 +34,7 @@ _READER = """
 import json, sys
 from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
-from dcgan_assets.versions import code_version
+from dcgan_assets.engine.versions.code import code_version
 names = [name.rsplit(".", 1) for name in sys.argv[2:]]
 functions = [SimpleNamespace(__module__=module, __name__=name) for module, name in names]
 print(json.dumps([code_version(function, {}) for function in functions]))
