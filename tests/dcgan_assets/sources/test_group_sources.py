@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import made, materialize
 from imagenet_files import pack
-from test_mnist_assets import made, materialize
 
 from dcgan_assets.assets.pictures.images import open_source, source_version
 from dcgan_assets.params.file import profile_text
