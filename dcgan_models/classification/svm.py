@@ -92,6 +92,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_iter_: Newton steps of the class that took most.
         gradient_norm_: float64 (k,) or (1,), |grad F| / sqrt(2 F) at the end.
         n_features_in_: p.
+
+    Example:
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([3, 3, 8, 8])
+        >>> L2SVM(C=1.0).fit(X, y).predict(np.array([[1.5], [-3.0]])).tolist()
+        [8, 3]
     """
 
     def __init__(

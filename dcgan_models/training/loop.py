@@ -123,6 +123,13 @@ def train(
         UserError: Another process trains here, the saved state is damaged or of another
             configuration, the data do not fit, the device's memory is too small, or
             (`DivergedError`) a loss, gradient or weight is not finite.
+
+    Example:
+        >>> from dcgan_models.presets import preset
+        >>> small = preset("mnist28").with_overrides(width=0.1, batch=64, epochs=1, decay_epochs=0)
+        >>> config = TrainConfig(preset=small, data="digits", seed=42, device="cpu")
+        >>> train(config, Path("run"))
+        True
     """
     team = team or Team()
     with run_lock(run_dir, held=team.leads), threads_given_back():
