@@ -58,6 +58,11 @@ class PixelStore:
 
         Raises:
             UserError: A file is missing or does not fit the description, or the split is empty.
+
+        Example:
+            >>> store = PixelStore.open("digits", split="train")
+            >>> store.gather([0, 5, 2]).shape
+            (3, 28, 28, 1)
         """
         folder = Path(folder)
         content = _describe(folder)

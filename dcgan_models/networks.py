@@ -239,6 +239,12 @@ class Generator(Network):
 
         Raises:
             UserError: The labels do not fit, or the network carries no sampling statistics.
+
+        Example:
+            >>> generator = load_generator("run/result/generator")
+            >>> sevens = generator.sample(2, seed=0, labels=[7, 7])
+            >>> sevens.shape, sevens.dtype
+            ((2, 28, 28, 1), dtype('uint8'))
         """
         z = draw_latents(self.preset, n, torch.Generator().manual_seed(seed))
         return self.draw(z, self._sample_labels(n, labels), batch=batch)
@@ -513,6 +519,10 @@ def load_generator(folder: str | Path, *, weights: str = WEIGHTS_FILE) -> Genera
 
     Raises:
         UserError: A file is missing, cut short, of another role, or does not fit the preset.
+
+    Example:
+        >>> load_generator("run/result/generator").sample(3, seed=0).shape
+        (3, 28, 28, 1)
     """
     generator = Generator(read_preset(Path(folder), "generator"))
     load_weights(generator, Path(folder) / weights)
@@ -525,7 +535,12 @@ def load_generator(folder: str | Path, *, weights: str = WEIGHTS_FILE) -> Genera
 
 
 def load_discriminator(folder: str | Path) -> Discriminator:
-    """Open a published discriminator; raises as `load_generator` does."""
+    """Open a published discriminator; raises as `load_generator` does.
+
+    Example:
+        >>> load_discriminator("run/result/discriminator").preset.classes
+        10
+    """
     discriminator = Discriminator(read_preset(Path(folder), "discriminator"))
     load_weights(discriminator, Path(folder) / WEIGHTS_FILE)
     return discriminator

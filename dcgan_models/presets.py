@@ -566,7 +566,12 @@ PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ALL}
 
 
 def preset(name: str) -> Preset:
-    """Look a preset up by name; raise `UserError` naming the known ones."""
+    """Look a preset up by name; raise `UserError` naming the known ones.
+
+    Example:
+        >>> preset("lsun64").image
+        (3, 64, 64)
+    """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; allowed: {', '.join(PRESETS)}")
     return PRESETS[name]

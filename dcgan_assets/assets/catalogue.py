@@ -1,4 +1,4 @@
-"""All steps of a workspace, and the Dagster definitions made of them."""
+"""All steps of a workspace."""
 
 from __future__ import annotations
 

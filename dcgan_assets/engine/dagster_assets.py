@@ -39,6 +39,7 @@ def dagster_asset(
     catalogue: Catalogue, step: Step, hook: dg.HookDefinition | None = None
 ) -> dg.AssetsDefinition:
     """Bind a step to Dagster, with a hook that runs after each success, if any."""
+    # What Dagster shows before anything runs.
     specs = [_asset_spec(catalogue, step, key) for key in step.outputs]
     check_specs = [
         dg.AssetCheckSpec(
@@ -51,6 +52,7 @@ def dagster_asset(
     ]
     names = [shard for shard in catalogue.shards(step) if shard is not None]
 
+    # What it runs. Our refusals are failures that no retry would cure.
     def materialise(context: dg.AssetExecutionContext, config: Launch) -> Iterator[Any]:
         shard = context.partition_key if names else None
         seed = config.seed if isinstance(config, SeededLaunch) else None
@@ -62,6 +64,7 @@ def dagster_asset(
         except (UserError, OSError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
+    # Dagster reads the form of the Launchpad from this annotation.
     launch_type = SeededLaunch if step.seeded else Launch
     materialise.__annotations__ = {"context": dg.AssetExecutionContext, "config": launch_type}
     return dg.multi_asset(

@@ -57,6 +57,7 @@ def place_order(
     Raises:
         UserError: Inputs are missing; the line names them.
     """
+    # What lies there decides the seed, and of a kept step the inputs as well.
     store = catalogue.store
     outputs = tuple(catalogue.artefact(key, shard) for key in step.outputs)
     standing = store.meta(outputs[0])

@@ -49,6 +49,7 @@ def _train_in_team(
         context_injector=dg.PipesTempFileContextInjector(),
         message_reader=dg.PipesTempFileMessageReader(include_stdio_in_messages=False),
     ) as session:
+        # torchrun in a session of its own, which reports through Pipes.
         launcher = ["dcgan_models.training.launch", "--standalone", f"--nproc-per-node={processes}"]
         child = subprocess.Popen(
             [
@@ -66,6 +67,7 @@ def _train_in_team(
             last = _follow(work, session, child, on_tick)
         finally:
             _end(child)
+    # Finished, stopped as it was asked to, or lost.
     if child.returncode == 0:
         return True
     if "stopped" in last:

@@ -1,4 +1,8 @@
-"""Making an artefact: build beside its place, judge the checks, publish or fail."""
+"""Making an artefact: build beside its place, judge the checks, publish or fail.
+
+A check that must stop what follows is judged before publishing and fails the step: Dagster's
+blocking checks block only inside one run, and the shards of one graph are many runs.
+"""
 
 from __future__ import annotations
 
@@ -176,11 +180,13 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
     store, step = catalogue.store, order.step
     _require_what_is_recorded(catalogue, order)
     with ExitStack() as stack:
+        # Built beside the place and judged there: a refusal leaves what is published.
         folders = {a.key: stack.enter_context(store.writing(a)) for a in order.outputs}
         stop = stack.enter_context(StopFlag())
         work = Work(catalogue, order, folders, context, stop)
         outcome = step.compute(work)
         _refuse_failed(step, outcome, context)
+        # Published whole, each output with the record of how it was made.
         metas = []
         for artefact in order.outputs:
             staging = folders[artefact.key]
@@ -200,6 +206,7 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
                 metadata=shown.encode(_with_summary(outcome)),
             )
+            # Made again as it was released: DVC, which hashes the record, sees no change.
             if store.meta(artefact) is None:
                 meta = as_released(store.root, meta)
             _complete_result(staging, meta)

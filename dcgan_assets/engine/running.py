@@ -76,6 +76,7 @@ def run_plan(
     report = Report()
     stopped: set[tuple[str, str | None]] = set()
     for batch, shard in batches(catalogue, plan):
+        # What of the batch still has a reason and its inputs.
         ready = []
         for step in batch:
             # A clone has pulled the networks, and has just made the pictures again.
@@ -88,6 +89,7 @@ def run_plan(
                 ready.append(step)
         if not ready:
             continue
+        # One run; it counts as alive from before Dagster knows of it.
         run_id = str(uuid.uuid4())
         try:
             with alive(instance, run_id), _place(catalogue, instance, run_id, ready[0], say):

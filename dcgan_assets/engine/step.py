@@ -1,11 +1,8 @@
-"""Steps: what an asset is made from and how, declared once and bound to Dagster here.
+"""Steps: what an asset is made from and how, and by which checks it is judged; declarations alone.
 
 A step is a plain function from inputs to a folder, with its name, its section of params.yaml and
-its checks. Everything that all assets share is in this module and happens in one order: require
-the inputs; skip when nothing changed; build beside the place; judge the checks; publish or fail.
-
-A check that must stop what follows is judged before publishing and fails the step: Dagster's
-blocking checks block only inside one run, and the shards of one graph are many runs.
+its checks. What happens around it is the same for all: require the inputs and skip when nothing
+changed (fingerprint.py), build beside the place, judge the checks, publish or fail (making.py).
 """
 
 from __future__ import annotations

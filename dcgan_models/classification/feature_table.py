@@ -111,6 +111,7 @@ def write_feature_table(
         remove_file(folder / FEATURES_FILE)
         with open_atomic(folder / COLUMNS_FILE) as stream:
             pq.write_table(columns, stream)
+        # The features come last, a record batch at a time, so that memory is that of one.
         with (
             open_atomic(folder / FEATURES_FILE) as stream,
             pa.ipc.new_file(stream, schema) as writer,

@@ -125,6 +125,15 @@ def feature_blocks(
     Raises:
         UserError: At once: as `feature_layers` raises it, D has no statistics, or the pictures do
             not fit it. Later: a feature is not finite in float16.
+
+    Example:
+        >>> from dcgan_models.networks import untrained_discriminator
+        >>> from dcgan_models.presets import preset
+        >>> pictures = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+        >>> chosen = preset("svhn32").with_overrides(width=0.25, batch=10)
+        >>> d = untrained_discriminator(chosen, pictures, seed=0)
+        >>> next(feature_blocks(d, pictures)).shape
+        (20, 1792)
     """
     layers = feature_layers(discriminator.preset)
     if not discriminator.has_statistics:

@@ -92,6 +92,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_iter_: Newton steps of the class that took most.
         gradient_norm_: float64 (k,) or (1,), |grad F| / sqrt(2 F) at the end.
         n_features_in_: p.
+
+    Example:
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([3, 3, 8, 8])
+        >>> L2SVM(C=1.0).fit(X, y).predict(np.array([[1.5], [-3.0]])).tolist()
+        [8, 3]
     """
 
     def __init__(
@@ -181,6 +186,7 @@ def _fit(
     on_fit: Callable[[float], None] = lambda C: None,
 ) -> None:
     """Fit models that differ in C only."""
+    # Bad settings are refused before any data are read.
     first = models[0]
     for model in models:
         if not 0 < model.C < math.inf:
@@ -190,15 +196,18 @@ def _fit(
             f"tol is {first.tol} and max_iter {first.max_iter}; allowed are 0 < tol < 1 and "
             "max_iter of at least 1"
         )
+    # What is learnt from: rows in place, labels as numbers of classes.
     device = _device(first.device)
     X, names = _training_data(first, X, y)
     classes, codes = np.unique(names, return_inverse=True)
     if len(classes) < 2:
         raise SVMInputError(f"all labels are {classes[0]}: one class only, at least 2 are needed")
+    # One class against the rest; two classes are one such problem.
     rows = RowBlocks(X, device)
     rows.check()
     ones = np.arange(len(classes)) if len(classes) > 2 else np.array([1])
     signs = torch.from_numpy(np.where(codes[:, None] == ones, 1.0, -1.0)).to(device)
+    # From weak to strong: each solution is where the next one begins.
     order = sorted(range(len(models)), key=lambda i: float(models[i].C))
     stop = Stop(first.tol, first.max_iter, on_fit)
     ends = solve_path(rows, signs, [float(models[i].C) for i in order], stop)

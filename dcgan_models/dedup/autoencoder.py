@@ -272,6 +272,12 @@ def train_autoencoder(
 
     Raises:
         UserError: A setting or the pictures cannot be used, or the loss is no longer finite.
+
+    Example:
+        >>> pictures = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+        >>> autoencoder = train_autoencoder(pictures, AutoencoderConfig(epochs=1))
+        >>> autoencoder.codes(pictures).shape  # 128 bits of each
+        (200, 16)
     """
     config = config or AutoencoderConfig()
     config.check()

@@ -123,6 +123,7 @@ def inception_rows(
     Raises:
         UserError: As `inception_scores`.
     """
+    # All three of one pass through the network, and what they have in common.
     found = inception_scores(real, fake, weights, kid_size=kid_size, seed=_SEED, device=device)
     common: dict[str, Any] = {
         "n_real": len(real),
@@ -132,6 +133,7 @@ def inception_rows(
         "extractor": f"inception {WEIGHTS_SHA256[:8]}",
         "seed": _SEED,
     }
+    # FID is one number of all pictures; the others are means over parts of them.
     return [
         Score(name="fid", value=found.fid, **common, interval="none known"),
         *(

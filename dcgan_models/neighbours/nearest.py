@@ -118,6 +118,12 @@ def nearest_neighbour_errors(
 
     Raises:
         UserError: as `nearest_neighbours`; or a checkpoint is below 1 or beyond the stream.
+
+    Example:
+        >>> queries, labels = torch.tensor([[0.0], [10.0]]), torch.tensor([0, 1])
+        >>> blocks = [(torch.tensor([[1.0], [8.0], [9.5]]), torch.tensor([0, 1, 0]))]
+        >>> nearest_neighbour_errors(queries, labels, blocks)[-1].error
+        0.5
     """
     if query_labels.shape != queries.shape[:1] or query_labels.dtype != torch.int64:
         raise UserError(

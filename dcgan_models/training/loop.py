@@ -123,6 +123,13 @@ def train(
         UserError: Another process trains here, the saved state is damaged or of another
             configuration, the data do not fit, the device's memory is too small, or
             (`DivergedError`) a loss, gradient or weight is not finite.
+
+    Example:
+        >>> from dcgan_models.presets import preset
+        >>> small = preset("mnist28").with_overrides(width=0.1, batch=64, epochs=1, decay_epochs=0)
+        >>> config = TrainConfig(preset=small, data="digits", seed=42, device="cpu")
+        >>> train(config, Path("run"))
+        True
     """
     team = team or Team()
     with run_lock(run_dir, held=team.leads), threads_given_back():
@@ -151,11 +158,13 @@ def _loop(run: _Run, on_tick: Callable[[Tick], None], should_stop: Callable[[], 
         if run.team.leads:
             on_tick(line)
 
+    # Every state that is kept is one between two minibatches.
     while run.step < run.steps:
         if run.agree(should_stop):
             run.save()
             return False
         run.update()
+        # Told, kept and saved, in this order: a state never lacks what was told before it.
         if run.step % config.tick_steps == 0 or run.step == run.steps:
             tick()
         epoch, position = divmod(run.step, run.order.steps_per_epoch)
@@ -177,6 +186,7 @@ class _Run:
     pictures: Pictures
 
     def __init__(self, config: TrainConfig, run_dir: Path, store: PixelStore, team: Team) -> None:
+        # What is trained, on what, and for how long.
         preset, device = config.preset, choose_device(config.device)
         settle_kernels(device)
         self.config, self.preset, self.run_dir, self.device = config, preset, run_dir, device
@@ -185,15 +195,18 @@ class _Run:
         self.steps = config.epochs * self.order.steps_per_epoch
         self.step = self.logged = 0
 
+        # Both networks, drawn from a stream of their own, whatever is drawn elsewhere.
         rng = random_stream(config.seed, "weights")
         self.generator = Generator(preset)
         self.discriminator = Discriminator(preset)
         initialise(self.generator, rng)
         initialise(self.discriminator, rng)
+        # The latents that every grid and every sample of the result shows.
         fixed_rng = random_stream(config.seed, "fixed_z")
         self.generator.fixed_z = draw_latents(preset, FIXED_LATENTS, fixed_rng)
         if preset.classes:
             self.generator.fixed_labels = torch.arange(FIXED_LATENTS) % preset.classes
+        # What changes them, on the device.
         self.updates = Updates(
             self.generator.to(device),
             self.discriminator.to(device),
@@ -203,6 +216,7 @@ class _Run:
         )
         if config.sync_batch_norm:
             team.synchronise_norms(self.generator, self.discriminator)
+        # What goes on from step to step, and into the state.
         self.latent_rng = random_stream(config.seed, "latents", device)
         self.watch = FilterWatch(self.generator)
         self._restart_clock()
@@ -210,18 +224,21 @@ class _Run:
     @classmethod
     def open(cls, config: TrainConfig, run_dir: Path, team: Team) -> _Run:
         """Start a run, or continue the one whose state lies in `run_dir`."""
+        # A refusal comes before anything in the folder is touched.
         store = PixelStore.open(config.data, config.split)
         _check_data(store, config)
         run = cls(config, run_dir, store, team)
         saved = load_state(run_dir)
         if saved is not None:
             run._restore(*saved)
+        # The log goes on from the state, not from where a killed run wrote last.
         kept = [line for line in read_log(run_dir) if line["step"] <= run.step]
         run.logged = kept[-1]["step"] if kept else 0
         team.wait()  # all have read the log and states before the leader changes them
         if team.leads:
             write_log(run_dir, kept)  # what a killed run wrote after its last save comes again
             remove_half_states(run_dir)
+        # Only the pictures that D will see are read.
         shown = filter(run._shows_pictures, range(run.step, run.steps))
         run.pictures = open_pictures(store, run.order, run.device, config.loading, shown)
         run._restart_clock()
@@ -238,6 +255,7 @@ class _Run:
     def update(self) -> None:
         """Take one minibatch and update G, D or both, as the schedule says."""
         self._set_learning_rate()
+        # G sees the labels of the minibatch whose turn it is, and no pictures.
         labels = self.pictures.labels(self.step) if self.preset.classes else None
         z = self._draw_latents()
         if not self._shows_pictures(self.step):
@@ -269,12 +287,15 @@ class _Run:
     def tick(self) -> Tick:
         """Read the losses, look at the fixed z, and log both."""
         self._require_finite()
+        # What has happened since the last tick.
         d_loss, g_loss = self.updates.mean_losses()
         seconds = max(time.monotonic() - self.clock_began, 1e-9)
         minibatches = self.step - self.clock_step
         shown = self.step if self.preset.schedule == "both" else self.step // 2
+        # How the fixed z look now; looking changes what the next look compares with.
         watched = self.watch.state()
         fixed_z_spread, oscillating_filters = self.watch.look()
+        # The line, for the log and for who is told.
         tick = Tick(
             step=self.step,
             steps=self.steps,
@@ -290,6 +311,7 @@ class _Run:
         if self.team.leads:
             with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(tick)) + "\n")
+        # The next tick begins at nothing.
         if self.step % self.config.tick_steps == 0:
             self.updates.restart_sums()
         else:  # the run's last, between two ticks: the state stays what a longer run has here
@@ -339,6 +361,7 @@ class _Run:
         self._require_finite()
         if not self.team.leads:
             return
+        # Everything from which the next step follows.
         tensors: State = {
             "latent_rng": self.latent_rng.get_state(),
             "loss_sums": self.updates.loss_sums,
@@ -348,6 +371,7 @@ class _Run:
             tensors |= adam_state(optimiser, network, f"{prefix}_adam")
         tensors |= {f"watch.{name}": value for name, value in self.watch.state().items()}
         self._flush_log()
+        # What must be equal where it is gone on from.
         facts = {
             "step": self.step,
             "loss_counts": self.updates.counts,
@@ -369,11 +393,13 @@ class _Run:
         if facts["config"] != wanted:
             differences = describe_differences(facts["config"], wanted)
             raise UserError(f"{self.run_dir}: its state is of another run: {differences}")
+        # The same bits take the same split of sums over threads.
         if self.device.type == "cpu" and "threads" in facts:  # no older state says it
             self._compute_as(facts["threads"], facts["processes"])
         for prefix, network, optimiser in self._halves():
             network.load_state_dict(_below(tensors, f"{prefix}."))
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
+        # The rest of what goes on from step to step.
         self.watch.restore(_below(tensors, "watch."))
         self.latent_rng.set_state(tensors["latent_rng"])
         self.updates.loss_sums = tensors["loss_sums"].to(self.device)

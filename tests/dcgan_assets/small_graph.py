@@ -1,4 +1,4 @@
-"""A small asset graph of our own: numbers for pictures, and every path of steps.py in it.
+"""A small asset graph of our own: numbers for pictures, and every path of the engine in it.
 
     toy/images [shards] ─┬─ toy/boxes [same shards] ─┐
                          └─ toy/mean ─┬──────────────┴─ toy/summary

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pixel_folders import N, pictures
 
 from dcgan_models.data import PixelStore, write_dataset
-
-N = 23
-
-
-def pictures(n: int = N, channels: int = 3) -> npt.NDArray[np.uint8]:
-    """Random pictures, no two alike."""
-    pixels = np.random.default_rng(0).integers(0, 256, (n, 4, 5, channels), dtype=np.uint8)
-    pixels[:, 0, 0, 0] = np.arange(n)
-    return pixels
 
 
 @pytest.fixture(scope="module")
@@ -123,96 +111,3 @@ def test_shards_and_index_may_lie_elsewhere(tmp_path: Path, write_pictures: Any)
     assert np.array_equal(store.gather(range(N)), pictures())
     described = json.loads((tmp_path / "training_set" / "dataset.json").read_text())
     assert described["recipe"] == "all of them"
-
-
-# --- Bad files ------------------------------------------------------------------------------
-
-Damage = Callable[[Path], Any]
-
-
-def keep(share: float) -> Damage:
-    return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-
-
-def write(content: str | bytes) -> Damage:
-    text = content if isinstance(content, bytes) else content.encode()
-    return lambda path: path.write_bytes(text)
-
-
-def shard(content: Any) -> Damage:
-    return lambda path: np.save(path, content)
-
-
-def archive(path: Path) -> None:
-    with path.open("wb") as stream:
-        np.savez(stream, shard=pictures())
-
-
-def without(column: str) -> Damage:
-    return lambda path: pq.write_table(pq.read_table(path).drop_columns([column]), path)
-
-
-def column(name: str, values: list[Any]) -> Damage:
-    def apply(path: Path) -> None:
-        table = pq.read_table(path).drop_columns([name])
-        pq.write_table(table.append_column(name, pa.array(values)), path)
-
-    return apply
-
-
-def last(name: str, value: int) -> Damage:
-    """Another value for the last picture alone."""
-
-    def apply(path: Path) -> None:
-        values = pq.read_table(path).column(name).to_pylist()
-        column(name, [*values[:-1], value])(path)
-
-    return apply
-
-
-@pytest.mark.parametrize(
-    ("file", "damage", "words"),
-    [
-        ("dataset.json", Path.unlink, "no data set here"),
-        ("dataset.json", keep(0.5), "dataset.json: not readable"),
-        ("dataset.json", write(b"\xff\xfe\x00"), "dataset.json: not readable"),
-        ("dataset.json", write("[]"), "`index`"),
-        ("dataset.json", write('{"index": "index.parquet"}'), "`shards`"),
-        ("dataset.json", write('{"index": 3, "shards": ["shard_000.npy"]}'), "`index`"),
-        ("dataset.json", write('{"index": "index.parquet", "shards": []}'), "`shards`"),
-        ("dataset.json", write('{"index": "index.parquet", "shards": "shard_000.npy"}'), "list"),
-        ("dataset.json", write('{"index": "index.parquet", "shards": [1]}'), "`shards`"),
-        ("shard_000.npy", Path.unlink, "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", keep(0.9), "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", keep(0.05), "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", write(""), "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", write("hello"), "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", archive, "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", shard(np.array([{}])), "shard_000.npy: not a whole .npy shard"),
-        ("shard_000.npy", shard(np.zeros((N, 4, 5, 3))), "a shard is uint8"),
-        ("shard_000.npy", shard(np.zeros((N, 4, 5), np.uint8)), "(n, height, width, channels)"),
-        ("shard_000.npy", shard(np.zeros((9, 4, 5, 3), np.uint8)), "shards do not hold"),
-        ("shard_001.npy", shard(np.zeros((N, 5, 4, 3), np.uint8)), "different shapes"),
-        ("index.parquet", Path.unlink, "index.parquet: not a readable index"),
-        ("index.parquet", keep(0.7), "index.parquet: not a readable index"),
-        ("index.parquet", write("key,shard,row"), "index.parquet: not a readable index"),
-        ("index.parquet", without("label"), "label"),
-        ("index.parquet", column("row", list("abcdefghijklmnopqrstuvw")), "not a readable index"),
-        ("index.parquet", column("row", [0.5] * N), "not a readable index"),
-        ("index.parquet", last("row", 99), "shards do not hold"),
-        ("index.parquet", last("row", -1), "shards do not hold"),
-        ("index.parquet", last("shard", 2), "shards do not hold"),
-        ("index.parquet", last("shard", -1), "shards do not hold"),
-        ("index.parquet", column("shard", [None] * N), "shards do not hold"),
-        ("index.parquet", column("split", ["test"] * N), "no pictures in split 'train'"),
-        ("index.parquet", column("row", [None] * N), "no pictures in split 'train'"),
-    ],
-)
-def test_a_bad_file_is_one_line(
-    tmp_path: Path, write_pictures: Any, refused: Any, file: str, damage: Damage, words: str
-) -> None:
-    folder = write_pictures(tmp_path, pictures(), shards=2)
-    PixelStore.open(folder, "train")
-    damage(folder / file)
-    with refused(str(folder), words):
-        PixelStore.open(folder, "train")

@@ -18,6 +18,7 @@ from doc_pages import PAGES, ROOT, Block, anchors, blocks, inline_code, links
 from dcgan_assets.cli import main
 from dcgan_assets.params.file import profile_text, validate_params
 
+OURS = ("dcgan_assets", "dcgan_models")
 _SHELL = ("", "bash", "sh", "console")
 
 
@@ -124,6 +125,19 @@ def test_every_module_that_is_run_exists(page: Path) -> None:
     for line in commands(page):
         if found := re.search(r"python -m ((?:benchmarks|dcgan_\w+)(?:\.\w+)*)", line):
             assert importlib.util.find_spec(found[1]), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=each_page)
+def test_every_module_that_is_named_exists(page: Path) -> None:
+    for code in inline_code(page):
+        for name in re.findall(r"\w+/[\w/]+\.(?:py|yaml)\b", code):
+            assert any((ROOT / top / name).is_file() for top in ("", *OURS)), name
+        for name in re.findall(r"\bdcgan_(?:assets|models)(?:\.\w+)+", code):
+            path = ROOT.joinpath(*name.split("."))
+            places = (
+                each.with_suffix(suffix) for each in (path, path.parent) for suffix in ("", ".py")
+            )
+            assert any(place.exists() for place in places), name
 
 
 # --- Settings and code ----------------------------------------------------------------------

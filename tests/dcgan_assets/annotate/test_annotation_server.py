@@ -2,100 +2,36 @@
 
 from __future__ import annotations
 
-import http.client
 import io
-import json
-import threading
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
+from annotation_client import CONCEPTS, Client, cleared, serve, serve_new
 from checkout import CHECKOUT
 from fixture_types import Refused
 from PIL import Image
 from small_generator import SAMPLES, publish_generator
 
 from dcgan_assets.annotate.files import read_boxes, read_concepts
-from dcgan_assets.annotate.server import LARGEST_REQUEST, listen, make_server
 from dcgan_assets.annotate.workbench import SAMPLES_PER_PAGE, ConflictError, Workbench
-
-CONCEPTS = {"dark": [3, 1], "light": [2], "empty": []}
-BOX = {"sample": 4, "name": "window", "x": 1, "y": 2, "width": 30, "height": 40}
-
-
-@dataclass
-class Client:
-    """Asks as the page does."""
-
-    bench: Workbench
-    port: int
-    token: str
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ask(self, method: str, path: str, content: Any = None, **headers: str) -> requests.Response:
-        body = None if content is None else json.dumps(content)
-        given = {"x-annotate-token": self.token, **headers}
-        return requests.request(method, self.url + path, data=body, headers=given, timeout=120)
-
-    def start(self) -> dict[str, Any]:
-        answer = self.ask("GET", "/api/start")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def save(self, part: str, content: Any) -> requests.Response:
-        revision = self.start()["revisions"][part]
-        return self.ask("PUT", f"/api/{part}", {"revision": revision, "content": content})
-
-    def draw(self, wish: Any, concepts: Any = CONCEPTS) -> requests.Response:
-        return self.ask("POST", "/api/draw", {"wish": wish, "concepts": concepts})
-
-    def files(self) -> dict[str, bytes]:
-        """Every file in and beside the workspace, but those of the published generator."""
-        root = self.bench.root
-        return {
-            path.relative_to(root.parent).as_posix(): path.read_bytes()
-            for path in root.parent.rglob("*")
-            if path.is_file()
-            and not path.is_relative_to(root / "models")
-            and not path.is_relative_to(root / "runs")
-        }
-
-
-def serve(bench: Workbench) -> Iterator[Client]:
-    with listen(None) as sock:
-        server, address = make_server(bench, sock)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-        thread.start()
-        place, _, token = address.partition("/#")
-        yield Client(bench, int(place.rpartition(":")[2]), token)
-        server.should_exit = True
-        thread.join(120)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    root = tmp_path_factory.mktemp("annotate") / "workspace"
-    root.mkdir()
-    publish_generator(root, "lsun")
-    yield from serve(Workbench.open(root, "lsun"))
+    yield from serve_new(tmp_path_factory.mktemp("annotate"))
 
 
 @pytest.fixture
 def client(served: Client) -> Client:
-    """The server of this module, with nothing annotated yet."""
-    for path in (served.bench.root / "annotations").rglob("*.json"):
-        path.unlink()
-    return served
+    return cleared(served)
+
+
+BOX = {"sample": 4, "name": "window", "x": 1, "y": 2, "width": 30, "height": 40}
 
 
 def pictures(answer: requests.Response) -> Any:
@@ -249,97 +185,6 @@ def test_a_change_behind_the_pages_back_is_not_lost(client: Client) -> None:
     assert answer.status_code == 409
     assert "changed by something else" in answer.json()["error"]
     assert path.read_text("utf-8") == theirs
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"x-annotate-token": ""},
-        {"x-annotate-token": "wrong"},
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"origin": "https://127.0.0.1:{port}"},
-        {"origin": "http://127.0.0.1:1"},
-        {"host": "evil.example"},
-        {"host": "evil.example:{port}"},
-        {"host": "127.0.0.1"},
-        {"host": "127.0.0.1.evil.example:{port}"},
-        {"host": "rebound.example:{port}", "origin": "http://rebound.example:{port}"},
-    ],
-    ids=repr,
-)
-def test_what_does_not_come_from_the_page(headers: dict[str, str], client: Client) -> None:
-    filled = {name: value.format(port=client.port) for name, value in headers.items()}
-    for method, path in (("GET", "/api/start"), ("PUT", "/api/concepts"), ("POST", "/api/draw")):
-        content = None if method == "GET" else {"revision": "", "content": {"x": [1]}}
-        answer = client.ask(method, path, content, **filled)
-        assert answer.status_code == 403
-        assert "access-control-allow-origin" not in answer.headers
-    assert client.files() == {}
-    if "host" in headers:
-        assert client.ask("GET", "/", **filled).status_code == 403
-
-
-def test_without_the_header_there_is_nothing(client: Client) -> None:
-    for path in ("/api/start", "/api/samples/0", "/api/alive", "/nothing"):
-        assert requests.get(client.url + path, timeout=120).status_code == 403
-        token_in_query = f"{client.url}{path}?token={client.token}"
-        assert requests.get(token_in_query, timeout=120).status_code == 403
-    preflight = requests.options(
-        f"{client.url}/api/concepts", headers={"origin": "http://evil.example"}, timeout=30
-    )
-    assert preflight.status_code == 403
-
-
-def test_the_own_origin_may(client: Client) -> None:
-    assert client.ask("GET", "/api/alive", origin=client.url).status_code == 204
-    local = f"localhost:{client.port}"
-    answer = client.ask("GET", "/api/alive", host=local, origin=f"http://{local}")
-    assert answer.status_code == 204
-
-
-def test_every_answer_is_locked_down(client: Client) -> None:
-    answers = [
-        client.ask("GET", path) for path in ("/", "/page.js", "/api/start", "/nothing", "/api/draw")
-    ]
-    answers.append(requests.get(f"{client.url}/api/start", timeout=120))
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 405, 403]
-    for answer in answers:
-        policy = answer.headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "script-src 'self'" in policy
-        assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        assert answer.headers["cache-control"] == "no-store"
-
-
-def test_a_large_request_is_cut_off(client: Client) -> None:
-    body = b" " * (LARGEST_REQUEST + 1)
-    headers = {"x-annotate-token": client.token}
-    url = f"{client.url}/api/draw"
-    whole = requests.post(url, data=body, headers=headers, timeout=120)
-    chunked = requests.post(url, data=iter([body[:1000], body]), headers=headers, timeout=120)
-    for answer in (whole, chunked):
-        assert answer.status_code == 413
-        assert str(LARGEST_REQUEST) in answer.json()["error"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 10_000],
-    ids=["nothing", "half", "list", "text", "no UTF-8", "deep"],
-)
-def test_what_is_no_request(body: bytes, client: Client) -> None:
-    for method, path in (("PUT", "/api/concepts"), ("PUT", "/api/boxes"), ("POST", "/api/draw")):
-        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=120)
-        connection.request(method, path, body, {"x-annotate-token": client.token})
-        answer = connection.getresponse()
-        error = json.loads(answer.read())["error"]
-        connection.close()
-        assert answer.status == 400
-        assert "Traceback" not in error
 
 
 def test_a_bug_of_ours_is_not_told_to_the_page(client: Client) -> None:

@@ -19,10 +19,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import Result
+from commands import (
+    contents,
+    figure,
+    lines,
+    materialize,
+    materialize_well,
+    meta,
+    read_metadata,
+    refusal,
+    tiles,
+)
 from fixture_types import Refused
-from PIL import Image
-from test_mnist_assets import contents, lines, made, meta, read_metadata
-from test_mnist_assets import materialize as run_command
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.assets.internals.nearest_training_images import _Features
@@ -45,7 +53,7 @@ from dcgan_assets.sources.photographs import (
     planted_original,
 )
 from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
-from dcgan_assets.sources.reading.items import Item, forget_listings
+from dcgan_assets.sources.reading.items import Item
 from dcgan_models.data import PixelStore
 from dcgan_models.dedup import autoencoder
 from dcgan_models.dedup.baselines import PrincipalHash
@@ -87,29 +95,8 @@ def write_params(root: Path, edit: Edit = lambda lsun: None) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
-def materialize(root: Path, *arguments: str) -> Result:
-    """The command, as a process that has just begun: sources look again at what there is."""
-    forget_listings()
-    return run_command(root, *arguments)
-
-
-def materialize_well(root: Path, *arguments: str) -> list[str]:
-    """Labels of what was made."""
-    done = materialize(root, *arguments)
-    assert done.exit_code == 0, done.output
-    return made(done)
-
-
 def planned(done: Result) -> list[str]:
     return [line.split(":")[0].strip() for line in done.stdout.splitlines() if line[:2] == "  "]
-
-
-def refusal(done: Result) -> str:
-    """The one line of the one thing that failed."""
-    assert done.exit_code == 1, done.output
-    assert "Traceback" not in done.output
-    (line,) = lines(done, "FAILED")
-    return line
 
 
 # --- The whole chain ------------------------------------------------------------------------
@@ -158,18 +145,6 @@ def original(source: dict[str, Item]) -> Callable[[str, int], Pixels]:
         return thumbnails(found.pixels, (size,))[0]
 
     return make
-
-
-def figure(path: Path) -> Pixels:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
-def tiles(grid: Pixels, rows: int, columns: int) -> Pixels:
-    """Cut a grid without separators: (rows, columns, height, width, 3)."""
-    height, width = grid.shape[0] // rows, grid.shape[1] // columns
-    assert grid.shape == (rows * height, columns * width, 3)
-    return grid.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
 
 
 def rows_of(root: Path, asset: str) -> dict[str, results.Row]:

@@ -15,6 +15,7 @@ import dagster as dg
 import numpy as np
 import pytest
 import yaml
+from small_group import CATS
 
 from dcgan_assets.assets.groups import image_group
 from dcgan_assets.automation.conditions import build_automation
@@ -34,29 +35,6 @@ from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.sources.reading.workers import close_workers
 
-CATS = {
-    "images": {"source": "folder", "path": "pictures", "size": 64, "shards": 2},
-    "training_set": {"held_out": 0.2},
-    "extractor": {"kind": "autoencoder", "epochs": 1},
-    "candidate": {
-        "preset": "lsun64",
-        "width": 0.05,
-        "batch": 8,
-        "epochs": 1,
-        "decay_epochs": 0,
-        "snapshots": [1],
-        "health": {"diversity": 0.0},
-    },
-    "quality": {
-        "samples": 20,
-        "train_samples": 30,
-        "kid_subsets": 2,
-        "kid_size": 4,
-        "snapshot_samples": 20,
-    },
-    "samples": {"rows": 2, "columns": 2},
-    "latent_walk": {"segments": 1, "steps": 2, "pixel_rows": 1},
-}
 SHARDS = {"00", "01"}
 
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from commands import contents, made, materialize, meta
 from PIL import Image
-from test_mnist_assets import contents, made, materialize, meta
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main

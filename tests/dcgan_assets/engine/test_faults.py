@@ -413,8 +413,8 @@ def test_dvc_killed_at_work_leaves_nothing_in_the_way(
 _KILLED_RELEASE = """
 import os, signal, sys
 from pathlib import Path
-from dcgan_assets import {module} as module
-from dcgan_assets.release import make_release
+from dcgan_assets.releases import {module} as module
+from dcgan_assets.releases.release import make_release
 from small_graph import MADE_AT_ONCE, SmallGraph
 
 def die(*_):

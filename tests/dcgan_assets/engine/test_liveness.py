@@ -25,7 +25,7 @@ from dcgan_assets.engine.liveness import alive, has_died, hold, marked_runs
 _PARENT = """
 import os, subprocess, sys, time
 import dagster as dg
-from dcgan_assets.liveness import hold
+from dcgan_assets.engine.liveness import hold
 with dg.DagsterInstance.get() as instance:
     hold(instance, "parent")
     if sys.argv[1] == "fork":

@@ -190,7 +190,7 @@ def test_the_second_writer_is_told_in_one_line(store: Store) -> None:
 _HOLDER = """
 import sys
 from pathlib import Path
-from dcgan_assets.store import Artefact, Store
+from dcgan_assets.engine.store import Artefact, Store
 with Store(Path(sys.argv[1])).writing(Artefact("toy/images", "data")):
     print("held", flush=True)
     sys.stdin.read()

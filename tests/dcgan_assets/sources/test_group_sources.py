@@ -12,14 +12,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cifar10_files
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import test_cifar10
 import yaml
-from test_imagenet import pack
-from test_mnist_assets import made, materialize
+from commands import made, materialize
+from imagenet_files import pack
 
 from dcgan_assets.assets.pictures.images import open_source
 from dcgan_assets.params.file import profile_text
@@ -103,7 +103,7 @@ def test_cifar10_is_downloaded_once_for_all_shards(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = tmp_path / cifar10.CIFAR10_DOWNLOAD.name
-    release = test_cifar10.pack(archive, test_cifar10.batches())
+    release = cifar10_files.pack(archive, cifar10_files.batches())
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         url = f"http://127.0.0.1:{server.server_port}/{archive.name}"
@@ -139,7 +139,7 @@ def test_cifar10_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     forget_listings()
     (tmp_path / "raw").mkdir()
     archive = tmp_path / "raw" / cifar10.CIFAR10_DOWNLOAD.name
-    monkeypatch.setattr(cifar10, "CIFAR10", test_cifar10.pack(archive, test_cifar10.batches()))
+    monkeypatch.setattr(cifar10, "CIFAR10", cifar10_files.pack(archive, cifar10_files.batches()))
     section = GroupImages(source="cifar10", path="raw", size=32, shards=2)
     source = open_source(section, tmp_path)
     assert sum(len(source.items(shard, 2)) for shard in range(2)) == 60

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import lines, made, materialize
 from fixture_types import Refused
-from test_mnist_assets import lines, made, materialize
 
 from dcgan_assets.assets.pictures import images as group_images
 from dcgan_assets.params.file import profile_text

@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from checkout import CHECKOUT
 from fixture_types import Refused
+from made_up_features import Features, columns, made_up, write
 
 from dcgan_models.classification.feature_table import (
     COLUMNS_FILE,
-    COLUMNS_SCHEMA,
     FEATURES_FILE,
     FeatureTable,
     feature_schema,
     write_feature_table,
 )
-
-Features = npt.NDArray[np.float16]
-
-
-def columns(count: int) -> pa.Table:
-    numbers = np.arange(count, dtype=np.int32)
-    parts = (numbers, numbers * 0 + 1, numbers // 16, numbers // 4 % 4, numbers % 4)
-    return pa.Table.from_arrays(list(map(pa.array, parts)), schema=COLUMNS_SCHEMA)
-
-
-def made_up(n: int, count: int, seed: int = 0) -> Features:
-    return np.random.default_rng(seed).normal(size=(n, count)).astype(np.float16)
-
-
-def write(folder: Path, features: Features, *, block: int = 7, **settings: Any) -> None:
-    n = len(features)
-    write_feature_table(
-        folder,
-        columns(features.shape[1]),
-        (features[low : low + block] for low in range(0, n, block)),
-        keys=[f"picture {i} ü" for i in range(n)],
-        labels=np.arange(n, dtype=np.int64) % 5 - 1,
-        splits=["train" if i % 3 else "test" for i in range(n)],
-        **settings,
-    )
 
 
 def test_a_table_of_one_record_batch_comes_back(tmp_path: Path) -> None:
@@ -122,8 +95,8 @@ _MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np, psutil, pyarrow as pa
-from dcgan_models.feature_table import *
-from dcgan_models.feature_table import COLUMNS_SCHEMA
+from dcgan_models.classification.feature_table import *
+from dcgan_models.classification.feature_table import COLUMNS_SCHEMA
 assert "torch" not in sys.modules
 folder, count, n = Path(sys.argv[1]), 16384, 4096
 numbers = np.arange(count, dtype=np.int32)
@@ -212,56 +185,3 @@ def test_a_failing_stream_leaves_no_table(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_is_refused(tmp_path: Path, refused: Refused) -> None:
     with refused(str(tmp_path / "none"), "cannot be written"):
         write(tmp_path / "none", made_up(5, 16))
-
-
-def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def halved(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"garbage" * 100)
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def foreign(path: Path) -> None:
-    table = pa.table({"column": [1, 2]})
-    if path.name == COLUMNS_FILE:
-        pq.write_table(table, path)
-    else:
-        with pa.ipc.new_file(path, table.schema) as writer:
-            writer.write_table(table)
-
-
-def without_rows(path: Path) -> None:
-    if path.name == COLUMNS_FILE:
-        pq.write_table(columns(0), path)
-    else:
-        with pa.ipc.new_file(path, feature_schema(16)):
-            pass
-
-
-@pytest.mark.parametrize("name", [FEATURES_FILE, COLUMNS_FILE])
-@pytest.mark.parametrize(
-    "damage", [Path.unlink, cut_short, halved, garbage, emptied, foreign, without_rows]
-)
-def test_a_damaged_table_is_refused(
-    tmp_path: Path, refused: Refused, name: str, damage: Callable[[Path], None]
-) -> None:
-    write(tmp_path, made_up(5, 16))
-    damage(tmp_path / name)
-    with refused(str(tmp_path / name)):
-        FeatureTable.open(tmp_path)
-
-
-def test_columns_of_another_table_are_refused(tmp_path: Path, refused: Refused) -> None:
-    write(tmp_path, made_up(5, 16))
-    pq.write_table(columns(32), tmp_path / COLUMNS_FILE)
-    with refused(FEATURES_FILE, "[16]", "[32]", COLUMNS_FILE):
-        FeatureTable.open(tmp_path)

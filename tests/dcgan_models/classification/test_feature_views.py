@@ -292,9 +292,9 @@ _BOUNDED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from dcgan_models.feature_table import FeatureTable, write_feature_table
-from dcgan_models.feature_views import feature_neighbours
-from dcgan_models.features import feature_columns
+from dcgan_models.classification.feature_table import FeatureTable, write_feature_table
+from dcgan_models.classification.feature_views import feature_neighbours
+from dcgan_models.classification.features import feature_columns
 from dcgan_models.presets import preset
 chosen = preset("imagenet32")
 columns = feature_columns(chosen)

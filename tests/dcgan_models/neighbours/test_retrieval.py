@@ -215,7 +215,7 @@ def test_one_block_is_alive_at_a_time() -> None:
 
 MEMORY = """
 import torch
-from dcgan_models.retrieval import nearest_by
+from dcgan_models.neighbours.retrieval import nearest_by
 torch.manual_seed(0)
 peaks = []
 def peak():

@@ -13,10 +13,9 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from commands import figure, materialize, materialize_well, meta, read_metadata, refusal, tiles
 from PIL import Image
 from sklearn.svm import LinearSVC
-from test_groups import figure, materialize, materialize_well, refusal, tiles
-from test_mnist_assets import meta, read_metadata
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main

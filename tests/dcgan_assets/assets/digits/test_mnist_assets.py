@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from commands import contents, lines, made, materialize, meta, read_metadata
 from PIL import Image
 
 from dcgan_assets.assets.digits.mnist import _rows
@@ -26,7 +27,7 @@ from dcgan_assets.assets.digits.pictures import MANIFEST_SCHEMA, deal_splits
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS
 from dcgan_assets.cli import main
 from dcgan_assets.engine import results
-from dcgan_assets.engine.store import Artefact, Meta, Store
+from dcgan_assets.engine.store import Meta
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.sources.reading.pictures import Pictures, Record
 from dcgan_models.errors import UserError
@@ -82,29 +83,6 @@ def write_params(root: Path, edit: Edit = lambda mnist: None) -> None:
     mnist["nearest_neighbour_scores"] = {"references": [200, 100], "max_error": 1}
     edit(mnist)
     (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
-def materialize(root: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["--root", str(root), "materialize", *arguments])
-
-
-def lines(done: Result, start: str) -> list[str]:
-    return [line for line in done.stdout.splitlines() if line.startswith(start)]
-
-
-def made(done: Result) -> list[str]:
-    return [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith(": making")]
-
-
-def meta(root: Path, key: str) -> Meta:
-    kind = next(k for k in ("data", "models", "results") if (root / k / key).exists())
-    found = Store(root).meta(Artefact(key, kind))  # type: ignore[arg-type]
-    assert found is not None
-    return found
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # --- The whole chain ------------------------------------------------------------------------
@@ -342,12 +320,6 @@ def retrained(root: Path, changes: dict[str, Any]) -> Meta:
 
 def error_of(found: Meta, name: str) -> float:
     return float(read_metadata(found, name))
-
-
-def read_metadata(found: Meta, name: str) -> Any:
-    from dcgan_assets.engine.metadata import decode
-
-    return decode(found.metadata)[name].value
 
 
 # --- `dcgan sample` -------------------------------------------------------------------------

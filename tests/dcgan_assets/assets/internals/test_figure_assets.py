@@ -12,8 +12,14 @@ import numpy.typing as npt
 import pytest
 import torch
 import yaml
-from test_groups import figure, materialize, materialize_well, refusal
-from test_mnist_assets import meta, read_metadata
+from commands import (
+    figure,
+    materialize,
+    materialize_well,
+    meta,
+    read_metadata,
+    refusal,
+)
 
 from dcgan_assets.annotate.files import Box, Boxes, Concepts, Subject, read_boxes, read_concepts
 from dcgan_assets.annotate.files import write_boxes as write_coco

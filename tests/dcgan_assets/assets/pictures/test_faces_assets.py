@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import figure, materialize, materialize_well, refusal
 from PIL import Image
-from test_groups import figure, materialize, materialize_well, refusal
 
 from dcgan_assets.engine import results
 from dcgan_assets.params.file import profile_text

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from commands import materialize
 from PIL import Image
-from test_inbox import CATS
-from test_mnist_assets import materialize
+from small_group import CATS
 
 from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
 from dcgan_assets.params.file import profile_text

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from commands import materialize, materialize_well, meta, read_metadata, refusal
 from PIL import Image
-from test_groups import materialize, materialize_well, refusal
-from test_mnist_assets import meta, read_metadata
 
 import dcgan_models
 from dcgan_assets.assets.training.contest import Contest

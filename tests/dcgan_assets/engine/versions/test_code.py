@@ -34,7 +34,7 @@ _READER = """
 import json, sys
 from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
-from dcgan_assets.versions import code_version
+from dcgan_assets.engine.versions.code import code_version
 names = [name.rsplit(".", 1) for name in sys.argv[2:]]
 functions = [SimpleNamespace(__module__=module, __name__=name) for module, name in names]
 print(json.dumps([code_version(function, {}) for function in functions]))
@@ -57,7 +57,7 @@ def versions_in(tree: Path, *functions: str) -> dict[str, str]:
 CATS = '''
 """Cats."""
 import json
-from dcgan_assets import store
+from dcgan_assets.engine import store
 from dcgan_assets.assets import whole
 from dcgan_assets.assets.shared import helper as shared_helper, _unused
 from dcgan_models.networks import build
@@ -137,6 +137,7 @@ def write_tiny(tree: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for name in VERSIONED_BY:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGES / name, tree / name)
     return tree
 
@@ -175,7 +176,7 @@ def changed_by(tree: Path, file: str, old: str, new: str, function: str = MAKE) 
         ("assets/cats.py", "_SPARE = 9", "_SPARE = 10"),
         ("assets/shared.py", "return 0", "return 10"),
         ("assets/whole.py", "return 1", "return 2"),
-        ("store.py", "return 1", "return 2"),
+        ("engine/store.py", "return 1", "return 2"),
         ("../dcgan_models/presets.py", "return name", "return name * 2"),
         ("../dcgan_models/other.py", "return x", "return 2 * x"),
     ],
@@ -270,7 +271,7 @@ IMAGES, CANDIDATE, PUBLISH, PANELS, SCORES = (
     for name in ("_images", "_candidate", "_publish", "_sample_panels", "_nearest_neighbour_scores")
 )
 SEARCH, FETCH, FACES = (
-    f"dcgan_assets.assets.{name}"
+    f"dcgan_assets.assets.pictures.{name}"
     for name in ("image_urls.make_image_urls", "photos.make_photos", "face_boxes.make_face_boxes")
 )
 PEOPLE = "dcgan_assets.assets.pictures.people.make_people"

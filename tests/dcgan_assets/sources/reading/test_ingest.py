@@ -416,8 +416,8 @@ PARENT = """
 import sys
 from pathlib import Path
 from odd_locations import Endless
-from dcgan_assets.sources.ingest import ingest
-from dcgan_assets.sources.items import Item
+from dcgan_assets.sources.reading.ingest import ingest
+from dcgan_assets.sources.reading.items import Item
 folder = Path(sys.argv[1])
 place = Endless(folder / "began")
 items = [Item(str(n), "", None, None, "", "", place) for n in range(100)]

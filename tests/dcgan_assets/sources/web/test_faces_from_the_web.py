@@ -17,9 +17,9 @@ import pytest
 import yaml
 from aiohttp import web
 from api_servers import ApiServer, SparqlEndpoint, citizens, manners, serving
+from commands import materialize, materialize_well
 from picture_servers import CONTACT, Server, picture
 from PIL import Image
-from test_groups import materialize, materialize_well
 
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.params.search import ImageUrls, Operator, People, Photos

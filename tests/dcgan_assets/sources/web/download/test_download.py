@@ -452,8 +452,8 @@ def test_100_000_addresses_of_one_site_hold_up_no_other(tmp_path: Path) -> None:
 
 WORKER = """
 import json, sys
-from dcgan_assets.scraping.download import download
-from dcgan_assets.scraping.wanted import Limits, Wanted
+from dcgan_assets.sources.web.download.download import download
+from dcgan_assets.sources.web.wanted import Limits, Wanted
 from pathlib import Path
 root, limits, pictures = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 limits["allow_private"] = tuple(limits["allow_private"])

@@ -18,10 +18,10 @@ from checkout import CHECKOUT
 SEARCH = """
 import sys
 from pathlib import Path
-from dcgan_assets.scraping.client import Manners
-from dcgan_assets.scraping.found import Subject
-from dcgan_assets.scraping.removals import RemovalList
-from dcgan_assets.scraping.search import Searching, gather_addresses
+from dcgan_assets.sources.web.search.client import Manners
+from dcgan_assets.sources.web.search.found import Subject
+from dcgan_assets.sources.web.removals import RemovalList
+from dcgan_assets.sources.web.search.search import Searching, gather_addresses
 url, folder = sys.argv[1], Path(sys.argv[2])
 manners = Manners("ada@dcgan.test", pause=0.001, allow_private=True)
 searching = Searching(("commons",), manners, commons_endpoint=url)

@@ -23,11 +23,11 @@ def most_memory():
 ADDRESSES = """
 import json, sys, time
 from pathlib import Path
-from dcgan_assets.scraping.found import FoundPicture, Subject
-from dcgan_assets.scraping.journal import Journal
-from dcgan_assets.scraping.removals import RemovalList
-from dcgan_assets.scraping.search import Searching, gather_addresses
-from dcgan_assets.scraping.client import Manners
+from dcgan_assets.sources.web.search.found import FoundPicture, Subject
+from dcgan_assets.sources.web.search.journal import Journal
+from dcgan_assets.sources.web.removals import RemovalList
+from dcgan_assets.sources.web.search.search import Searching, gather_addresses
+from dcgan_assets.sources.web.search.client import Manners
 folder, people, each = Path(sys.argv[1]), 10_000, 100
 searching = Searching(("commons",), Manners("a@b.org"))
 subjects = [Subject(f"http://www.wikidata.org/entity/Q{n}", f"Person {n}") for n in range(people)]
@@ -57,8 +57,8 @@ assert report.kept == people * each, report
 PEOPLE = """
 import sys, time
 from pathlib import Path
-from dcgan_assets.scraping.people import gather_people
-from dcgan_assets.scraping.removals import RemovalList
+from dcgan_assets.sources.web.search.people import gather_people
+from dcgan_assets.sources.web.removals import RemovalList
 folder = Path(sys.argv[1])
 with (folder / "names.csv").open("w") as stream:
     stream.write("uri,name,birth_date,sitelinks,wikidata\\n")

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pytest
 from aiohttp import web
 
 from dcgan_assets.sources.web.clock import Clock
-from dcgan_assets.sources.web.search.client import Manners, Patience
+from dcgan_assets.sources.web.search.answers import Answer, ApiError
+from dcgan_assets.sources.web.search.client import ApiClient, Manners, Patience
 
 CONTACT = "ada@dcgan.test"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -226,3 +228,22 @@ class SparqlEndpoint:
             content_type="application/sparql-results+json",
             headers=headers,
         )
+
+
+def get(
+    url: str, time: FakeTime | None = None, how: Manners | None = None, **options: Any
+) -> Answer:
+    async def run() -> Answer:
+        async with ApiClient(how or manners(time)) as client:
+            return await client.get_json(url, {"q": "x"}, **options)
+
+    return asyncio.run(run())
+
+
+def failure(handler: Handler, kind: type[ApiError], **options: Any) -> tuple[str, int]:
+    """The line of an error, and after how many requests it came."""
+    with serving(handler) as server, pytest.raises(ApiError) as caught:
+        get(server.url, **options)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    return str(caught.value), len(server.seen)

@@ -1,0 +1,25 @@
+"""A group of a user's own pictures with tiny networks, as params.yaml has it below `groups`."""
+
+CATS = {
+    "images": {"source": "folder", "path": "pictures", "size": 64, "shards": 2},
+    "training_set": {"held_out": 0.2},
+    "extractor": {"kind": "autoencoder", "epochs": 1},
+    "candidate": {
+        "preset": "lsun64",
+        "width": 0.05,
+        "batch": 8,
+        "epochs": 1,
+        "decay_epochs": 0,
+        "snapshots": [1],
+        "health": {"diversity": 0.0},
+    },
+    "quality": {
+        "samples": 20,
+        "train_samples": 30,
+        "kid_subsets": 2,
+        "kid_size": 4,
+        "snapshot_samples": 20,
+    },
+    "samples": {"rows": 2, "columns": 2},
+    "latent_walk": {"segments": 1, "steps": 2, "pixel_rows": 1},
+}
