@@ -747,7 +747,7 @@ def test_codes_of_shards_that_did_not_change_are_kept(
     shutil.copytree(dagster_home, root / ".dagster_home")
     for number, key in enumerate(list(source)[::2]):
         (root / "pictures" / f"{number:03d}.png").write_bytes(source[key].location.read())
-    images = {"source": "folder", "path": "pictures", "size": 64, "shards": 2}
+    images = {"source": "folder", "path": "pictures", "size": 64, "shards": 2, "min_side": 32}
 
     def edit(lsun: dict[str, Any]) -> None:
         lsun.update(images=images)

@@ -115,7 +115,7 @@ def test_a_workspace_below_the_top_and_a_remote_that_an_old_commit_knows_nothing
         assert list(cache.files(pinned)) == ["sub/number.txt"]
         assert cache.holds(pinned)
         assert cache.read(pinned, "sub/number.txt") == str(number).encode()
-        cache.copy(pinned, small.root / str(number))
+        cache.copy(pinned, small.root / str(number), ["sub/number.txt"])
         assert (small.root / str(number) / "sub" / "number.txt").read_text() == str(number)
     shutil.rmtree(small.root / "late")
     assert not any(DvcCache(workspace.root, places).holds(pinned) for pinned in places)

@@ -367,7 +367,7 @@ def test_with_nothing_held_out_the_gate_goes_by_health_alone(copy: Path) -> None
     # What was not measured has not passed, and the command says so, now and when asked again.
     assert {c["passed"] for c in meta(copy, "imagenet/quality").checks} == {False}
     line = (
-        "imagenet/quality: check failed: not_memorised, floor_below_candidate "
+        "imagenet/quality: check failed: not_memorised, copies_found, floor_below_candidate "
         "(by: nothing: too few are held out, held out: 0, needed: 20)"
     )
     assert line in told
