@@ -20,7 +20,8 @@ from dcgan_assets.sources.web.wanted import Reason, RejectedError
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST = 8192
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+# Halves of surrogate pairs, which a service's JSON may hold, are no characters of any address.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 # What may stand in an address as it is (RFC 3986); anything else is quoted first.
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
 # 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to some resolvers.

@@ -122,6 +122,7 @@ def test_different_addresses_stay_different(one: str, other: str) -> None:
 
 
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("%41?&=u+é#")), max_size=40))
+@example("\ud800" + "0")
 def test_the_downloader_and_the_list_agree_on_what_is_the_same(text: str) -> None:
     address = unicodedata.normalize("NFC", f"HTTP://B\u00fccher.Example:80/{text}".strip())
     assume(not any(one.isspace() for one in address))
