@@ -158,11 +158,14 @@ class Bench:
         }
 
     def run_folder(self, preset: str) -> Path | None:
-        """The folder where a preset's training works, once it is there."""
-        for config in (self.root / "runs" / "mnist").glob("*/config.json"):
-            if json.loads(config.read_text("utf-8"))["preset"]["name"] == preset:
-                return config.parent
-        return None
+        """The folder where a preset's training works, once it is there: the newest one."""
+        configs = [
+            config
+            for config in (self.root / "runs" / "mnist").glob("*/config.json")
+            if json.loads(config.read_text("utf-8"))["preset"]["name"] == preset
+        ]
+        newest = max(configs, key=lambda config: config.stat().st_mtime_ns, default=None)
+        return newest.parent if newest else None
 
     def steps(self, preset: str) -> list[int]:
         """The steps that the log of a preset's training holds, in order; empty before the first."""

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
-from scipy.io import savemat
 
 from dcgan_assets.params.file import profile_text
 from dcgan_models.data import PixelStore
@@ -41,7 +40,6 @@ def of_one_colour_each(n: int) -> Pixels:
 
 # Pictures, the share to hold out, and words of the line.
 KINDS: dict[str, tuple[Pixels, float, tuple[str, ...]]] = {
-    "rejected": (noise(0), 0.1, ("no picture was kept", "manifest")),
     "single": (noise(1), 0.1, ("different pictures: 1;", "at least 8", "candidate.batch")),
     "pair": (noise(2), 0.0, ("different pictures: 2;", "at least 8")),
     "identical": (
@@ -147,20 +145,6 @@ def test_the_smallest_group_that_is_let_through_is_made_to_the_end(
     assert not failures(done)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "results/cats/samples/figure.png").exists()
-
-
-def test_labelled_pictures_of_one_class(tmp_path: Path) -> None:
-    """SVHN's files with a single digit: told where the pictures are read."""
-    folder = tmp_path / "pictures/svhn"
-    folder.mkdir(parents=True)
-    for part in ("train", "test"):
-        pixels = noise(60).transpose(1, 2, 3, 0) // (1 + (part == "test"))
-        savemat(folder / f"{part}_32x32.mat", {"X": pixels, "y": np.full((60, 1), 3, np.uint8)})
-    images = {"source": "folder", "path": "pictures/svhn"}
-    write_params(tmp_path, lambda params: params["svhn"].update(images=images))
-    (line,) = failures(materialize(tmp_path, "svhn/extractor")).values()
-    assert line.startswith("svhn/images: ")
-    assert "no_empty_class (without pictures: 0 (train), " in line
 
 
 def test_files_that_are_there_three_times(tmp_path: Path) -> None:
