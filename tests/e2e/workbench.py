@@ -218,7 +218,7 @@ def shrink(params: dict[str, Any]) -> None:
         "pictures": 240,
         "count": 16,
         "names": 15,
-        "faces": 4,
+        "faces": 6,
         "probes": 20,
         "per_class": 5,
         "choosing_draws": 1,

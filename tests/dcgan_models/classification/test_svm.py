@@ -235,7 +235,7 @@ def test_cancellation_costs_no_accuracy(
 _GROWTH = """
 import sys
 import numpy as np
-from dcgan_models import svm, svm_solvers
+from dcgan_models.classification import svm, svm_solvers
 def peak():
     # Not `ru_maxrss`, which a process inherits from the one that started it.
     with open("/proc/self/status") as lines:

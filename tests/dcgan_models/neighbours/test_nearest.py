@@ -274,7 +274,7 @@ def test_one_block_is_alive_at_a_time() -> None:
 
 MEMORY = """
 import torch
-from dcgan_models.nearest import nearest_neighbours
+from dcgan_models.neighbours.nearest import nearest_neighbours
 torch.manual_seed(0)
 peaks = []
 def peak():
