@@ -31,7 +31,7 @@ def test_a_training_outlives_ctrl_c_and_two_kills(make_bench: Any, uninterrupted
     saved = bench.saved_step("mnist28")
     assert saved is not None
     assert bench.steps("mnist28")[-1] <= saved < uninterrupted.steps("mnist28")[-1]
-    (_, outcome), *_ = bench.recorded_runs()
+    *_, (_, outcome) = bench.recorded_runs()
     assert outcome == "CANCELED"
 
     last = saved
@@ -59,7 +59,9 @@ def test_a_training_outlives_ctrl_c_and_two_kills(make_bench: Any, uninterrupted
 def _assert_nobody_else_gets_in(bench: Bench, holder: Running) -> None:
     """While one process trains: another waits for the GPU, a bare training stops in one line."""
     with bench.running(*_COMMAND) as second:
-        second.until(lambda: "waiting for the gpu pool: run " in second.output(), "its one line")
+        second.until(
+            lambda: "waiting for the gpu pool: held by run " in second.output(), "its one line"
+        )
         assert second.interrupt() == 130
     folder = bench.run_folder("mnist28")
     said = bench.run(sys.executable, "-m", "dcgan_models.training", str(folder), code=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import small_graph
 from fixture_types import Refused
 from publish_victim import ARTEFACT, meta_of, publish
 from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
@@ -18,6 +19,7 @@ from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
 from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.records import RECORDS, require_records_alone
 from dcgan_assets.engine.store import META_FILE, Artefact, Store
+from dcgan_assets.releases.dvc_yaml import stage_names, write_dvc_yaml
 
 PICTURES = tuple(f"{name}/{number:02d}.jpg" for name in ("siamese", "tabby") for number in range(3))
 
@@ -234,8 +236,9 @@ def test_dvc_repro_stops_at_foreign_files(small: SmallGraph) -> None:
     """In the place of a stage that was never made, and in one that was made."""
     small.only(*MADE_AT_ONCE).change(machine={"dvc": "off"})
     small.under_dvc()
+    write_dvc_yaml(small.catalogue(), stage_names(small.catalogue()))
     path = small.root / "dvc.yaml"
-    command = f"{sys.executable} {Path(__file__).with_name('small_graph.py')} ."
+    command = f"{sys.executable} {small_graph.__file__} ."
     text = path.read_text("utf-8").replace("dcgan materialize --only", command)
     path.write_text(text, encoding="utf-8")
     never = put(small.root / "data/toy/constant", "cat.jpg", "deep/cat.jpg")

@@ -148,8 +148,8 @@ def test_with_dvc(small: SmallGraph) -> None:
     assert status_lines(graph.catalogue()) == ["5 of 5 assets in order"]
     (graph.root / "dvc.lock").write_text("stages: [1\n", encoding="utf-8")
     *_, note = status_lines(graph.catalogue())
-    assert note.startswith("note: DVC's columns are missing: `dvc status` failed: ")
-    assert "dvc.lock" in note
+    assert note.startswith("note: DVC's columns are missing: ")
+    assert "dvc.lock: not readable" in note
 
 
 def test_what_was_made_and_never_booked_is_uncommitted(small: SmallGraph) -> None:
