@@ -17,9 +17,9 @@ from pathlib import Path
 parsed = []
 # `ast.parse` compiles, too, and names no file.
 sys.addaudithook(lambda event, about: event == "compile" and parsed.append(about[1]))
-from dcgan_assets import outline_memory
-outlines = [outline_memory.outline_of(Path(name)) for name in sys.argv[1:]]
-outline_memory.remember()
+from dcgan_assets.engine.versions import memory
+outlines = [memory.outline_of(Path(name)) for name in sys.argv[1:]]
+memory.remember()
 print(json.dumps({"parsed": parsed.count("<unknown>"), "outlines": outlines}))
 """
 
