@@ -165,9 +165,11 @@ def _tell_standing(catalogue: Catalogue, steps: Sequence[Step], plan: Plan) -> N
 
     for step in steps:
         for shard in catalogue.shards(step):
+            if (step.key, shard) in plan.items:
+                continue
             artefact = catalogue.artefact(step.key, shard)
             meta = catalogue.store.meta(artefact)
-            if meta is not None and (step.key, shard) not in plan.items:
+            if meta is not None:
                 tell_failed(artefact.label, meta)
 
 
@@ -208,9 +210,10 @@ def _conclude(catalogue: Catalogue, report: Report) -> int:
 
 def _doubts(catalogue: Catalogue, report: Report) -> str:
     """How much of what was made has a failed check."""
+    from dcgan_assets.engine.records import split_label
+
     failed = 0
     for label in report.made:
-        key, _, shard = label.removesuffix("]").partition("[")
-        meta = catalogue.store.meta(catalogue.artefact(key, shard or None))
+        meta = catalogue.store.meta(catalogue.artefact(*split_label(label)))
         failed += meta is not None and not all(one["passed"] for one in meta.checks)
     return f", {failed} of them with a failed check" if failed else ""
