@@ -13,7 +13,6 @@ does not wait for it.
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 import tempfile
@@ -58,7 +57,17 @@ def publish(root: Path, width: float) -> None:
     with store.writing(artefact) as staging:
         save_network(generator, staging)
         meta = Meta(
-            artefact.key, None, store.content_version(staging), "", "", {}, 0, 0, "", 0.0, ""
+            key=artefact.key,
+            shard=None,
+            data_version=store.content_version(staging),
+            code_version="",
+            fingerprint="",
+            inputs={},
+            seed=0,
+            params_seed=0,
+            created="",
+            duration_s=0.0,
+            hardware="",
         )
         store.publish(staging, artefact, meta)
 
@@ -77,8 +86,7 @@ class Page:
         self.revision = start["revisions"]["concepts"]
 
     def _ask(self, method: str, path: str, content: Any = None) -> requests.Response:
-        body = None if content is None else json.dumps(content)
-        answer = self.session.request(method, f"{self.url}/api/{path}", data=body, timeout=120)
+        answer = self.session.request(method, f"{self.url}/api/{path}", json=content, timeout=120)
         answer.raise_for_status()
         return answer
 

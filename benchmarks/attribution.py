@@ -19,6 +19,7 @@ import torch
 from benchmarks.harness import interleaved, options, ratios, report
 from dcgan_models.data import PixelStore, write_dataset
 from dcgan_models.internals.attribution import guided_backpropagation, top_activations
+from dcgan_models.machine import choose_device
 from dcgan_models.networks import picture_batches, untrained_discriminator
 from dcgan_models.presets import preset
 
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--batch", type=int, default=128)
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     chosen = preset(arguments.preset).with_overrides(width=arguments.width)
     n = arguments.pictures
     with tempfile.TemporaryDirectory() as folder:

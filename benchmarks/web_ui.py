@@ -36,10 +36,10 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # What a process is for, by words of its command line; the first that fits.
 _ROLES = {
     "dagster._daemon": "daemon",
-    "dagster_webserver": "web server",
+    "web_ui webserver": "web server",
     "api grpc": "code server",
     "code-server start": "code server's keeper",
-    "dagster dev": "dagster dev",
+    "web_ui dev": "dg dev",
 }
 _RUNS = """
 { runsOrError(limit: 1) { ... on Runs { results { runId status startTime } } } }
@@ -53,7 +53,7 @@ def open_ui(root: Path, port: int) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in os.environ.items() if k not in {"DAGSTER_HOME", "DCGAN_ROOT"}}
     subprocess.run([*dcgan, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
     with subprocess.Popen(
-        [*dcgan, "--root", str(root), "ui", "--port", str(port)],
+        [*dcgan, "--root", str(root), "ui", "--no-browser", "--port", str(port)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -88,7 +88,7 @@ def idle_load(process: psutil.Process, seconds: float) -> dict[str, list[float]]
     time.sleep(seconds)
     elapsed, after = time.perf_counter() - start, _spent(process)
     shares = {role: 100 * (after[role] - before[role]) / elapsed for role in after}
-    watched = sum(shares[role] for role in shares if role not in {"web server", "dagster dev"})
+    watched = sum(shares[role] for role in shares if role not in {"web server", "dg dev"})
     rows = {"daemon and code servers": watched, **dict(sorted(shares.items()))}
     return {f"idle: {role} (% of a core)": [share] for role, share in rows.items()}
 
@@ -98,7 +98,7 @@ def _spent(process: psutil.Process) -> dict[str, float]:
     found = dict.fromkeys(_ROLES.values(), 0.0)
     for one in [process, *process.children(recursive=True)]:
         line = " ".join(one.cmdline())
-        role = next((role for words, role in _ROLES.items() if words in line), "dagster dev")
+        role = next((role for words, role in _ROLES.items() if words in line), "dg dev")
         times = one.cpu_times()
         found[role] += times.user + times.system
     return found

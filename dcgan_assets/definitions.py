@@ -1,15 +1,19 @@
 """The code location that workspace.yaml names: the assets of the workspace it is loaded in."""
 
+from functools import partial
+
 import dagster as dg
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.automation.conditions import automated, build_automation
+from dcgan_assets.dvc.commit import publish_hook, publish_job, publish_made
+from dcgan_assets.dvc.dvc_settings import keep_private
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.dagster_assets import dagster_asset
 from dcgan_assets.engine.living_runs import living_executor
+from dcgan_assets.engine.making_jobs import making_jobs
 from dcgan_assets.engine.versions import memory
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.releases.commit import publish_hook, publish_job
 
 
 def build_definitions(catalogue: Catalogue) -> dg.Definitions:
@@ -17,11 +21,12 @@ def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     assets = [
         dagster_asset(catalogue, step, publish_hook(catalogue, step)) for step in catalogue.steps
     ]
+    making = making_jobs(catalogue, partial(publish_made, catalogue))
     automation = build_automation(catalogue)
     memory.remember()
     return dg.Definitions(
         assets=automated(catalogue, assets),
-        jobs=[publish_job(catalogue), *automation.jobs],
+        jobs=[*making, publish_job(catalogue), *automation.jobs],
         schedules=automation.schedules,
         sensors=automation.sensors,
         executor=living_executor,
@@ -31,4 +36,6 @@ def build_definitions(catalogue: Catalogue) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads: the workspace is looked for then, and not when this is imported."""
-    return build_definitions(open_catalogue(Workspace.find()))
+    workspace = Workspace.find()
+    keep_private(workspace.root)
+    return build_definitions(open_catalogue(workspace))

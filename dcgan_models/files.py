@@ -10,22 +10,30 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import io
 import json
 import logging
 import os
 import re
+import shutil
+import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _LOG = logging.getLogger(__name__)
+_HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:part|old)")
 # Stands in a folder as long as it is built, and makes all that is in it ours.
 BUILDING = ".dcgan-building"
+# Records of some hundred thousand files have fewer bytes, and nothing of ours is nested so deep.
+LARGEST_JSON = 64 * 2**20
+_DEEPEST_JSON = 64
+_TOO_DEEP = f"nested more than {_DEEPEST_JSON} deep"
 # Names of the files in a folder that its own record lists, in the order in which they may go: the
 # record itself is the last, so that what a killed process leaves is still known as ours. None where
 # the folder bears no record of ours.
@@ -33,7 +41,7 @@ Ours = Callable[[Path], Sequence[str]]
 
 
 def no_record(folder: Path) -> Sequence[str]:
-    """The `Ours` of folders that keep no record: in one that stands, nothing is known as ours."""
+    """Name no file of a folder as ours: the `Ours` of folders that keep no record."""
     return ()
 
 
@@ -58,7 +66,12 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
     The bytes go to a hidden neighbour that is flushed to disk and renamed over `path`. When the
     block raises, the neighbour is removed and `path` is as it was.
+
+    Raises:
+        OSError: The disk says so, or at `path` is a folder, a device, a pipe or a socket.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file, and is not replaced", str(path))
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with partial.open("wb") as stream:
@@ -79,9 +92,84 @@ def write_json(path: Path, content: Any) -> None:
         stream.write(text.encode() + b"\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raise `OSError` or `ValueError` as `open` and `json` do."""
-    return json.loads(path.read_text(encoding="utf-8"))
+@contextmanager
+def open_regular(path: str | Path, largest: int | None = None) -> Iterator[io.BufferedReader]:
+    """Open a plain file for reading, or what a symlink to one leads to; never wait for it.
+
+    Opening a pipe waits for somebody who writes, and reading /dev/zero never ends.
+
+    Args:
+        largest: Bytes that it may have, whole MiB; any number by default.
+
+    Raises:
+        OSError: As `open` raises it; or it is a device, a pipe or a socket, or larger.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as stream:
+        facts = os.fstat(stream.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        if largest is not None and facts.st_size > largest:
+            raise OSError(errno.EFBIG, f"larger than {largest >> 20} MiB", str(path))
+        yield stream
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a plain file of UTF-8, with or without a mark at its start, as `csv` wants it."""
+    with (
+        open_regular(path) as stream,
+        io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text,
+    ):
+        yield text
+
+
+def read_regular(path: str | Path, largest: int) -> bytes:
+    """All bytes of a plain file of at most so many; raises as `open_regular` does."""
+    with open_regular(path, largest) as stream:
+        return stream.read(largest)
+
+
+def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
+    """Read a JSON file of at most so many bytes.
+
+    Raises:
+        OSError: As `open_regular` raises it.
+        ValueError: As `parse_json` raises it.
+    """
+    return parse_json(read_regular(path, largest))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON that may come from anybody: UTF-8, and never nested deeper than ours is.
+
+    Raises:
+        ValueError: It is not JSON, nested deeper, or holds half of a character.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    level = [content]
+    for _ in range(_DEEPEST_JSON):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            break
+    else:
+        raise ValueError(_TOO_DEEP)
+    if "\\u" in text:  # alone, half of a pair is text that can be neither printed nor written
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def flush_tree(folder: Path) -> None:
@@ -141,8 +229,17 @@ def _clear_leftovers(folder: Path, ours: Ours) -> None:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.(part|old)")
-    return sorted(p for p in folder.parent.iterdir() if name.fullmatch(p.name) and is_folder(p))
+    hidden = (p for p in folder.parent.iterdir() if p.name != folder.name)
+    return sorted(p for p in hidden if built_for(p.name) == folder.name and is_folder(p))
+
+
+def built_for(name: str) -> str:
+    """The name of the place for which a hidden folder was built, or from which it steps aside.
+
+    Of `.01.1e7df06b.part` that is `01`; of any other name, the name itself.
+    """
+    found = _HIDDEN.fullmatch(name)
+    return found[1] if found else name
 
 
 def is_building(folder: Path) -> bool:
@@ -151,7 +248,7 @@ def is_building(folder: Path) -> bool:
 
 
 def remove_built(folder: Path) -> None:
-    """Remove a folder in one that is being built, or that one itself.
+    """Remove a folder that is being built, or one inside such a folder.
 
     Raises:
         ValueError: Nobody is building there: a fault of ours.
@@ -181,7 +278,7 @@ def swap_folder(fresh: Path, target: Path, ours: Ours) -> None:
 
 
 def retire(old: Path, target: Path, ours: Ours) -> None:
-    """Remove of a folder what its own record lists, now that another stands in its place.
+    """Remove the files that a replaced folder's own record lists.
 
     All else goes over to the new folder, under its name there. What finds that name taken stays
     together in a visible folder beside it, of which the log tells.
@@ -212,6 +309,32 @@ def put_new(source: Path, target: Path) -> None:
     source.rename(target)
 
 
+def share_file(source: Path, target: Path) -> None:
+    """Give a finished file a second name, over an older one of ours; a copy on another disk.
+
+    Whoever is killed here leaves the older file, or none. It is read-only: nobody may write into
+    what bears two names. A symlink is followed.
+
+    Raises:
+        OSError: As linking or copying raises it.
+    """
+    source = source.resolve(strict=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        try:
+            partial.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, partial)
+            partial.chmod(0o444)
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    fsync_folder(target.parent)
+
+
 # --- Removing -------------------------------------------------------------------------------
 
 
@@ -221,7 +344,7 @@ def is_folder(path: Path) -> bool:
 
 
 def tree_files(folder: str | Path, below: str = "") -> Iterator[str]:
-    """Relative names of everything below a folder that is no folder, in order.
+    """Relative names of all files and symlinks below a folder, in order.
 
     A symlink is a name of its own, wherever it leads; nothing is looked for behind it. So is a
     folder that may not be read.
@@ -329,7 +452,7 @@ _SYSTEM_NAMES = {
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a relative name is no input at all, but something that systems leave about.
+    """Whether a relative name is that of a file which systems leave about, and no input.
 
     These are hidden files and folders (.DS_Store, .git, .Trash-1000, ._a.jpg), what desktops and
     storage boxes make by themselves (`Thumbs.db`, `$RECYCLE.BIN`, `__MACOSX`, `@eaDir`), and our

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import numpy.typing as npt
 
 from dcgan_models.data import PixelStore
 from dcgan_models.files import open_atomic
-
-Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 
 def tile(pictures: Pixels, columns: int) -> Pixels:
@@ -48,7 +48,7 @@ def beside(blocks: Sequence[Pixels], gap: int, level: int = 255) -> Pixels:
 
 
 def above(blocks: Sequence[Pixels], gap: int, level: int = 255) -> Pixels:
-    """The same, one above the other."""
+    """Lay blocks (h, w, channels) of any width one above the other; else as `beside`."""
     return beside([block.swapaxes(0, 1) for block in blocks], gap, level).swapaxes(0, 1)
 
 
@@ -67,10 +67,18 @@ def neighbour_sheet(pictures: Pixels, store: PixelStore, rows: npt.NDArray[np.in
     return np.concatenate(lines)
 
 
-def write_png(path: Path, picture: Pixels) -> None:
-    """Write uint8 (height, width, channels), grey or RGB, as a PNG, atomically."""
+def png(picture: Pixels) -> bytes:
+    """uint8 (height, width, channels), grey or RGB, as a PNG."""
     from PIL import Image
 
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def write_png(path: Path, picture: Pixels) -> None:
+    """Write uint8 (height, width, channels), grey or RGB, as a PNG, atomically."""
+    content = png(picture)
     with open_atomic(path) as stream:
-        image.save(stream, format="PNG", optimize=True)
+        stream.write(content)

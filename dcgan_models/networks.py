@@ -9,31 +9,37 @@ A network on disk is a folder: `network.json` (role and preset) and `weights.saf
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
 
+from dcgan_models.arguments import are_classes, label_rows, latent_rows, whole_number
+from dcgan_models.arrays import map_array
+from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic, read_json, write_json
+from dcgan_models.files import read_json, write_json
+from dcgan_models.grids import png, tile
+from dcgan_models.machine import Device, choose_device, memory_named
 from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Layer, Preset
 from dcgan_models.shared_norm import Average, shared_batch_norm
-
-if TYPE_CHECKING:
-    from dcgan_models.data import PixelStore
-
+from dcgan_models.weights import Shapes, in_half, read_weights, shapes_of, write_weights
 
 WEIGHTS_FILE = "weights.safetensors"
 NETWORK_FILE = "network.json"
+_GRID_COLUMNS = 10
+_GRID_PICTURES = 100
 _STATISTICS = (".norm.mean", ".norm.var")
+_LARGEST_DESCRIPTION = 2**20  # bytes; the longest of ours has some 6,000
+_MOST_FIXED = 65_536  # latents beside a generator; ours have some hundred
+_DEALING_SEED = 0  # of the order in which `fix_statistics` takes pictures
 
 
 class BatchNorm(nn.Module):
@@ -81,7 +87,7 @@ class Block(nn.Module):
         super().__init__()
         self.layer = layer
         self.leak = preset.leak
-        self.weight = _weight(layer, inputs)
+        self.weight = _weight(layer, inputs, bias=preset.biased and not layer.norm)
         self.norm = (
             BatchNorm(layer.out, affine=preset.affine, eps=preset.norm_eps) if layer.norm else None
         )
@@ -89,7 +95,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Apply the row to (n, ...) inputs; `condition` is (n, classes), one-hot."""
         if self.layer.op == "pool":
-            return x.mean(dim=(2, 3))
+            kernel, stride = self.layer.kernel, self.layer.stride
+            return F.avg_pool2d(x, kernel, stride) if kernel else x.mean(dim=(2, 3))
         x = _activate(self.preactivation(x, condition), self.layer.act, self.leak)
         return x if self.layer.reshape is None else x.reshape(-1, *self.layer.reshape)
 
@@ -105,19 +112,19 @@ class Block(nn.Module):
         return x if self.norm is None else self.norm(x)
 
 
-def _weight(layer: Layer, inputs: int) -> nn.Module:
-    """The row's linear map, with no bias: the authors' code has none anywhere."""
+def _weight(layer: Layer, inputs: int, *, bias: bool) -> nn.Module:
+    """The row's linear map."""
     if layer.op == "pool":
         return nn.Identity()
     if layer.op == "dense":
-        return nn.Linear(inputs, layer.out, bias=False)
+        return nn.Linear(inputs, layer.out, bias=bias)
     place = {"kernel_size": layer.kernel, "stride": layer.stride, "padding": layer.padding}
     if layer.op == "conv":
-        return nn.Conv2d(inputs, layer.out, bias=False, **place)  # type: ignore[arg-type]
+        return nn.Conv2d(inputs, layer.out, bias=bias, **place)  # type: ignore[arg-type]
     return nn.ConvTranspose2d(
         inputs,
         layer.out,
-        bias=False,
+        bias=bias,
         output_padding=layer.output_padding,
         **place,  # type: ignore[arg-type]
     )
@@ -178,7 +185,7 @@ class Network(nn.Module):
             if labels is None:
                 raise ValueError(f"{self.preset.name} is conditional: labels are needed")
             condition = F.one_hot(labels, self.preset.classes).to(x.dtype)
-        for block in self.blocks[rows]:
+        for block in list(self.blocks)[rows]:
             x = block(x, condition)
         return x
 
@@ -187,6 +194,13 @@ class Network(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, BatchNorm):
                 yield name, module
+
+    def extra_repr(self) -> str:
+        """What `repr` says before the blocks: preset, picture, size, statistics."""
+        picture = "x".join(map(str, self.preset.image))
+        size = sum(parameter.numel() for parameter in self.parameters())
+        fixed = "fixed" if self.has_statistics else "of each minibatch"
+        return f"{self.preset.name}, pictures {picture}, {size:,} parameters, statistics {fixed}"
 
     @property
     def has_statistics(self) -> bool:
@@ -229,8 +243,8 @@ class Generator(Network):
         The batch moves a value by a grey level at most: libraries add in another order.
 
         Args:
-            n: How many.
-            seed: Of the latents.
+            n: How many, from 0.
+            seed: Of the latents, from 0 to 2^63 - 1.
             labels: (n,) integers for a conditional preset; by default they go round the classes.
             batch: Pictures computed at once.
 
@@ -238,44 +252,80 @@ class Generator(Network):
             uint8 (n, height, width, channels).
 
         Raises:
-            UserError: The labels do not fit, or the network carries no sampling statistics.
+            UserError: A number is no whole one or too small, the labels do not fit, or the
+                network carries no sampling statistics.
 
-        Example:
+        Examples:
             >>> generator = load_generator("run/result/generator")
             >>> sevens = generator.sample(2, seed=0, labels=[7, 7])
             >>> sevens.shape, sevens.dtype
             ((2, 28, 28, 1), dtype('uint8'))
         """
+        n, seed = whole_number(n, "n"), whole_number(seed, "seed")
+        if labels is None and self.preset.classes:
+            labels = torch.arange(n) % self.preset.classes
         z = draw_latents(self.preset, n, torch.Generator().manual_seed(seed))
-        return self.draw(z, self._sample_labels(n, labels), batch=batch)
+        return self.draw(z, labels, batch=batch)
 
     @torch.inference_mode()
     def draw(
-        self, z: Tensor, labels: Tensor | None = None, *, batch: int = 256
+        self,
+        z: npt.ArrayLike | Tensor,
+        labels: npt.ArrayLike | Tensor | None = None,
+        *,
+        batch: int = 256,
     ) -> npt.NDArray[np.uint8]:
-        """Pictures of given latents in `eval()` mode: uint8 (n, height, width, channels)."""
+        """Draw pictures of given latents, in `eval()` mode.
+
+        Args:
+            z: Numbers (n, z_dim), finite: a tensor on any device, an array, or lists; n may be 0.
+            labels: (n,) integers, for a conditional preset.
+            batch: Pictures computed at once.
+
+        Returns:
+            uint8 (n, height, width, channels).
+
+        Raises:
+            UserError: The latents or labels do not fit the preset, the batch is no whole number
+                from 1, or the network carries no sampling statistics.
+        """
         if not self.has_statistics:
             raise UserError("this generator has no sampling statistics: it cannot draw single z")
+        size = whole_number(batch, "batch", at_least=1)
+        z = latent_rows(z, self.preset)
+        labels = label_rows(labels, len(z), self.preset)
         self.eval()
-        device = next(self.parameters()).device
-        pictures = [
-            to_pixels(self(*(None if t is None else t.to(device) for t in pair)), self.preset)
-            for pair in _pairs(z, labels, batch)
-        ]
+        weight = next(self.parameters())
+        channels, height, width = self.preset.image
+        none = torch.empty((0, height, width, channels), dtype=torch.uint8, device=weight.device)
+        pictures = [none]
+        for part, classes in _pairs(z, labels, size):
+            named = None if classes is None else classes.to(weight.device)
+            drawn = self(part.to(weight.device, weight.dtype), named)
+            pictures.append(to_pixels(drawn, self.preset))
         return torch.cat(pictures).cpu().numpy()
 
-    def _sample_labels(self, n: int, labels: npt.ArrayLike | None) -> Tensor | None:
-        classes = self.preset.classes
-        if not classes:
-            if labels is not None:
-                raise UserError(f"preset {self.preset.name} has no labels")
+    def fixed_grid(self) -> Pixels:
+        """The first fixed latents as one picture, uint8 (height, width, channels), ten a row.
+
+        Raises:
+            UserError: The network carries no fixed latents, or no sampling statistics.
+        """
+        if self.fixed_z is None:
+            raise UserError("this generator has no fixed latents: it was built in memory")
+        first, labels = slice(_GRID_PICTURES), self.fixed_labels
+        pictures = self.draw(self.fixed_z[first], None if labels is None else labels[first])
+        return tile(pictures, _GRID_COLUMNS)
+
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows it: its fixed latents; None, and so `repr`, where it has none."""
+        if self.fixed_z is None or not self.has_statistics:
             return None
-        if labels is None:
-            return torch.arange(n) % classes
-        given = torch.as_tensor(np.asarray(labels), dtype=torch.int64)
-        if given.shape != (n,) or not bool(((given >= 0) & (given < classes)).all()):
-            raise UserError(f"labels: {n} integers from 0 to {classes - 1} are needed")
-        return given
+        training = self.training
+        try:
+            return png(self.fixed_grid())
+        finally:
+            self.train(training)
 
 
 class Discriminator(Network):
@@ -319,7 +369,7 @@ def from_pixels(pixels: Tensor, preset: Preset) -> Tensor:
 
 @torch.no_grad()
 def initialise(network: Network, rng: torch.Generator) -> None:
-    """Draw the initial weights: N(0, init_std), batch norm scales N(1, init_std), shifts 0."""
+    """Draw weights and batch norm's scales, of mean 0 and 1; shifts and biases begin at 0."""
     std = network.preset.init_std
     for module in network.modules():
         if isinstance(module, BatchNorm):
@@ -328,6 +378,8 @@ def initialise(network: Network, rng: torch.Generator) -> None:
                 module.bias.zero_()
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.normal_(0.0, std, generator=rng)
+            if module.bias is not None:
+                module.bias.zero_()
 
 
 # --- Fixed statistics -----------------------------------------------------------------------
@@ -357,6 +409,7 @@ def estimate_statistics(
         seen[0] += mean
         seen[1] += var
 
+    # Before each layer, in the mode in which its inputs come of the minibatch's own statistics.
     handles = [norm.register_forward_pre_hook(accumulate) for _, norm in network.norms()]
     count = 0
     network.train()
@@ -367,6 +420,7 @@ def estimate_statistics(
     finally:
         for handle in handles:
             handle.remove()
+    # The mean of the minibatches' variances, as the authors took it, not the variance of all.
     for norm, (mean, var) in sums.items():
         norm.mean.copy_(mean / count)
         norm.var.copy_(var / count)
@@ -397,6 +451,9 @@ def fix_statistics(
     As the authors did for their SVHN features: the plain average over minibatches of 128. A last
     minibatch that is not full would count as much as the others and is left out.
 
+    The pictures are dealt into minibatches at random, always in the same way: files often come
+    class by class, and within a class the variance is smaller than over all.
+
     Args:
         discriminator: Of an unconditional preset.
         pictures: uint8 (n, height, width, channels), or a store, of which a minibatch is read at
@@ -406,9 +463,20 @@ def fix_statistics(
     Raises:
         UserError: There are no pictures, they do not fit D, or D is conditional.
     """
-    whole = max(len(pictures) - len(pictures) % batch, min(len(pictures), batch))
-    inputs = picture_batches(discriminator, pictures, batch, stop=whole)
+    count, *_ = _kind_of(pictures)
+    whole = max(count - count % batch, min(count, batch))
+    dealt = np.random.default_rng(_DEALING_SEED).permutation(count)[:whole]
+    inputs = picture_batches(discriminator, pictures, batch, rows=dealt)
     estimate_statistics(discriminator, ((images, None) for images in inputs))
+
+
+def untrained_generator(preset: Preset, seed: int, device: Device = "cpu") -> Generator:
+    """G as it is before training, with sampling statistics: what a judge may take for something."""
+    generator = Generator(preset)
+    initialise(generator, torch.Generator().manual_seed(seed))
+    generator = on_device(generator, device)
+    estimate_sampling_statistics(generator, seed, minibatches=4)
+    return generator
 
 
 def untrained_discriminator(
@@ -429,7 +497,7 @@ def picture_batches(
     pictures: Pixels | PixelStore,
     batch: int,
     *,
-    stop: int | None = None,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[Tensor]:
     """Check pictures, and hand them out as an unconditional D takes them.
 
@@ -437,10 +505,10 @@ def picture_batches(
         discriminator: Of an unconditional preset.
         pictures: uint8 (n, height, width, channels), or a store, read batch by batch.
         batch: Pictures at once; the last batch may have fewer.
-        stop: Only so many of the pictures.
+        rows: Which of the pictures, in which order; all of them, in theirs, by default.
 
     Returns:
-        float32 (batch, channels, height, width) on D's device, in the order of the pictures.
+        float32 (batch, channels, height, width) on D's device.
 
     Raises:
         UserError: At once: there are no pictures, they do not fit D, or D is conditional.
@@ -455,13 +523,12 @@ def picture_batches(
             f"pictures are {found[1]} {(found[0], *found[2])}; preset {preset.name} needs uint8 "
             f"(n, {height}, {width}, {channels}), n at least 1"
         )
-    count = len(pictures) if stop is None else stop
-    # `tensor` copies: a memory map, which cannot be written, is welcome.
+    chosen = np.arange(len(pictures)) if rows is None else rows
     return (
         from_pixels(
-            torch.tensor(_take(pictures, first, min(first + batch, count))).to(device), preset
+            torch.from_numpy(_take(pictures, chosen[first : first + batch])).to(device), preset
         )
-        for first in range(0, count, batch)
+        for first in range(0, len(chosen), batch)
     )
 
 
@@ -469,16 +536,20 @@ def _kind_of(pictures: Pixels | PixelStore) -> tuple[int, str, tuple[int, ...]]:
     """How many pictures, of which dtype and of which shape."""
     if isinstance(pictures, np.ndarray):
         return len(pictures), str(pictures.dtype), pictures.shape[1:]
-    return len(pictures), "uint8", pictures.shape
+    if isinstance(pictures, PixelStore):
+        return len(pictures), "uint8", pictures.shape
+    raise UserError(f"pictures: {type(pictures).__name__}; an array or a PixelStore is needed")
 
 
-def _take(pictures: Pixels | PixelStore, first: int, stop: int) -> Pixels:
-    if isinstance(pictures, np.ndarray):
-        return pictures[first:stop]
-    return pictures.gather(np.arange(first, stop))
+def _take(pictures: Pixels | PixelStore, rows: npt.NDArray[np.int64]) -> Pixels:
+    """Copy pictures out: uint8 (len(rows), height, width, channels)."""
+    return pictures[rows] if isinstance(pictures, np.ndarray) else pictures.gather(rows)
 
 
 # --- On disk --------------------------------------------------------------------------------
+
+_N = TypeVar("_N", Generator, Discriminator)
+_M = TypeVar("_M", bound=nn.Module)
 
 
 def network_state(network: Network) -> dict[str, Tensor]:
@@ -505,52 +576,77 @@ def save_network(network: Network, folder: Path) -> None:
 
 
 def save_weights(network: Network, path: Path) -> None:
-    """Write the weights as one safetensors file, atomically."""
-    with open_atomic(path) as stream:
-        stream.write(save(network_state(network), metadata={"role": network.role}))
+    """Write the weights as one safetensors file, kernels in half precision, atomically."""
+    write_weights(path, in_half(network_state(network)), {"role": network.role})
 
 
-def load_generator(folder: str | Path, *, weights: str = WEIGHTS_FILE) -> Generator:
+def load_generator(
+    folder: str | Path, *, weights: str = WEIGHTS_FILE, device: Device = "cpu"
+) -> Generator:
     """Open a published generator.
 
     Args:
         folder: Holds `network.json`, the weights and `fixed_z.npy`.
         weights: Another file of the folder, such as `snapshots/epoch_0001.safetensors`.
+        device: Where it draws; `auto` takes a GPU where there is one. Its `fixed_z` stay on the
+            processor.
 
     Raises:
-        UserError: A file is missing, cut short, of another role, or does not fit the preset.
+        UserError: A file is missing, cut short, no plain file, of another role, describes a
+            network larger than `presets.LARGEST`, or does not fit the preset; there is no such
+            device, or its memory is too small.
 
-    Example:
+    Examples:
         >>> load_generator("run/result/generator").sample(3, seed=0).shape
         (3, 28, 28, 1)
     """
-    generator = Generator(read_preset(Path(folder), "generator"))
-    load_weights(generator, Path(folder) / weights)
-    if (Path(folder) / "fixed_z.npy").exists():
-        width = (generator.preset.z_dim,)
-        generator.fixed_z = _load_array(Path(folder) / "fixed_z.npy", np.float32, width)
-    if (Path(folder) / "fixed_y.npy").exists():
-        generator.fixed_labels = _load_array(Path(folder) / "fixed_y.npy", np.int64, ())
-    return generator.eval()
+    folder = Path(folder)
+    generator = _load(Generator, folder, folder / weights)
+    preset = generator.preset
+    if os.path.lexists(folder / "fixed_z.npy"):
+        generator.fixed_z = _load_array(folder / "fixed_z.npy", np.float32, (preset.z_dim,))
+    if generator.fixed_z is not None and preset.classes:
+        labels = _load_array(folder / "fixed_y.npy", np.int64, ())
+        if len(labels) != len(generator.fixed_z) or not are_classes(labels, preset.classes):
+            raise UserError(
+                f"{folder / 'fixed_y.npy'}: {len(generator.fixed_z)} labels from 0 to "
+                f"{preset.classes - 1} are needed, one for each of fixed_z.npy"
+            )
+        generator.fixed_labels = labels
+    return on_device(generator.eval(), device)
 
 
-def load_discriminator(folder: str | Path) -> Discriminator:
-    """Open a published discriminator; raises as `load_generator` does.
+def load_discriminator(folder: str | Path, *, device: Device = "cpu") -> Discriminator:
+    """Open a published discriminator on a device; raises as `load_generator` does.
 
-    Example:
+    Examples:
         >>> load_discriminator("run/result/discriminator").preset.classes
         10
     """
-    discriminator = Discriminator(read_preset(Path(folder), "discriminator"))
-    load_weights(discriminator, Path(folder) / WEIGHTS_FILE)
-    return discriminator
+    return on_device(_load(Discriminator, Path(folder), Path(folder) / WEIGHTS_FILE), device)
+
+
+def on_device(network: _M, device: Device) -> _M:
+    """Move a network to a device; raise `UserError` if there is none such, or it has no room."""
+    chosen = choose_device(device)
+    with memory_named(chosen, f"this {type(network).__name__.lower()}"):
+        return network.to(chosen)
+
+
+def _load(kind: type[_N], folder: Path, weights: Path) -> _N:
+    """Make a network, once the weights' header is known to be that of one of its description."""
+    preset = read_preset(folder, kind.role)
+    state = _read_state(weights, shapes_of(lambda: kind(preset)), preset)
+    network = kind(preset)
+    network.load_state_dict(state, strict=False)
+    return network
 
 
 def read_preset(folder: Path, role: str) -> Preset:
     """The preset in a network folder; raise `UserError` if there is none or of another role."""
     path = folder / NETWORK_FILE
     try:
-        content = read_json(path)
+        content = read_json(path, _LARGEST_DESCRIPTION)
         found = content["role"]
         preset = Preset.from_dict(content["preset"])
         preset.check()
@@ -561,7 +657,7 @@ def read_preset(folder: Path, role: str) -> Preset:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     if found != role:
-        raise UserError(f"{path}: this is a {found}, a {role} is needed")
+        raise UserError(f"{path}: this is a {found!s:.80}, a {role} is needed")
     return preset
 
 
@@ -570,42 +666,35 @@ def load_weights(network: Network, path: Path) -> None:
 
     Raises:
         UserError: The file is missing or cut short, or a tensor is foreign, missing, of another
-            shape or not finite. Statistics may be absent; weights may not.
+            shape or type, not finite, or a negative variance. Statistics may be absent; weights
+            may not.
     """
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such weights file") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
-    expected = network.state_dict()
-    where = f"{path}: not the weights of preset {network.preset.name}"
-    for name in sorted(set(tensors) ^ set(expected)):
-        if name in tensors:
-            raise UserError(f"{where}: unknown tensor {name}")
-        if not name.endswith(_STATISTICS):
-            raise UserError(f"{where}: tensor {name} is missing")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise UserError(
-                f"{where}: {name} has shape {tuple(tensor.shape)}, "
-                f"expected {tuple(expected[name].shape)}"
-            )
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{path}: tensor {name} holds values that are not finite")
-    network.load_state_dict(tensors, strict=False)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    network.load_state_dict(_read_state(path, shapes, network.preset), strict=False)
+
+
+def _read_state(path: Path, shapes: Shapes, preset: Preset) -> dict[str, Tensor]:
+    state = read_weights(path, shapes, f"preset {preset.name}", may_lack=_STATISTICS)
+    for name, tensor in state.items():
+        if name.endswith(".norm.var") and bool((tensor < 0).any()):
+            raise UserError(f"{path}: tensor {name} holds variances below 0")
+    return state
 
 
 def _load_array(path: Path, dtype: npt.DTypeLike, row: tuple[int, ...]) -> Tensor:
-    """Read a plain array of shape (n, *row); nothing is unpickled."""
+    """Read a plain array of shape (n, *row), its numbers finite; nothing is unpickled."""
     try:
-        with path.open("rb") as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
+        array = map_array(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a plain array ({error})") from None
-    if array.dtype != dtype or array.ndim == 0 or array.shape[1:] != row:
+    rows = array.shape[0] if array.ndim else 0
+    if array.dtype != dtype or array.shape[1:] != row or not 0 < rows <= _MOST_FIXED:
         expected = ", ".join(map(str, ("n", *row)))
         raise UserError(
-            f"{path}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} ({expected})"
+            f"{path}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} ({expected}), n from "
+            f"1 to {_MOST_FIXED}"
         )
-    return torch.from_numpy(array)
+    values = torch.tensor(array)  # copies out of the file
+    if not bool(values.isfinite().all()):
+        raise UserError(f"{path}: holds values that are not finite")
+    return values

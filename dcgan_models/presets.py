@@ -9,10 +9,11 @@ own choice is listed in docs/deviations.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from dcgan_models.errors import UserError
+from dcgan_models.fields import check_fields
 
 Operation = Literal["dense", "conv", "deconv", "pool"]
 Activation = Literal["relu", "lrelu", "tanh", "sigmoid", "linear"]
@@ -21,12 +22,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of a layer table: a weight without bias, then batch norm, then an activation.
+    """One row of a layer table: a weight, then batch norm, then an activation.
 
     Attributes:
         op: `dense` (a matrix product; a picture is flattened first), `conv` (strided), `deconv`
             (fractionally strided, the gradient of a strided convolution), or `pool` (the average
-            over a map, which has no weight; section 3 weighs it against flattening).
+            over windows, or where `kernel` is 0 over a whole map, which becomes one unit; it has no
+            weight, and section 3 weighs it against strides and flattening).
         out: Units of a dense layer, channels of the other two.
         kernel, stride, padding, output_padding: As in torch; zero or one where they do not apply.
         norm: Whether batch norm follows. After a dense layer it works on each unit, after a
@@ -52,7 +54,8 @@ class Preset:
 
     Attributes:
         image: (channels, height, width) of a picture.
-        z_dim, z_distribution: The latent: uniform on [-1, 1] (the paper) or standard normal.
+        z_dim: Length of the latent.
+        z_distribution: Of the latent: uniform on [-1, 1] (the paper) or standard normal.
         classes: Labels that condition every layer of both networks; 0 for none.
         affine: Whether batch norm has a scale and a shift.
         norm_eps: Added to batch norm's variance.
@@ -60,8 +63,14 @@ class Preset:
         l2: Added to the gradient of every parameter as l2 * parameter, before Adam.
         schedule: `alternate`: each minibatch updates one network, G first (the authors' code);
             `both`: D and then G on each minibatch (the Torch code).
-        epochs, decay_epochs: Passes of the loader at the full learning rate, then passes over
-            which it falls linearly to zero, a step down after each.
+        biased: Whether layers without batch norm have a bias, or no layer has (the authors' code).
+            Without, D cannot see how strong colours are: its first layer passes contrast on in
+            proportion, and batch norm takes it away.
+        averaged: Whether a run leaves the running average of G's weights (training/averaging.py)
+            or the last ones (the paper).
+        epochs: Passes of the loader at the full learning rate.
+        decay_epochs: Passes after these, over which it falls linearly to zero, a step down after
+            each.
     """
 
     name: str
@@ -85,6 +94,8 @@ class Preset:
     l2: float = 1e-5
     batch: int = 128
     schedule: Literal["alternate", "both"] = "alternate"
+    averaged: bool = False
+    biased: bool = False
 
     @property
     def signed(self) -> bool:
@@ -127,14 +138,14 @@ class Preset:
     def check(self) -> None:
         """Raise `UserError` if the layers do not lead from z to a picture and on to one logit.
 
-        The same for a count that is too small: batch norm needs two pictures to have a variance.
+        The same for a count that is too small or too large: batch norm needs two pictures to have
+        a variance, and a table that somebody else has written must not ask for all memory.
         """
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"preset {self.name}: {name} is {getattr(self, name)}, "
-                    f"allowed are whole numbers from {least}"
-                )
+        if not 0 < len(self.name) <= _LONGEST_NAME:
+            raise UserError(f"preset {self.name:.20}: a name has 1 to {_LONGEST_NAME} characters")
+        _check_bounds(self, _BOUNDS, f"preset {self.name}")
+        for side in ("generator", "discriminator"):
+            self._check_table(side)
         drawn = self.generator_shapes()[-1]
         if drawn != self.image:
             raise UserError(
@@ -143,6 +154,27 @@ class Preset:
         judged = self.discriminator_shapes()[-1]
         if _size(judged) != 1:
             raise UserError(f"preset {self.name}: the discriminator ends at {judged}, not one unit")
+
+    def _check_table(self, side: Literal["generator", "discriminator"]) -> None:
+        """Bound each row of a table by itself, and then what all of them come to."""
+        where, layers = f"preset {self.name}: {side}", getattr(self, side)
+        if not 0 < len(layers) <= _MOST_LAYERS:
+            raise UserError(f"{where}: {len(layers)} layers; allowed are 1 to {_MOST_LAYERS}")
+        for number, layer in enumerate(layers, 1):
+            _check_bounds(layer, _LAYER_BOUNDS, f"{where} layer {number} ({layer.op})")
+        shapes = getattr(self, f"{side}_shapes")()
+        largest = max(_size((shape[0] + self.classes, *shape[1:])) for shape in shapes)
+        if largest > LARGEST.values:
+            raise UserError(
+                f"{where}: {largest:,} values between two layers; allowed are up to "
+                f"{LARGEST.values:,} for a picture"
+            )
+        weights = sum(
+            _weights(layer, shape, self.classes)
+            for layer, shape in zip(layers, shapes, strict=False)
+        )
+        if weights > LARGEST.weights:
+            raise UserError(f"{where}: {weights:,} weights; allowed are up to {LARGEST.weights:,}")
 
     def generator_shapes(self) -> list[Shape]:
         """Shapes (without the batch axis) from z through every layer of G to the picture."""
@@ -153,47 +185,53 @@ class Preset:
         return trace(self.discriminator, self.image, f"preset {self.name}: discriminator")
 
 
-_LEAST = {"batch": 2, "epochs": 0, "decay_epochs": 0, "z_dim": 1, "classes": 0}
+class LARGEST:
+    """What a network may come to; the widest of ours has 19 million weights and 262,144 values.
 
-
-def check_fields(kind: type, content: Any, where: str) -> None:
-    """Check plain values against the fields of a dataclass, before one is built from them.
-
-    Raises:
-        UserError: `content` is no mapping, a key is unknown or missing, or a value is not of its
-            field's type; the line names `where`, the key and what is allowed.
+    Attributes:
+        weights: Of all layers: 1 GiB.
+        values: Between two layers, for one picture: 16 MiB.
     """
-    if not isinstance(content, Mapping):
-        raise UserError(f"{where}: a mapping is needed, found {content!r:.60}")
-    types = get_type_hints(kind)
-    for name, value in content.items():
-        if name not in types:
-            raise UserError(f"{where}: unknown key {name!r}; allowed: {', '.join(types)}")
-        allowed = _describe_allowed(types[name], value)
-        if allowed:
-            raise UserError(f"{where}: {name} is {value!r:.60}; allowed: {allowed}")
-    for field in fields(kind):
-        if field.default is MISSING and field.name not in content:
-            raise UserError(f"{where}: `{field.name}` is missing")
+
+    weights = 2**28
+    values = 2**22
 
 
-def _describe_allowed(kind: Any, value: Any) -> str:
-    """What a field of this type allows, or nothing where `value` is allowed."""
-    if get_origin(kind) is Literal:
-        return "" if value in get_args(kind) else ", ".join(get_args(kind))
-    if get_origin(kind) is tuple:
-        return "" if isinstance(value, list | tuple) else "a list"
-    plain, words = _PLAIN.get(kind, (object, ""))
-    fits = isinstance(value, plain) and (kind is bool or not isinstance(value, bool))
-    return "" if fits else words
-
-
-_PLAIN: Mapping[Any, tuple[Any, str]] = {
-    int: (int, "a whole number"),
-    float: ((int, float), "a number"),
-    bool: (bool, "true, false"),
-    str: (str, "text"),
+_LONGEST_NAME = 100
+_MOST_LAYERS = 64
+_BOUNDS = {
+    "batch": (2, 2**20),
+    "epochs": (0, 2**31),
+    "decay_epochs": (0, 2**31),
+    "z_dim": (1, 2**20),
+    "classes": (0, 2**16),
+    "norm_eps": (0, 1),
 }
+_LAYER_BOUNDS = {
+    "out": (1, 2**20),
+    "kernel": (0, 64),
+    "stride": (1, 64),
+    "padding": (0, 64),
+    "output_padding": (0, 63),
+}
+
+
+def _check_bounds(of: Preset | Layer, bounds: Mapping[str, tuple[int, int]], where: str) -> None:
+    for name, (least, most) in bounds.items():
+        if not least <= getattr(of, name) <= most:
+            kind = "numbers" if isinstance(getattr(of, name), float) else "whole numbers"
+            raise UserError(
+                f"{where}: {name} is {getattr(of, name)}, allowed are {kind} from {least} to {most}"
+            )
+
+
+def _weights(layer: Layer, shape: Shape, classes: int) -> int:
+    """How many numbers a layer's map has, which takes `shape` and a label."""
+    if layer.op == "pool":
+        return 0
+    if layer.op == "dense":
+        return (_size(shape) + classes) * layer.out
+    return (shape[0] + classes) * layer.out * layer.kernel**2
 
 
 def trace(layers: Iterable[Layer], start: Shape, where: str) -> list[Shape]:
@@ -216,14 +254,18 @@ def trace(layers: Iterable[Layer], start: Shape, where: str) -> list[Shape]:
 
 def _after(layer: Layer, shape: Shape) -> Shape | None:
     """The shape that `layer` makes of `shape`, or None where it makes none."""
-    if layer.out < 1:
-        return None
     if layer.op == "dense":
         if layer.reshape is None:
             return (layer.out,)
-        return layer.reshape if _size(layer.reshape) == layer.out else None
+        fits = min(layer.reshape) > 0 and _size(layer.reshape) == layer.out
+        return layer.reshape if fits else None
+    if layer.reshape is not None:
+        return None
     if layer.op == "pool":
-        return (layer.out,) if shape[0] == layer.out and len(shape) == 3 else None
+        return _pooled(layer, shape) if shape[0] == layer.out and len(shape) == 3 else None
+    # torch wants less, or it is not known which of several sizes is meant.
+    if layer.kernel < 1 or layer.output_padding >= layer.stride:
+        return None
     if len(shape) == 1:
         shape = (shape[0], 1, 1)
     side = shape[1:]
@@ -233,6 +275,15 @@ def _after(layer: Layer, shape: Shape) -> Shape | None:
         grow = layer.kernel + layer.output_padding - 2 * layer.padding
         side = tuple((n - 1) * layer.stride + grow for n in side)
     return (layer.out, *side) if min(side) > 0 else None
+
+
+def _pooled(layer: Layer, shape: Shape) -> Shape | None:
+    """Windows within the map, or the whole of it."""
+    if not layer.kernel:
+        return (layer.out,)
+    if layer.padding or layer.kernel > min(shape[1:]):
+        return None
+    return (layer.out, *((n - layer.kernel) // layer.stride + 1 for n in shape[1:]))
 
 
 def _size(shape: Shape) -> int:
@@ -568,7 +619,7 @@ PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ALL}
 def preset(name: str) -> Preset:
     """Look a preset up by name; raise `UserError` naming the known ones.
 
-    Example:
+    Examples:
         >>> preset("lsun64").image
         (3, 64, 64)
     """

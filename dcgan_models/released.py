@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dcgan_models.arrays import map_array
 from dcgan_models.errors import UserError
 from dcgan_models.networks import Discriminator, Generator, Network
 from dcgan_models.presets import preset
@@ -77,10 +78,10 @@ def _to_torch(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _read(path: Path, layer: str) -> npt.NDArray[np.float32]:
     try:
-        array: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        array = map_array(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {layer}") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a plain array of numbers ({error}): {layer}") from None
     if array.dtype != np.float32:
         raise UserError(f"{path}: {layer} is {array.dtype}, expected float32")

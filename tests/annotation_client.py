@@ -32,7 +32,8 @@ class Client:
 
     def ask(self, method: str, path: str, content: Any = None, **headers: str) -> requests.Response:
         body = None if content is None else json.dumps(content)
-        given = {"x-annotate-token": self.token, **headers}
+        kind = "application/json"
+        given = {"x-annotate-token": self.token, "content-type": kind, **headers}
         return requests.request(method, self.url + path, data=body, headers=given, timeout=120)
 
     def start(self) -> dict[str, Any]:
@@ -66,9 +67,11 @@ def serve(bench: Workbench) -> Iterator[Client]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         place, _, token = address.partition("/#")
-        yield Client(bench, int(place.rpartition(":")[2]), token)
-        server.should_exit = True
-        thread.join(120)
+        try:
+            yield Client(bench, int(place.rpartition(":")[2]), token)
+        finally:
+            server.should_exit = True
+            thread.join(120)
         assert not thread.is_alive()
 
 

@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # pytest puts tests/ on the path, where tests/dcgan_models would pass for the package itself.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ import pytest
 from fixture_types import Refused, WritePictures
 from hypothesis import HealthCheck, settings
 
+from dcgan_assets.sources.reading.items import forget_listings
+from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.errors import UserError
 
 # A script's background job ignores Ctrl-C, and so would every process started by a test.
@@ -35,6 +38,49 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # examples every time.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+# What takes long comes first: files are handed to the processes whole, in this order, so that none
+# is still at one of them when the other has nothing left to do.
+LONGEST = (
+    *("e2e/test_ui.py", "e2e/test_dvc.py", "e2e/test_offline.py", "e2e/test_new_pictures.py"),
+    *("e2e/test_processes.py", "e2e/test_command_line.py", "e2e/test_ticks.py"),
+    *("e2e/test_ui_faults.py", "e2e/test_examples.py", "e2e/test_annotate.py"),
+    *("e2e/test_own_pictures_under_dvc.py", "e2e/test_report.py"),
+    *("dcgan_assets/assets/publishing/test_quality.py", "hostile/test_killed_commands.py"),
+    *("dcgan_assets/engine/test_running.py", "dcgan_assets/engine/test_instance.py"),
+    *("dcgan_assets/engine/test_faults.py", "dcgan_assets/dvc/test_register.py"),
+    *("dcgan_assets/dvc/test_reproduce.py", "dcgan_assets/dvc/test_commit.py"),
+    *("dcgan_assets/cli/test_new_group.py", "dcgan_models/training/test_kill.py"),
+    *("dcgan_models/training/test_team.py", "dcgan_models/training/test_training.py"),
+    *("hostile/test_first_commands.py", "dcgan_assets/engine/versions/test_code.py"),
+)
+
+
+@pytest.hookimpl(trylast=True)  # what is deselected does not count
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of `LONGEST`, then those with the most tests."""
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+    missing = [path for path in ranks if not path.exists()]
+    assert not missing, missing
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (ranks.get(item.path, len(ranks)), -sizes[item.path], item.path))
+
+
+@pytest.fixture
+def fresh_listings() -> Iterator[None]:
+    """Sources list anew what they read: a process remembers a listing, and a test may change it."""
+    forget_listings()
+    yield
+    forget_listings()
+
+
+@pytest.fixture(scope="module")
+def no_workers_left() -> Iterator[None]:
+    """The worker processes that read pictures end with the module that started them."""
+    yield
+    close_workers()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ ROOT = CHECKOUT
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 EXECUTED = "<!-- executed -->"

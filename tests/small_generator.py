@@ -19,19 +19,30 @@ from dcgan_models.presets import preset
 SAMPLES = 70
 
 
-def publish_generator(root: Path, group: str, name: str = "lsun64", seed: int = 0) -> str:
-    """Publish a generator of untrained weights with contrast; its data version."""
+def small_generator(
+    name: str = "lsun64", rng: torch.Generator | None = None, seed: int = 0
+) -> Generator:
+    """A generator of untrained weights with contrast."""
     generator = Generator(preset(name).with_overrides(width=0.03, batch=8))
-    rng = torch.Generator().manual_seed(seed)
-    initialise(generator, rng)
+    initialise(generator, rng or torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for parameter in generator.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(10)
     estimate_sampling_statistics(generator, seed=seed, minibatches=4)
-    generator.fixed_z = draw_latents(generator.preset, SAMPLES, rng)
-    if generator.preset.classes:
-        generator.fixed_labels = torch.arange(SAMPLES) % generator.preset.classes
+    return generator
+
+
+def publish_generator(
+    root: Path, group: str, name: str = "lsun64", seed: int = 0, samples: int = SAMPLES
+) -> str:
+    """Publish a generator of untrained weights with contrast; its data version."""
+    rng = torch.Generator().manual_seed(seed)
+    generator = small_generator(name, rng, seed)
+    if samples:
+        generator.fixed_z = draw_latents(generator.preset, samples, rng)
+    if samples and generator.preset.classes:
+        generator.fixed_labels = torch.arange(samples) % generator.preset.classes
     store, artefact = Store(root), Artefact(f"{group}/generator", "models")
     with store.writing(artefact) as staging:
         save_network(generator, staging)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine.results import Result, Row
 from dcgan_assets.engine.store import Artefact, Input, Kind, Meta, Store
 from dcgan_models.files import write_json
@@ -23,6 +24,8 @@ ROWS = {
     "cifar10/svm_scores": [
         Row(
             name="trained D, all labels",
+            measure="accuracy",
+            split="test",
             value=80.25,
             unit="%",
             n=1000,
@@ -33,14 +36,33 @@ ROWS = {
             source="L2-SVM, C = 0.005",
         ),
         Row(name="trained D, 40 a class", value=73.31, unit="%", n=10, low=71.5, high=75.0),
-        Row(name="random D, all labels", value=73.5, unit="%", n=3),
+        Row(
+            name="random D, all labels",
+            measure="accuracy",
+            split="test",
+            value=73.5,
+            unit="%",
+            n=3,
+            low=72.0,
+            high=75.0,
+            interval="95% t, of the mean over 3 networks",
+        ),
         Row(name="1-layer K-means, all labels", unit="%", paper=80.6, source="Table 1"),
     ],
+    "cifar10/supervised_cnn": [
+        share_row(
+            "supervised CNN, 40 a class, test accuracy",
+            702,
+            1000,
+            measure="accuracy",
+            split="test",
+        ),
+    ],
     "mnist/nearest_neighbour_scores": [
-        Row(name="real @3,500", value=5.9, unit="% test error", n=1000, low=4.601, high=7.536),
-        Row(name="GAN @50,000", value=18.7, unit="% test error", n=1000, paper=6.28),
-        Row(name="DCGAN @50,000", value=9.3, unit="% test error", n=1000, paper=2.98),
-        Row(name="DCGAN @10,000,000", unit="% test error", paper=1.48, source="the paper alone"),
+        share_row("real @3,500", 59, 1000, measure="test error", split="test"),
+        share_row("GAN @50,000", 187, 1000, measure="test error", split="test", paper=6.28),
+        share_row("DCGAN @50,000", 93, 1000, measure="test error", split="test", paper=2.98),
+        Row(name="DCGAN @10,000,000", unit="%", paper=1.48, source="the paper alone"),
     ],
     "mnist/sampling_statistics": [
         Row(name=HOSTILE, value=1234567.5, unit="<b>levels</b>", source=HOSTILE),
@@ -59,7 +81,7 @@ def publish_results(root: Path) -> None:
     for key in {**ROWS, **PICTURES}:
         publish(root, key, "results", rows=ROWS.get(key), pictures=PICTURES.get(key, ()))
     dataset = {"n": 110, "shape": [64, 64, 3], "splits": {"held_out": 10, "train": 100}}
-    publish(root, "lsun/training_set", "data", dataset={**dataset, "stand_in": False})
+    publish(root, "lsun/training_set", "data", dataset=dataset, origin={"stand_in": False})
     publish(root, "lsun/generator", "models", network={"preset": preset("lsun64").to_dict()})
 
 

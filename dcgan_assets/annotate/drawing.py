@@ -8,18 +8,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_models import load_generator
-from dcgan_models.errors import UserError
 from dcgan_models.internals.arithmetic import neighbours
 from dcgan_models.internals.exemplars import Picks, mean_latents
 from dcgan_models.internals.expressions import concepts_of, evaluate, parse_expression
 from dcgan_models.internals.turn_vector import turn_walk
+from dcgan_models.networks import Generator
 from dcgan_models.pixels import Pixels
 
 NEIGHBOUR_NOISE = 0.25
@@ -32,26 +30,19 @@ _SAMPLES_AT_ONCE = 8
 
 
 class Drawing:
-    """A published generator and its fixed samples.
+    """What the page sees of a generator and its fixed samples.
 
     Every answer is uint8 (n, height, width, channels). A conditional generator draws a mixture
     as the label of the first sample in it. Safe to call from several threads.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the generator in `folder`; raise `UserError` where it cannot draw."""
-        self._generator = load_generator(folder)
-        if self._generator.fixed_z is None:
-            raise UserError(f"{folder}: no fixed_z.npy, so there are no samples to pick from")
-        self._z = self._generator.fixed_z
+    def __init__(self, generator: Generator) -> None:
+        """Draw with a generator that has fixed samples; raise `UserError` where it cannot draw."""
+        assert generator.fixed_z is not None  # noqa: S101  (else it is no subject of annotations)
+        self._generator, self._z = generator, generator.fixed_z
         self._turns = _Turns()
         # Opens what torch opens once, and refuses a generator without statistics.
-        self.channels, self.height, self.width = self._generator.preset.image
         self._draw(self._z[:1], 0)
-
-    def __len__(self) -> int:
-        """How many fixed samples there are."""
-        return len(self._z)
 
     def samples(self, first: int, last: int) -> Pixels:
         """The fixed samples from `first` to before `last`, giving way to whatever else is asked."""

@@ -1,4 +1,4 @@
-"""Picks and boxes that a person (or a stated rule) leaves on a generator's fixed samples.
+"""Picks and boxes that a person (or a judge, or a rule) leaves on a generator's fixed samples.
 
     annotations/GROUP/concepts.json      named concepts: rows of fixed_z (Figures 7 and 8)
     annotations/GROUP/boxes.coco.json    objects in samples, in COCO's format (Figure 6)
@@ -17,14 +17,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic, write_json
+from dcgan_models.files import open_atomic, read_regular, write_json
 
-PickedBy = Literal["person", "auto"]
+if TYPE_CHECKING:  # torch
+    from dcgan_models.networks import Generator
+
+PickedBy = Literal["person", "judge", "auto"]
 CONCEPT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 # Far above what thousands of picks or boxes take.
 LARGEST_FILE = 16 * 2**20
@@ -32,6 +35,8 @@ _FORMAT = 1
 _MOST_CONCEPTS = 200
 # Tools write coordinates with two decimals; a box may leave its picture by so many pixels.
 _ROUNDING = 0.02
+# In pixels; the page draws none smaller, and less is no object that a map could be asked for.
+SMALLEST_SIDE = 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Concepts:
 
     Attributes:
         generator: Data version of the generator whose samples were picked.
-        picked_by: `person`, or `auto` for picks by a rule.
+        picked_by: `person`, `judge` where a network looked, or `auto` for picks by a rule.
         picks: Rows of fixed_z by concept, ascending and without repetition, names in order.
     """
 
@@ -51,7 +56,10 @@ class Concepts:
 
 @dataclass(frozen=True)
 class Box:
-    """One object in one sample: left, top, width and height in pixels, as COCO's `bbox`."""
+    """One object in one sample: left, top, width and height in pixels, as COCO's `bbox`.
+
+    With two decimals, as in the file; inside the picture, and a pixel wide and high at least.
+    """
 
     sample: int
     name: str
@@ -93,6 +101,21 @@ class Subject:
     samples: int
     height: int
     width: int
+
+    @classmethod
+    def of(cls, group: str, version: str, network: Generator) -> Subject:
+        """What annotations of a group's generator are about; `version` is its data version.
+
+        Raises:
+            UserError: It has no fixed samples, so that there is nothing to pick from.
+        """
+        if network.fixed_z is None:
+            raise UserError(
+                f"{group}: its generator has no fixed samples (fixed_z.npy), so there is nothing "
+                "to pick from"
+            )
+        _, height, width = network.preset.image
+        return cls(group, version, len(network.fixed_z), height, width)
 
 
 def concepts_path(root: Path, group: str) -> Path:
@@ -160,8 +183,8 @@ def read_boxes(path: Path, subject: Subject) -> Boxes:
     Raises:
         FileNotFoundError: There is none.
         UserError: It is not COCO; a picture is missing, named twice, of another size or no row of
-            fixed_z; a category is missing; a box is empty or outside its picture; or the file
-            was made for another generator.
+            fixed_z; a category is missing; a box is too small or outside its picture; or the
+            file was made for another generator.
     """
     where = str(path)
     found = _validate(_CocoFile, _load(path), where)
@@ -279,23 +302,31 @@ def _rows_of_images(images: list[_Image], subject: Subject, where: str) -> dict[
 def _box_within(
     sample: int, name: str, bbox: tuple[float, float, float, float], subject: Subject, where: str
 ) -> Box:
-    """A box that is not empty and inside the picture; what rounding let out is cut off."""
+    """A box inside the picture and not too small; what rounding let out is cut off."""
     x, y, width, height = bbox
-    if width <= 0 or height <= 0:
-        raise UserError(f"{where}: an empty box ({_plain(width)} x {_plain(height)} pixels)")
     right, bottom = x + width, y + height
     if (
         min(x, y) < -_ROUNDING
         or right > subject.width + _ROUNDING
         or bottom > subject.height + _ROUNDING
     ):
-        corners = ", ".join(str(_plain(v)) for v in (x, y, right, bottom))
+        corners = ", ".join(f"{value:.6g}" for value in (x, y, right, bottom))
         raise UserError(
             f"{where}: the box from ({corners}) leaves the picture of "
             f"{subject.width}x{subject.height} pixels"
         )
-    x, y = max(x, 0), max(y, 0)
-    return Box(sample, name, x, y, min(right, subject.width) - x, min(bottom, subject.height) - y)
+    left, top = round(max(x, 0), 2), round(max(y, 0), 2)
+    # As it will stand in the file: what is kept is what is read again.
+    within = (
+        round(min(right, subject.width) - left, 2),
+        round(min(bottom, subject.height) - top, 2),
+    )
+    if min(within) < SMALLEST_SIDE:
+        raise UserError(
+            f"{where}: a box of {width:.6g} x {height:.6g} pixels; "
+            f"each side takes {SMALLEST_SIDE} at least"
+        )
+    return Box(sample, name, left, top, *within)
 
 
 def _plain(value: float) -> float | int:
@@ -374,19 +405,18 @@ Numbered = TypeVar("Numbered", _Image, _Category)
 
 
 def _read(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_FILE:
-        raise UserError(f"{path}: larger than {LARGEST_FILE >> 20} MiB")
-    return path.read_bytes()
-
-
-def _load(path: Path) -> Any:
-    """Parse a JSON file of bounded size, in which no object has a key twice."""
+    """The bytes of a file that a person may have put there, of bounded size."""
     try:
-        return parse_json(_read(path), str(path))
+        return read_regular(path, LARGEST_FILE)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror})") from None
+
+
+def _load(path: Path) -> Any:
+    """Parse a JSON file of bounded size, in which no object has a key twice."""
+    return parse_json(_read(path), str(path))
 
 
 def parse_json(content: bytes, where: str) -> Any:
@@ -437,7 +467,7 @@ def _require_rows(ids: Iterable[int], subject: Subject, where: str) -> None:
     for number in ids:
         if not 0 <= number < subject.samples:
             raise UserError(
-                f"{where}: sample {number} does not exist; "
+                f"{where}: sample {number!s:.20} does not exist; "
                 f"{subject.group} has 0 to {subject.samples - 1}"
             )
 

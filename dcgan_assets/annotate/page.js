@@ -32,7 +32,7 @@ async function ask(path, method = "GET", content = undefined) {
   try {
     answer = await fetch(path, {
       method,
-      headers: { "x-annotate-token": token },
+      headers: { "x-annotate-token": token, "content-type": "application/json" },
       body: content === undefined ? undefined : JSON.stringify(content),
     });
   } catch {
@@ -348,7 +348,8 @@ function renderTiles() {
     const said = words.get(sample)?.join(", ");
     tile.setAttribute("aria-label", `Sample ${sample}${said ? `, ${said}` : ""}`);
     tile.className = `tile ${tile.classList.contains("waiting") ? "waiting" : ""} ${selected && mode === "pick" ? ring : ""}`;
-    const shown = (marks.get(sample) ?? []).map(([colour, text]) => make("span", { className: `mark ${colour}`, textContent: text }));
+    // Shown by the style sheet: the label says it in words.
+    const shown = (marks.get(sample) ?? []).map(([colour, text]) => make("span", { className: `mark ${colour}`, "data-mark": text }));
     tile.lastChild.replaceChildren(...shown);
   });
 }

@@ -1,7 +1,7 @@
 """The server behind the annotation page: loopback only, for one person with the printed address.
 
 Whoever asks for anything but the page's three files must send the token of the address in a
-header, which no page of another origin can do; `Host` and `Origin` are checked as well, so that a
+header, which no page of another origin can do; `TrustedRequests` stands before it all, so that a
 name that was rebound to this machine, or another page of this browser, gets nowhere. Requests are
 small and bounded. Names that come from the page are data: the two files that are written were
 named when the server started.
@@ -19,6 +19,7 @@ from typing import Any
 import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -27,11 +28,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dcgan_assets.annotate.files import parse_json
 from dcgan_assets.annotate.workbench import ConflictError, Workbench
+from dcgan_assets.engine.trusted_requests import LOOPBACK, TrustedRequests
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile
 from dcgan_models.pixels import Pixels
 
-LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-annotate-token"  # noqa: S105  (the name of a header)
 LARGEST_REQUEST = 2**20
 _PAGE_FILES = {
@@ -82,16 +83,13 @@ def make_app(bench: Workbench, token: str, port: int) -> ASGIApp:
         return await _pictures(lambda: bench.draw(content))
 
     def saver(save: Callable[[Any, str], str]) -> Callable[[Request], Awaitable[Response]]:
-        writing = anyio.Lock()
-
         async def put(request: Request) -> Response:
             content = await _json(request)
             if not isinstance(content, dict) or not isinstance(content.get("revision"), str):
                 raise UserError("save: an object with a revision is needed")
-            async with writing:
-                fresh = await anyio.to_thread.run_sync(
-                    save, content.get("content"), content["revision"]
-                )
+            fresh = await anyio.to_thread.run_sync(
+                save, content.get("content"), content["revision"]
+            )
             return JSONResponse({"revision": fresh})
 
         return put
@@ -114,43 +112,39 @@ def make_app(bench: Workbench, token: str, port: int) -> ASGIApp:
             ClientDisconnect: _answer(400),
         },
     )
-    return _Guard(app, token, port)
+    return _LockedDown(TrustedRequests(_TokenNeeded(app, token), port))
 
 
-class _Guard:
-    """Lets through what comes from our own page, and puts the security headers on every answer."""
+class _LockedDown:
+    """Puts the security headers on every answer."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.token = token.encode()
-        self.hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_guarded(message: Message) -> None:
+        async def send_locked_down(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = [(k.lower().encode(), v.encode()) for k, v in _HEADERS.items()]
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        refusal = self._refusal(Request(scope))
-        await (refusal or self.app)(scope, receive, send_guarded)
+        await self.app(scope, receive, send_locked_down)
 
-    def _refusal(self, request: Request) -> Response | None:
-        host, origin = request.headers.get("host"), request.headers.get("origin")
-        if host not in self.hosts:
-            return JSONResponse({"error": "not an address of this page"}, 403)
-        if origin is not None and origin != f"http://{host}":
-            return JSONResponse({"error": "another origin"}, 403)
-        if request.url.path in _PAGE_FILES:
-            return None
-        given = request.headers.get(TOKEN_HEADER, "")
-        if not secrets.compare_digest(given.encode(), self.token):
-            return JSONResponse({"error": "open the address that `dcgan annotate` printed"}, 403)
-        return None
+
+class _TokenNeeded:
+    """Lets through the page's files to everybody, and all else to who has the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app = app
+        self.token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = Headers(scope=scope).get(TOKEN_HEADER, "").encode()
+        if scope["path"] in _PAGE_FILES or secrets.compare_digest(given, self.token):
+            await self.app(scope, receive, send)
+            return
+        error = "open the address that `dcgan annotate` printed"
+        await JSONResponse({"error": error}, 403)(scope, receive, send)
 
 
 async def _json(request: Request) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,10 +25,10 @@ from dcgan_assets.annotate.files import (
     write_boxes,
     write_concepts,
 )
-from dcgan_assets.engine.store import Artefact, Store
+from dcgan_assets.engine.published import PublishedGenerator
 from dcgan_models.errors import UserError
 
-if TYPE_CHECKING:  # torch, which `require_generator` can do without
+if TYPE_CHECKING:  # torch, which bad input can do without
     from dcgan_assets.annotate.drawing import Drawing
     from dcgan_models.pixels import Pixels
 
@@ -42,9 +46,12 @@ class _Wish(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+_Name = Annotated[str, Field(max_length=40)]
+
+
 class _Mean(_Wish):
     draw: Literal["mean"]
-    concept: str
+    concept: _Name
 
 
 class _Arithmetic(_Wish):
@@ -60,8 +67,8 @@ class _Walk(_Wish):
 
 class _Turn(_Wish):
     draw: Literal["turn"]
-    left: str
-    right: str
+    left: _Name
+    right: _Name
     sample: int
 
 
@@ -97,10 +104,9 @@ class Workbench:
         """
         from dcgan_assets.annotate.drawing import Drawing
 
-        version = require_generator(root, group)
-        drawing = Drawing(root / _artefact(group).path)
-        subject = Subject(group, version, len(drawing), drawing.height, drawing.width)
-        bench = cls(root, subject, drawing)
+        published = PublishedGenerator.find(root, group)
+        subject = Subject.of(group, published.version, published.network)
+        bench = cls(root, subject, Drawing(published.network))
         bench.start()
         return bench
 
@@ -135,26 +141,35 @@ class Workbench:
             "concepts": content,
         }
         concepts = check_concepts(fresh, self.subject, "concepts")
-        self._require_unchanged(path, known)
-        write_concepts(path, concepts, self.subject.group)
-        return revision(path)
+        with self._unchanged(path, known):
+            write_concepts(path, concepts, self.subject.group)
+            return revision(path)
 
     def save_boxes(self, content: Any, known: str) -> str:
         """Write all boxes; the new revision. `known` is the one that the page goes by."""
         path = boxes_path(self.root, self.subject.group)
         boxes = check_boxes(content, self.subject, "boxes")
-        self._require_unchanged(path, known)
-        write_boxes(path, boxes, self.subject)
-        return revision(path)
+        with self._unchanged(path, known):
+            write_boxes(path, boxes, self.subject)
+            return revision(path)
 
-    def _require_unchanged(self, path: Path, known: str) -> None:
-        if revision(path) != known:
-            raise ConflictError(f"{path.name} was changed by something else; reload this page")
-        if _published(self.root, self.subject.group) != self.subject.generator:
-            raise ConflictError(
-                f"another generator of {self.subject.group} was published; "
-                f"stop and start `dcgan annotate {self.subject.group}`"
-            )
+    @contextmanager
+    def _unchanged(self, path: Path, known: str) -> Iterator[None]:
+        """A file stays at a revision while the block writes it: other servers wait.
+
+        Raises:
+            ConflictError: It is at another already, or another generator was published.
+        """
+        with _locked(path.parent):
+            if revision(path) != known:
+                raise ConflictError(f"{path.name} was changed by something else; reload this page")
+            published = PublishedGenerator.find(self.root, self.subject.group)
+            if published.version != self.subject.generator:
+                raise ConflictError(
+                    f"another generator of {self.subject.group} was published; "
+                    f"stop and start `dcgan annotate {self.subject.group}`"
+                )
+            yield
 
     def page(self, number: int) -> Pixels:
         """A page of the fixed samples; raise `UserError` beyond the last."""
@@ -196,24 +211,17 @@ class Workbench:
 
     def _row(self, number: int) -> int:
         if not 0 <= number < self.subject.samples:
-            raise UserError(f"sample {number}: allowed are 0 to {self.subject.samples - 1}")
+            raise UserError(f"sample {number!s:.20}: allowed are 0 to {self.subject.samples - 1}")
         return number
 
 
-def require_generator(root: Path, group: str) -> str:
-    """The data version of a group's published generator; raise `UserError` where none is."""
-    version = _published(root, group)
-    if version is None:
-        raise UserError(
-            f"{group}: no generator is published; run `dcgan materialize {group}/generator`"
-        )
-    return version
-
-
-def _artefact(group: str) -> Artefact:
-    return Artefact(f"{group}/generator", "models")
-
-
-def _published(root: Path, group: str) -> str | None:
-    meta = Store(root).meta(_artefact(group))
-    return None if meta is None else meta.data_version
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made, against all who ask for the same; no file is left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

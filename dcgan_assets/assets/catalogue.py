@@ -21,7 +21,8 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     domains = (mnist, sampling_statistics, ablations, architecture)
     steps = [step for domain in domains for step in domain.STEPS]
     params = workspace.params
-    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True, figures=params.lsun.figures())
+    steps += (mnist.EXPLORER,) if params.mnist.explorer is not None else ()
+    steps += image_group("lsun", "lsun", "LSUN bedrooms", dedup=True, inside=params.lsun)
     steps += faces_group(params.faces)
     steps += albums_group(params.albums)
     steps += image_group(
@@ -37,6 +38,6 @@ def open_catalogue(workspace: Workspace) -> Catalogue:
     for name, section in params.groups.items():
         about = f"the pictures of `{name}`"
         early = bool(section.samples.epochs)
-        steps += image_group(name, f"groups.{name}", about, early=early, figures=section.figures())
+        steps += image_group(name, f"groups.{name}", about, early=early, inside=section)
     steps += report_steps(steps)
     return Catalogue(workspace, tuple(steps))

@@ -15,14 +15,17 @@ titles -> image_urls -> photos [shards] -> images [shards] -> training_set -> ..
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 from dcgan_assets.assets.classification.features import features_step
-from dcgan_assets.assets.classification.supervised_cnn import supervised_cnn_step
+from dcgan_assets.assets.classification.supervised_cnn import cifar10_cnn_step, svhn_cnn_step
 from dcgan_assets.assets.classification.svm_scores import svhn_table_step, table_1_step
 from dcgan_assets.assets.dedup.deduplication import autoencoder_step, hashes_step, manifest_step
 from dcgan_assets.assets.dedup.report import report_step
+from dcgan_assets.assets.internals.claims import claims_step
 from dcgan_assets.assets.internals.concept_figures import turn_vector_step, vector_arithmetic_step
+from dcgan_assets.assets.internals.explorer.making import explorer_step
 from dcgan_assets.assets.internals.guided_backprop import guided_backprop_step
 from dcgan_assets.assets.internals.nearest_training_images import nearest_training_images_step
 from dcgan_assets.assets.internals.samples import latent_walk_step, samples_step
@@ -35,9 +38,12 @@ from dcgan_assets.assets.pictures.images import images_step
 from dcgan_assets.assets.pictures.labelled_images import cifar10_images_step, svhn_images_step
 from dcgan_assets.assets.pictures.people import people_step
 from dcgan_assets.assets.pictures.photos import photos_step
+from dcgan_assets.assets.publishing.networks import networks_step
+from dcgan_assets.assets.publishing.quality import quality_step
+from dcgan_assets.assets.training.candidate import candidate_step
 from dcgan_assets.assets.training.extractor import extractor_step
-from dcgan_assets.assets.training.networks import candidate_step, networks_step
-from dcgan_assets.assets.training.quality import quality_step
+from dcgan_assets.assets.training.guidelines import ablations_step
+from dcgan_assets.assets.training.judge import judge_step
 from dcgan_assets.assets.training.training_set import (
     PEOPLE_CHECKS,
     TRAINING_SET_CHECKS,
@@ -45,6 +51,7 @@ from dcgan_assets.assets.training.training_set import (
 )
 from dcgan_assets.engine.step import Check, Step, StepMaker
 from dcgan_assets.params.groups import AlbumsGroup, FacesGroup, SvhnGroup
+from dcgan_assets.params.internals import LookingInside
 from dcgan_assets.params.search import Search
 
 _AFTER_EPOCHS = "samples of the same z after early epochs and the last."
@@ -62,7 +69,7 @@ def image_group(
     ordered: bool = False,
     walk: bool = True,
     early: bool = True,
-    figures: Sequence[str] = (),
+    inside: LookingInside | None = None,
 ) -> tuple[Step, ...]:
     """The steps of a picture group.
 
@@ -75,7 +82,7 @@ def image_group(
         ordered: Whether D may choose the order of the samples (Figure 11).
         walk: Whether there is a latent walk (Figure 4).
         early: Whether samples are shown early in training, too (Figures 2 and 3).
-        figures: Which of Figures 5 to 8 there are, by the names of their assets.
+        inside: Says which of Figures 5 to 8 there are.
     """
     step = StepMaker(group, section)
     return (
@@ -85,7 +92,7 @@ def image_group(
         samples_step(step, FIGURE_11 if ordered else FIGURES_2_AND_3, ordered=ordered),
         *((latent_walk_step(step),) if walk else ()),
         *((nearest_training_images_step(step),) if dedup else ()),
-        *_figures(step, figures),
+        *(_figures(step, inside, manifest=dedup) if inside is not None else ()),
     )
 
 
@@ -117,15 +124,20 @@ def _networks(
     )
 
 
-def _figures(step: StepMaker, names: Sequence[str]) -> tuple[Step, ...]:
-    """The named ones of Figures 5 to 8."""
-    makers = {
+def _figures(step: StepMaker, inside: LookingInside, *, manifest: bool) -> tuple[Step, ...]:
+    """Those of Figures 5 to 8, of judges and ablations that are named; `manifest` as before."""
+    judge = inside.judge is not None
+    makers: dict[str, Callable[[StepMaker], Step]] = {
+        "judge": partial(judge_step, manifest=manifest),
+        "claims": partial(claims_step, claims=inside.claims, manifest=manifest),
         "guided_backprop": guided_backprop_step,
-        "window_dropout": window_dropout_step,
-        "vector_arithmetic": vector_arithmetic_step,
-        "turn_vector": turn_vector_step,
+        "window_dropout": partial(window_dropout_step, judge=judge),
+        "vector_arithmetic": partial(vector_arithmetic_step, judge=judge),
+        "turn_vector": partial(turn_vector_step, judge=judge),
+        "ablations": ablations_step,
+        "explorer": partial(explorer_step, inside=inside),
     }
-    return tuple(makers[name](step) for name in names)
+    return tuple(makers[name](step) for name in inside.figures())
 
 
 # --- Where pictures are looked for by name --------------------------------------------------
@@ -138,10 +150,10 @@ def faces_group(section: FacesGroup) -> tuple[Step, ...]:
     return (
         *_search(step, section, "people", "of people (section 4.2)"),
         face_boxes_step(step),
-        face_manifest_step(step),
+        face_manifest_step(step, drawn=section.people.packaged is not None),
         *_networks(step, about, manifest=True, early=early, checks=PEOPLE_CHECKS),
         samples_step(step, "Figure 10: samples of faces, of as many fixed z."),
-        *_figures(step, section.figures()),
+        *_figures(step, section, manifest=True),
     )
 
 
@@ -184,6 +196,7 @@ def cifar10_group() -> tuple[Step, ...]:
         cifar10_images_step(step),
         features_step(step, "imagenet/discriminator"),
         table_1_step(step),
+        cifar10_cnn_step(step),
     )
 
 
@@ -194,11 +207,11 @@ def svhn_group(section: SvhnGroup) -> tuple[Step, ...]:
         section: Says whose features are used, which decides what is an input of them.
     """
     step, early = StepMaker("svhn", "svhn"), bool(section.samples.epochs)
-    whose = {"trained": "svhn/discriminator", "imagenet": "imagenet/discriminator"}
+    whose, released = section.features.networks
     about, images = "SVHN's house numbers", svhn_images_step(step)
     return (
         *image_group("svhn", "svhn", about, images=images, walk=False, early=early),
-        features_step(step, whose.get(section.features.discriminator)),
+        features_step(step, None if released else f"{whose}/discriminator"),
         svhn_table_step(step),
-        supervised_cnn_step(step),
+        svhn_cnn_step(step),
     )

@@ -1,8 +1,8 @@
-"""`dcgan gc`: removes work folders, run records and logs older than the retention settings.
+"""`dcgan gc`: removes work folders, run records, logs, publications beyond the retention settings.
 
-Nothing that is published is looked at. Of the folders in which trainings worked, those stay that
-are at work, that the candidate of today came from, or that are unfinished and could go on: with
-the code and the pictures of today. Of Dagster's records those stay that show the latest state of
+Nothing that stands is looked at. Of the folders in which trainings worked, those stay that are at
+work, that the candidate of today came from, or that are unfinished and could go on: with the code
+and the pictures of today. Of Dagster's records those stay that show the latest state of
 an asset, and those of a run that could go on. All else goes when it has rested for the days that
 `retention` in params.yaml names. Answers of the web are never removed.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,19 @@ import dagster as dg
 from dcgan_assets.automation.schedules import trained_groups
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.cleaning import database_files, log_files, work_files
+from dcgan_assets.engine.publications import HISTORY, History
 from dcgan_assets.engine.run_folders import training_folders
 from dcgan_models.errors import UserError
 from dcgan_models.files import remove_file, remove_listed
 
 _DAY = 86_400.0
 _ROLES = ("generator", "discriminator")
-KINDS = ("work folders", "run records", "run logs")
+KINDS = ("work folders", "run records", "run logs", "publications", "files of publications")
 
 
 @dataclass(frozen=True)
 class Waste:
-    """A work folder, run record or log that `dcgan gc` may remove.
+    """A work folder, run record, log or publication that `dcgan gc` may remove.
 
     Attributes:
         kind: Of `KINDS`.
@@ -159,7 +161,8 @@ def _runs_on_show(catalogue: Catalogue, instance: dg.DagsterInstance) -> set[str
     for key, step in catalogue.by_key.items():
         asset = dg.AssetKey.from_user_string(key)
         for shard in catalogue.shards(step):
-            partitions = [shard] if shard is not None else None
+            partition = catalogue.partition(step, shard)
+            partitions = [partition] if partition is not None else None
             found = instance.fetch_materializations(
                 dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partitions), limit=1
             ).records
@@ -211,6 +214,25 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+# --- The history of published networks ------------------------------------------------------
+
+
+def history_waste(catalogue: Catalogue) -> list[Waste]:
+    """Publications beyond the last ones, and the files that no other one names.
+
+    Raises:
+        UserError: A publication cannot be read; nobody knows then which files it needs.
+    """
+    history = History(catalogue.store.root)
+    outlived = history.outlived(catalogue.workspace.params.retention.publications)
+    waste = [Waste("publications", one.label, 0, partial(history.remove, one)) for one in outlived]
+    objects = history.unnamed(outlived)
+    if objects:
+        name = f"{len(objects)} files in {HISTORY} that no publication names"
+        waste.append(Waste("files of publications", name, sum(objects.values()), history.sweep))
+    return waste
+
+
 # --- The command ----------------------------------------------------------------------------
 
 
@@ -221,6 +243,10 @@ def clear(catalogue: Catalogue, instance: dg.DagsterInstance, *, dry_run: bool) 
         dry_run: Remove nothing, only say what would go.
     """
     waste = find_waste(catalogue, instance, time.time())
+    try:
+        waste += history_waste(catalogue)
+    except UserError as error:
+        yield f"kept {HISTORY}: {error}"
     freed: dict[str, list[int]] = {kind: [] for kind in KINDS}
     for one in waste:
         try:

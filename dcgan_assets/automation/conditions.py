@@ -83,16 +83,21 @@ def _results_sensor(catalogue: Catalogue) -> tuple[Any, ...]:
     )
 
 
-def _when_inputs_changed() -> Any:
+def _when_inputs_changed(pictures: Iterable[dg.AssetKey]) -> Any:
     """As Dagster's `eager`, for inputs whose content changed, and none that failed its checks.
 
     A champion that was kept is materialised as well, with the data version that it had.
+
+    Args:
+        pictures: Inputs that are not followed. New pictures come before the training set that they
+            belong to, and long before networks: what shows both waits for the last.
     """
     condition = dg.AutomationCondition
     changed = condition.any_deps_match(
         (condition.data_version_changed() & ~condition.executed_with_root_target())
         | condition.will_be_requested()
-    ).with_label("any_deps_changed")
+    )
+    changed = changed.ignore(dg.AssetSelection.assets(*pictures)).with_label("any_deps_changed")
     eager = condition.eager().replace("any_deps_updated", changed)
     return (eager & condition.all_deps_blocking_checks_passed()).with_label("inputs_changed")
 
@@ -108,14 +113,23 @@ def automated(
 
     def automate(spec: dg.AssetSpec) -> dg.AssetSpec:
         key = spec.key.to_user_string()
-        if is_cheap(catalogue.by_key[key]):
-            return spec.replace_attributes(automation_condition=_when_inputs_changed())
+        if is_cheap(step := catalogue.by_key[key]):
+            condition = _when_inputs_changed(_pictures_beside_networks(catalogue, step))
+            return spec.replace_attributes(automation_condition=condition)
         if key in days:
             policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=days[key]))
             return spec.replace_attributes(freshness_policy=policy)
         return spec
 
     return [asset.map_asset_specs(automate) for asset in assets]
+
+
+def _pictures_beside_networks(catalogue: Catalogue, step: Step) -> list[dg.AssetKey]:
+    """The inputs of a step that are data, where it reads a network as well."""
+    kinds = {key: catalogue.by_key[key].kind for key in step.inputs}
+    if "models" not in kinds.values():
+        return []
+    return [dg.AssetKey.from_user_string(key) for key, kind in kinds.items() if kind == "data"]
 
 
 def _fresh_days(groups: Iterable[TrainedGroup]) -> dict[str, int]:

@@ -31,12 +31,12 @@ from dcgan_assets.automation.schedules import (
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.fingerprint import place_order, standing
 from dcgan_assets.engine.planning import make_plan, with_ancestors
-from dcgan_assets.engine.running import batches
+from dcgan_assets.engine.schedule import batches
 from dcgan_assets.engine.step import Step
 from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.reading.items import forget_listings, key_hash
-from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
+from dcgan_assets.sources.reading.manifest import MANIFEST_FILE
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
@@ -326,8 +326,9 @@ def _preparing_requests(
     """The first of the runs that are still needed: one, or one a shard."""
     plan = make_plan(catalogue, instance, inbox.preparing)
     jobs = inbox_jobs(catalogue, inbox)
-    first: list[Step] | None = None
-    for steps, shard in batches(catalogue, plan):
+    first: tuple[Step, ...] | None = None
+    for batch in batches(catalogue, plan):
+        steps, shard = batch.steps, batch.shard
         first = first or steps
         if steps != first:
             return
@@ -337,7 +338,7 @@ def _preparing_requests(
             asset_selection=[
                 dg.AssetKey.from_user_string(key) for step in steps for key in step.outputs
             ],
-            partition_key=shard,
+            partition_key=catalogue.partition(steps[0], shard),
         )
 
 

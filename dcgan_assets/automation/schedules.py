@@ -59,19 +59,15 @@ class TrainedGroup:
 def trained_groups(catalogue: Catalogue) -> tuple[TrainedGroup, ...]:
     """The groups that train networks, in the order of the catalogue."""
     retraining = catalogue.workspace.params.retraining
-    names = dict.fromkeys(step.group for step in catalogue.steps if _trains(step))
+    names = dict.fromkeys(step.group for step in catalogue.steps if step.trains)
     groups = []
     for name in names:
         own = [step for step in catalogue.steps if step.group == name]
         judged = {key for step in own if step.transient for key in step.outputs}
         steps = tuple(step for step in own if step.transient or judged & set(step.inputs))
-        trainings = tuple(step for step in steps if _trains(step))
+        trainings = tuple(step for step in steps if step.trains)
         groups.append(TrainedGroup(name, trainings, steps, retraining.of(name)))
     return tuple(groups)
-
-
-def _trains(step: Step) -> bool:
-    return step.transient and step.seeded
 
 
 # --- Jobs and schedules ---------------------------------------------------------------------

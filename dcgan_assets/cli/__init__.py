@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import click
 
 from dcgan_assets.cli import (
     books,
+    compare,
     doctor,
+    explore,
     init,
     invert,
     materialize,
@@ -38,25 +39,33 @@ class _Commands(click.Group):
             sys.exit(_INTERRUPTED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_COMPLETION = """\b
+Completion of commands and options, for this shell or in its start-up file:
+  bash, zsh   eval "$(_DCGAN_COMPLETE=bash_source dcgan)" (or zsh_source)
+  fish        _DCGAN_COMPLETE=fish_source dcgan | source
+"""
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_COMPLETION,
+)
 @click.option("--root", type=click.Path(path_type=Path), help="The workspace; found by default.")
 @click.version_option(package_name="dcgan-assets")
 @click.pass_context
 def main(ctx: click.Context, root: Path | None) -> None:
     """Reproduce the DCGAN paper: every table and figure as a Dagster asset, stored with DVC."""
     ctx.obj = root
-    # torch's threads spin while they wait for one another. Beside any other busy process that
-    # costs several times the work; sleeping costs a quarter on an idle machine. To choose
-    # otherwise, set it to ACTIVE. It counts from the moment that torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 _COMMANDS = (
     *(init.init, new_group.new_group, doctor.doctor, books.dvc_sync),
     *(books.register, books.status, books.release, books.log),
+    compare.compare,
     *(books.rollback, books.reproduce, books.collect_garbage, books.clean),
     *(materialize.materialize, materialize.report),
-    *(sample.sample, invert.invert, presets.presets),
+    *(sample.sample, invert.invert, explore.explore, presets.presets),
     *(pages.annotate, pages.ui),
 )
 for _command in _COMMANDS:

@@ -1,35 +1,47 @@
 """Commands on what was made: what is stale, booked and released, and what is to go.
 
-Each is a few lines around a function of `releases`, `automation` or `engine`.
+Each is a few lines around a function of `dvc`, `automation` or `engine`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from dcgan_assets.cli.common import echo_lines, find_catalogue, names_argument
+from dcgan_assets.cli.common import (
+    echo_json,
+    echo_lines,
+    find_catalogue,
+    json_option,
+    names_argument,
+)
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_models.errors import UserError
+from dcgan_models.errors import UserError, printable
 
 
 @click.command()
 @click.pass_obj
 def register(root: Path | None) -> None:
     """Tell Dagster what records/ says was released, after `dvc pull`: a green graph."""
-    from dcgan_assets.releases.register import register_released
+    from dcgan_assets.dvc.register import register_released
 
     echo_lines(register_released(find_catalogue(root)))
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def status(root: Path | None) -> None:
+def status(root: Path | None, as_json: bool) -> None:
     """Say what is stale, not in DVC's books, not pushed, or unknown to Dagster."""
-    from dcgan_assets.releases.status import status_lines
+    from dcgan_assets.dvc.status import read_standing
 
-    echo_lines(status_lines(find_catalogue(root)))
+    standing = read_standing(find_catalogue(root))
+    if as_json:
+        echo_json(standing.document())
+    else:
+        echo_lines(standing.lines())
 
 
 @click.command()
@@ -41,8 +53,8 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
     Of what is named and all that it is made from, or of everything; it must be up to date. What
     may not be passed on stays here.
     """
+    from dcgan_assets.dvc.release import REMOTE, make_release
     from dcgan_assets.engine.records import RECORDS
-    from dcgan_assets.releases.release import REMOTE, make_release
 
     made = make_release(find_catalogue(root), names)
     click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
@@ -51,24 +63,49 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("key")
+@click.argument("name", metavar="GROUP|KEY")
+@json_option
 @click.pass_obj
-def log(root: Path | None, key: str) -> None:
-    """Say which versions of KEY were published: commit, date, run, seed, scores."""
-    from dcgan_assets.releases.history import log_lines
+def log(root: Path | None, name: str, as_json: bool) -> None:
+    """Say what was published when, and why.
 
-    echo_lines(log_lines(find_catalogue(root), key))
+    Of a GROUP every publication of its networks that is kept here: id, date, seed, scores, and
+    whether the candidate was published or the champion kept. Of an asset's KEY the versions that
+    git and DVC have: commit, date, run, seed, scores.
+    """
+    from dcgan_assets.dvc.history import log_lines, log_rows
+    from dcgan_assets.engine.publication_log import publication_lines, publication_rows
+
+    catalogue = find_catalogue(root)
+    of_asset = name in catalogue.by_key
+    if not as_json:
+        echo_lines(log_lines(catalogue, name) if of_asset else publication_lines(catalogue, name))
+        return
+    wrong: list[str] = []
+    rows: list[dict[str, Any]]
+    if of_asset:
+        rows = [*log_rows(catalogue, name)]
+    else:
+        rows, wrong = publication_rows(catalogue, name)
+    for line in wrong:
+        click.echo(f"note: {printable(line)}", err=True)
+    echo_json(rows)
 
 
 @click.command()
-@click.argument("key")
-@click.option("--to", metavar="VERSION", help="Or a commit, as `dcgan log` shows them.")
+@click.argument("name", metavar="GROUP|KEY")
+@click.argument("to", metavar="[ID|VERSION]", required=False)
 @click.pass_obj
-def rollback(root: Path | None, key: str, to: str | None) -> None:
-    """Bring back the version of KEY that was published before, or the one that is named."""
-    from dcgan_assets.releases.rollback import rollback as bring_back
+def rollback(root: Path | None, name: str, to: str | None) -> None:
+    """Bring back what was published before, which is a publication itself.
 
-    echo_lines(bring_back(find_catalogue(root), key, to))
+    Of a GROUP the networks of publication ID, as `dcgan log GROUP` names it. Of an asset's KEY a
+    VERSION or commit that git and DVC have, as `dcgan log KEY` shows them; the one before what
+    stands now without it.
+    """
+    from dcgan_assets.dvc.rollback import rollback as bring_back
+
+    echo_lines(bring_back(find_catalogue(root), name, to))
 
 
 @click.command()
@@ -86,7 +123,7 @@ def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> No
 
     It pulls and registers first. What is published stays as it is: all is made in runs/reproduce.
     """
-    from dcgan_assets.releases.reproduce import reproduce as make_again
+    from dcgan_assets.dvc.reproduce import reproduce as make_again
 
     echo_lines(make_again(find_catalogue(root), names, tolerance))
 
@@ -107,10 +144,10 @@ def clean(root: Path | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @click.pass_obj
 def collect_garbage(root: Path | None, dry_run: bool) -> None:
-    """Remove work folders, records and logs of runs that have rested long enough.
+    """Remove work folders, records and logs of runs, and publications, that are old enough.
 
-    The days are under `retention` in params.yaml. What is published stays, and so does what a
-    training needs that was stopped and could go on.
+    What is old enough, `retention` in params.yaml says. What is published stays, and so does what a
+    training needs that was stopped and could go on; of a group's networks the last ones.
     """
     import dagster as dg
 
@@ -130,8 +167,8 @@ def collect_garbage(root: Path | None, dry_run: bool) -> None:
 @click.pass_obj
 def dvc_sync(root: Path | None, everything: bool, check: bool) -> None:
     """Write dvc.yaml from the asset graph: the stages of what was made, as dvc.lock says."""
-    from dcgan_assets.releases import dvc_yaml as bridge
-    from dcgan_assets.releases.dvc_commands import at_the_books
+    from dcgan_assets.dvc import dvc_yaml as bridge
+    from dcgan_assets.dvc.dvc_commands import at_the_books
 
     catalogue = find_catalogue(root)
     place = catalogue.workspace.root

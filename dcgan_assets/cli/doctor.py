@@ -10,12 +10,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dcgan_assets.cli.common import echo_json, echo_lines, json_option
 from dcgan_assets.engine.terminal import Finding, State
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.base import PictureSource, Section
@@ -32,19 +33,28 @@ _LEAST_FREE_GB = 3
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def doctor(root: Path | None) -> None:
+def doctor(root: Path | None, as_json: bool) -> None:
     """Say whether this machine is ready: Python, torch, GPU, disk, data paths, DVC."""
+    found = []
+    for finding in _examine_here(root):
+        found.append(finding)
+        if not as_json:
+            echo_lines([f"{finding.state:5} {finding.what:12} {finding.detail}"])
+    if as_json:
+        echo_json({"findings": [asdict(finding) for finding in found]})
+    sys.exit(any(finding.state == "FAIL" for finding in found))
+
+
+def _examine_here(root: Path | None) -> Iterator[Finding]:
+    """`examine` the workspace that is found; that there is none is no fault."""
     try:
         workspace = Workspace.find(root)
     except UserError as error:
-        click.echo(f"note  workspace    {error}")
+        yield Finding("note", "workspace", str(error))
         workspace = None
-    failed = False
-    for finding in examine(workspace):
-        failed |= finding.state == "FAIL"
-        click.echo(f"{finding.state:5} {finding.what:12} {finding.detail}")
-    sys.exit(1 if failed else 0)
+    yield from examine(workspace)
 
 
 def examine(workspace: Workspace | None) -> Iterator[Finding]:
@@ -53,13 +63,13 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     Args:
         workspace: None looks at the installation alone.
     """
-    looks: list[Callable[[], Finding]] = [_python, _antlr, _torch, _device, _dvc]
+    looks: list[Callable[[], Finding]] = [_python, _torch, _device, _dvc]
     for look in looks:
         yield look()
     if workspace is None:
         return
     from dcgan_assets.assets.catalogue import open_catalogue
-    from dcgan_assets.releases.integrity import examine_books
+    from dcgan_assets.dvc.integrity import examine_books
 
     yield _disk(workspace.root)
     yield from _settings(workspace.dagster_home)
@@ -75,20 +85,8 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
 
 def _python() -> Finding:
     version = platform.python_version()
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Finding("ok" if good else "FAIL", "python", f"{version} (3.11 to 3.13 are supported)")
-
-
-def _antlr() -> Finding:
-    version = importlib.metadata.version("antlr4-python3-runtime")
-    if version == "4.13.2":
-        return Finding("ok", "antlr", version)
-    return Finding(
-        "FAIL",
-        "antlr",
-        f"{version}: Dagster's asset selections crash; "
-        "pip install --no-deps antlr4-python3-runtime==4.13.2",
-    )
+    good = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    return Finding("ok" if good else "FAIL", "python", f"{version} (3.11 to 3.14 are allowed)")
 
 
 def _torch() -> Finding:
@@ -112,15 +110,17 @@ def _torch() -> Finding:
 def _device() -> Finding:
     import torch
 
-    from dcgan_models.training.config import choose_device, choose_precision
+    from dcgan_models.machine import choose_device, choose_precision, missing_for_compiling
 
     device = choose_device("auto")
     precision = str(choose_precision("auto", device)).removeprefix("torch.")
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        return Finding(
-            "ok", "gpu", f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, {precision}"
-        )
+        words = f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, {precision}"
+        lacking = missing_for_compiling()
+        if lacking:
+            words += f"; long trainings are slower: nothing is compiled, for here is no {lacking}"
+        return Finding("note" if lacking else "ok", "gpu", words)
     return Finding(
         "note", "gpu", f"none: training runs on {torch.get_num_threads()} CPU threads, {precision}"
     )

@@ -18,23 +18,12 @@ from dcgan_models.errors import UserError
 
 TEMPLATES = {
     "workspace.yaml": "workspace.yaml",
+    "pyproject.toml": "pyproject.toml",
+    "definitions.py.txt": "definitions.py",
     "gitignore": ".gitignore",
     "dvcignore": ".dvcignore",
     "removals.csv": "removals.csv",
 }
-# Written at once: every call of DVC costs a second. What a release holds goes into git with the
-# workspace; what is large goes beside it, until the user names a place for it.
-DVC_CONFIG = """\
-[core]
-    analytics = false
-    remote = results
-[cache]
-    type = "reflink,hardlink,copy"
-['remote "results"']
-    url = ../dvc-remote
-['remote "bulk"']
-    url = ../../{name}-bulk
-"""
 
 
 @click.command()
@@ -51,13 +40,18 @@ def create_workspace(folder: Path, profile: str) -> Workspace:
     """Make a workspace in a folder that is new or empty.
 
     Raises:
-        UserError: The profile is unknown, the folder is not empty or cannot be written, git is
-            not installed, or git or DVC failed.
+        UserError: The profile is unknown, the folder is not empty or cannot be written, its name
+            is none that DVC or Dagster can keep, git is not installed, or git or DVC failed.
     """
     from dcgan_assets.assets.catalogue import open_catalogue
-    from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
+    from dcgan_assets.dvc.dvc_settings import CONFIG_FILE, keep_private, new_settings
+    from dcgan_assets.dvc.dvc_yaml import write_dvc_yaml
+    from dcgan_assets.engine.databases import require_addressable
 
     text = profile_text(profile)
+    require_addressable(Workspace(folder.resolve()).dagster_home)
+    # Written at once: every call of DVC costs a second.
+    settings = new_settings(folder.resolve())
     if shutil.which("git") is None:
         raise UserError("git is not installed; a workspace is a git repository")
     try:
@@ -73,8 +67,8 @@ def create_workspace(folder: Path, profile: str) -> Workspace:
     workspace = Workspace(folder.resolve())
     _run(folder, "git", "init", "--quiet")
     _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-    settings = DVC_CONFIG.format(name=workspace.root.name)
-    (folder / ".dvc" / "config").write_text(settings, encoding="utf-8")
+    (folder / CONFIG_FILE).write_bytes(settings)
+    keep_private(workspace.root)
     write_dvc_yaml(open_catalogue(workspace), ())
     _run(folder, "git", "add", "--all")
     if _git_knows_its_user(folder):
@@ -89,8 +83,11 @@ def _git_knows_its_user(folder: Path) -> bool:
 
 
 def _run(folder: Path, *command: str) -> None:
-    # The settings that turn DVC's analytics off are not there yet when it is called first.
-    quiet = {**os.environ, "DVC_NO_ANALYTICS": "true"}
+    from dcgan_assets.dvc.dvc_settings import SITE_CACHE, SITE_CACHE_VARIABLE
+
+    # The settings that say these two are not there yet when DVC is called first.
+    private = os.environ.get(SITE_CACHE_VARIABLE) or str(folder.resolve() / SITE_CACHE)
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "true", SITE_CACHE_VARIABLE: private}
     done = subprocess.run(
         command, cwd=folder, env=quiet, capture_output=True, text=True, check=False
     )

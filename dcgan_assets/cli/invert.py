@@ -6,23 +6,24 @@ expression, the photograph is drawn again with the concepts added.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcgan_assets.cli.common import FILE, SEED, png_option
-from dcgan_assets.cli.sample import open_generator
+from dcgan_assets.engine.published import PublishedGenerator
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
+from dcgan_assets.sources.folder import FileBytes
+from dcgan_assets.sources.reading.decode import Refused, thumbnails
+from dcgan_assets.sources.reading.readers import decode_apart
 from dcgan_models.errors import UserError
 from dcgan_models.internals.expressions import concepts_of, evaluate, parse_expression
 
 if TYPE_CHECKING:  # torch, which bad input can do without
     from dcgan_models.pixels import Pixels
 
-# Photographs have some 20 MB at most.
-_LARGEST_FILE = 256 * 2**20
 _GAP = 4
 
 
@@ -76,10 +77,13 @@ def invert(
     if save is not None:
         check_output(workspace.root, save, ".npy", reads=photograph)
     square = _read_square(photograph)
-    generator, whose = open_generator(workspace, group)
+    published = PublishedGenerator.drawing_for(workspace, group)
+    generator = published.network
     if generator.preset.classes:
-        raise UserError(f"{whose}: a conditional generator, which has no z without a label")
-    direction = None if add is None else _direction(workspace.root, whose, generator, add)
+        raise UserError(
+            f"{published.name}: a conditional generator, which has no z without a label"
+        )
+    direction = None if add is None else _direction(workspace.root, published, add)
     (picture,) = thumbnails(square, (generator.preset.image[1],))
 
     from dcgan_models.internals.inversion import invert as find_nearest
@@ -92,52 +96,42 @@ def invert(
         pictures += list(generator.draw((found.z[0] + direction)[None]))
     _write(out, pictures, save, found.z[0])
     added = "" if add is None else f" | {add} added"
-    click.echo(f"{out}: photograph | nearest picture by {whose}{added}")
+    click.echo(f"{out}: photograph | nearest picture by {published.name}{added}")
     if save is not None:
         click.echo(f"{save}: its z")
 
 
 def _read_square(path: Path) -> Pixels:
-    """The pixels of a photograph; its header is looked at before anything is allocated.
+    """The pixels of a photograph, which is decoded in a process apart: it may be anybody's.
 
     Returns:
         uint8 (height, width, 3), RGB, upright.
 
     Raises:
-        UserError: The file is missing, too large, or no picture that can be read.
+        UserError: The file is missing, no plain file, too large, or no picture that can be read.
     """
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST_FILE:
-            raise UserError(f"{path}: larger than {_LARGEST_FILE >> 20} MiB")
-        found = decode(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    (found,) = decode_apart([FileBytes(os.fsencode(path))])
     if isinstance(found, Refused):
         raise UserError(f"{path}: {found.reason}")
     return found.pixels
 
 
-def _direction(root: Path, whose: str, generator: Any, expression: str) -> Any:
+def _direction(root: Path, published: PublishedGenerator, expression: str) -> Any:
     """What an expression of picked concepts comes to, (z_dim,)."""
     from dcgan_assets.annotate.files import Subject, concepts_path, read_concepts
-    from dcgan_assets.annotate.workbench import require_generator
     from dcgan_models.internals.exemplars import mean_latents
 
     terms = parse_expression(expression)
-    group, z = whose.partition("/")[0], generator.fixed_z
-    if z is None:
-        raise UserError(f"{whose}: it has no fixed samples, so no concepts can be picked")
-    _, height, width = generator.preset.image
-    subject = Subject(group, require_generator(root, group), len(z), height, width)
-    path = concepts_path(root, group)
+    generator: Any = published.network
+    subject = Subject.of(published.group, published.version, generator)
+    path = concepts_path(root, subject.group)
     try:
         concepts = read_concepts(path, subject)
     except FileNotFoundError:
         raise UserError(
-            f"{path} is missing: pick concepts with `dcgan annotate {group}` first"
+            f"{path} is missing: pick concepts with `dcgan annotate {subject.group}` first"
         ) from None
-    return evaluate(terms, mean_latents(z, concepts.picks, concepts_of(terms)))
+    return evaluate(terms, mean_latents(generator.fixed_z, concepts.picks, concepts_of(terms)))
 
 
 def _write(out: Path, pictures: list[Pixels], save: Path | None, z: Any) -> None:

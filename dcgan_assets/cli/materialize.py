@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcgan_assets.cli.common import SEED, find_catalogue, names_argument, open_in_browser
-from dcgan_assets.engine.terminal import say
+from dcgan_assets.cli.common import (
+    SEED,
+    echo_json,
+    find_catalogue,
+    names_argument,
+    open_in_browser,
+)
+from dcgan_assets.engine.terminal import say, set_quiet
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
     from dcgan_assets.engine.catalogue import Catalogue
     from dcgan_assets.engine.planning import Plan
-    from dcgan_assets.engine.running import Report
+    from dcgan_assets.engine.schedule import Report
     from dcgan_assets.engine.step import Step
 
 _INTERRUPTED = 130
@@ -36,6 +42,22 @@ class Request:
     force: bool = False
     seed: int | None = None
     dry_run: bool = False
+    as_json: bool = False
+    jobs: int | None = None
+
+
+def _be_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    set_quiet(value)
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Say only what went wrong.",
+)
 
 
 @click.command()
@@ -45,6 +67,15 @@ class Request:
 @click.option("--force", is_flag=True, help="Make again what is up to date (not its ancestors).")
 @click.option("--seed", type=SEED, help="For a new training; else the stored seed is kept.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Runs beside each other, which share the cores; else one a core where several groups "
+    "train, four at most.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON, for programs.")
+@quiet_option
 @click.pass_obj
 def materialize(root: Path | None, /, **request: Any) -> None:
     """Bring assets up to date, by key or group; everything without a name.
@@ -52,11 +83,17 @@ def materialize(root: Path | None, /, **request: Any) -> None:
     Missing or stale ancestors come along. What failed blocks only what needs it, and the next
     call makes only that.
     """
-    sys.exit(bring_up_to_date(find_catalogue(root), Request(**request)))
+    asked = Request(**request)
+    if asked.as_json and not asked.dry_run:
+        raise UserError("--json: it is the plan that is written; allowed with --dry-run alone")
+    if asked.as_json:
+        set_quiet(True)
+    sys.exit(bring_up_to_date(find_catalogue(root), asked))
 
 
 @click.command()
 @click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@quiet_option
 @click.pass_obj
 def report(root: Path | None, opened: bool) -> None:
     """Write the page with every figure and table of the paper, from what has been made so far.
@@ -73,6 +110,7 @@ def report(root: Path | None, opened: bool) -> None:
 def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
     """Plan, run, report. Returns the exit code: 0, 1 on a failure, 130 when interrupted."""
     from dcgan_assets.engine.instance import close_dead_runs, open_instance
+    from dcgan_assets.engine.lanes import usual_jobs
     from dcgan_assets.engine.planning import choose_steps, with_ancestors
     from dcgan_assets.engine.running import run_plan
 
@@ -84,13 +122,15 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
             say(f"closed run {run_id[:8]}: its process had died")
         steps = chosen if request.only else with_ancestors(catalogue, chosen)
         plan = _plan(catalogue, instance, steps, chosen, request)
+        if request.as_json:
+            echo_json(_document(catalogue, plan))
+            return 0
         _print_plan(catalogue, plan)
-        _tell_standing(catalogue, steps, plan)
+        _tell_standing(catalogue, plan)
         if request.dry_run:
             return 0
         if not plan.items:
-            _name_report(catalogue, chosen)
-            return 0
+            return _conclude_standing(catalogue, chosen)
         report = run_plan(
             catalogue,
             instance,
@@ -98,6 +138,7 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
             say,
             seed=request.seed,
             forced={step.key for step in chosen if request.force},
+            jobs=request.jobs or usual_jobs(catalogue, plan),
         )
     code = _conclude(catalogue, report)
     if code == 0:
@@ -117,7 +158,7 @@ def _plan(
     Raises:
         UserError: Something that is not ours lies where one of them is to be made.
     """
-    from dcgan_assets.engine.planning import make_plan
+    from dcgan_assets.engine.planning import make_plan, require_places
 
     seeded = request.seed is not None
     forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
@@ -129,9 +170,7 @@ def _plan(
         shard=request.partition,
         forced=forced,
     )
-    for step in (catalogue.by_key[key] for key in dict.fromkeys(key for key, _ in plan.items)):
-        for key in step.outputs:
-            catalogue.store.require_ours(key, step.kind)
+    require_places(catalogue, plan)  # a plan that is only printed says so, too
     return plan
 
 
@@ -152,25 +191,35 @@ def _check_seed(catalogue: Catalogue, steps: Sequence[Step], seed: int | None) -
 
 def _print_plan(catalogue: Catalogue, plan: Plan) -> None:
     if plan.items:
-        say(f"plan: {len(plan.items)} to make, {plan.current} up to date")
+        say(f"plan: {len(plan.items)} to make, {len(plan.current)} up to date")
         for (key, shard), reason in plan.items.items():
             say(f"  {catalogue.artefact(key, shard).label}: {reason}")
     else:
-        say(f"up to date: {plan.current}")
+        say(f"up to date: {len(plan.current)}")
 
 
-def _tell_standing(catalogue: Catalogue, steps: Sequence[Step], plan: Plan) -> None:
+def _document(catalogue: Catalogue, plan: Plan) -> dict[str, Any]:
+    """The plan for programs: what is to be made and why, what stands, and its failed checks."""
+
+    def place(item: tuple[str, str | None]) -> dict[str, Any]:
+        return {"asset": item[0], "shard": item[1]}
+
+    to_make = [{**place(item), "why": reason} for item, reason in plan.items.items()]
+    standing = []
+    for item, meta in plan.current.items():
+        checks = meta.checks if meta is not None else []
+        failed = [one["check"] for one in checks if not one["passed"]]
+        standing.append({**place(item), "failed_checks": failed})
+    return {"to_make": to_make, "up_to_date": standing}
+
+
+def _tell_standing(catalogue: Catalogue, plan: Plan) -> None:
     """Name the failed checks of what is up to date: nothing else would tell of them again."""
     from dcgan_assets.engine.dagster_assets import tell_failed
 
-    for step in steps:
-        for shard in catalogue.shards(step):
-            if (step.key, shard) in plan.items:
-                continue
-            artefact = catalogue.artefact(step.key, shard)
-            meta = catalogue.store.meta(artefact)
-            if meta is not None:
-                tell_failed(artefact.label, meta)
+    for item, meta in plan.current.items():
+        if meta is not None:
+            tell_failed(catalogue.artefact(*item).label, meta)
 
 
 def _name_report(catalogue: Catalogue, chosen: Sequence[Step]) -> None:
@@ -188,18 +237,28 @@ def _page_path(workspace: Workspace) -> Path:
     return workspace.root / "results" / PAGE / PAGE_FILE
 
 
+def _conclude_standing(catalogue: Catalogue, chosen: Sequence[Step]) -> int:
+    """Book what an earlier process made and was killed before it could book; the exit code."""
+    from dcgan_assets.dvc.commit import publish_made
+
+    if not publish_made(catalogue, ()):
+        return 1
+    _name_report(catalogue, chosen)
+    return 0
+
+
 def _conclude(catalogue: Catalogue, report: Report) -> int:
-    from dcgan_assets.releases.commit import publish_made
+    from dcgan_assets.dvc.commit import publish_made
 
     made = {label.split("[")[0] for label in report.made}
     published = report.interrupted or publish_made(catalogue, made)
     for label, line in report.failed.items():
-        say(f"FAILED {label}: {line}")
+        say(f"FAILED {label}: {line}", wrong=True)
     if report.interrupted:
-        say("interrupted; what was being trained is saved, the same command goes on")
+        say("interrupted; what was being trained is saved, the same command goes on", wrong=True)
         return _INTERRUPTED
     for label in report.blocked:
-        say(f"blocked {label}: something that it needs failed")
+        say(f"blocked {label}: something that it needs failed", wrong=True)
     if report.failed or report.blocked or not published:
         return 1
     results = catalogue.workspace.root / "results"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import click
-from ruamel.yaml import YAML
 
 from dcgan_assets.cli.common import FILE
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.params.file import PARAMS_FILE, name_problem, validate_params
-from dcgan_assets.params.quality import FEWEST_HELD_OUT
+from dcgan_assets.params.editing import add_group_section
+from dcgan_assets.params.file import PARAMS_FILE, name_problem
+from dcgan_assets.params.training import FEWEST_HELD_OUT
 from dcgan_assets.params.user_places import require_apart
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 # Fewer cannot be dealt into minibatches whose statistics mean anything.
@@ -72,7 +70,7 @@ def add_group(workspace: Workspace, name: str, folder: Path, size: int) -> dict[
     if n < _FEWEST:
         raise UserError(f"{folder}: {n} files; at least {_FEWEST} pictures are needed")
     section = _section(workspace, folder, size, n)
-    _write(workspace, name, section)
+    add_group_section(workspace.root, name, section)
     return section
 
 
@@ -94,7 +92,6 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
         },
         "training_set": {"held_out": 0.1},
         "extractor": {
-            "kind": "autoencoder",
             "epochs": max(5, -(-_EXTRACTOR_UPDATES * (1 if small else 10) * 128 // trained)),
         },
         "candidate": {
@@ -110,30 +107,10 @@ def _section(workspace: Workspace, folder: Path, size: int, n: int) -> dict[str,
         },
         "quality": {
             "samples": measured,
-            "train_samples": min(trained, 500_000),
             "kid_size": min(1_000, 2 * measured // 3),
             "snapshot_samples": min(measured, 1_000),
         },
         "samples": {"rows": 5, "columns": 10, "epochs": [1, 5]},
         "latent_walk": {"segments": 10, "steps": 10, "pixel_rows": 2},
+        "explorer": {"samples": 40},
     }
-
-
-def _write(workspace: Workspace, name: str, section: dict[str, Any]) -> None:
-    """Change the file's text only where the section goes, and only if the whole is then valid."""
-    path = workspace.root / PARAMS_FILE
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 100
-    # As the templates write lists, or those in the file would move.
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    content = yaml.load(path.read_text(encoding="utf-8"))
-    content.setdefault("groups", {})[name] = section
-    buffer = io.StringIO()
-    yaml.dump(content, buffer)
-    validate_params(YAML(typ="safe").load(buffer.getvalue()), f"{PARAMS_FILE}, groups.{name}")
-    try:
-        with open_atomic(path) as stream:
-            stream.write(buffer.getvalue().encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

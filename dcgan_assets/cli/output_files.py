@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from dcgan_assets.engine.publications import HISTORY
 from dcgan_assets.engine.store import Kind
 from dcgan_models.errors import UserError
 
 # By ending: what such a file is called, and how it begins.
-_FORMATS = {".png": ("a PNG", b"\x89PNG\r\n\x1a\n"), ".npy": ("an array", b"\x93NUMPY")}
+_FORMATS = {
+    ".png": ("a PNG", b"\x89PNG\r\n\x1a\n"),
+    ".npy": ("an array", b"\x93NUMPY"),
+    ".html": ("a page", b"<!doctype html>"),
+}
 # What is published, and work in progress: nobody but the pipeline writes there.
-_OURS = (*get_args(Kind), "runs")
+_OURS = (*get_args(Kind), "runs", HISTORY)
 
 
 def check_output(root: Path, path: Path, ending: str, reads: Path | None = None) -> None:
@@ -21,13 +27,13 @@ def check_output(root: Path, path: Path, ending: str, reads: Path | None = None)
 
     Args:
         root: The workspace.
-        ending: `.png` or `.npy`: what is written, and so what the name must end in.
+        ending: `.png`, `.npy` or `.html`: what is written, and so what the name must end in.
         reads: What the command reads.
 
     Raises:
         UserError: The name has another ending, its folder is not there or is one of the
-            pipeline's, or what lies at the place is a folder, read-only, of another kind, or what
-            is read.
+            pipeline's, or what lies at the place is a folder, a device, a pipe, a link to nothing,
+            read-only, of another kind, or what is read.
     """
     with output_errors(path):
         _refuse(root, path, ending, reads)
@@ -43,7 +49,7 @@ def _refuse(root: Path, path: Path, ending: str, reads: Path | None) -> None:
     for name in _OURS:
         if place.is_relative_to((root / name).resolve()):
             raise UserError(f"{path}: {name}/ holds what the pipeline makes; choose another folder")
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     if not path.is_file():
         raise UserError(f"{path}: no file, so it cannot be replaced; choose another name")

@@ -9,9 +9,10 @@ from dcgan_assets.engine.store import Artefact, Licence, Store
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.base import Section
+from dcgan_assets.params.pictures import MADE_HERE
 
-# Sources that come with packages under licences that let anyone pass the pictures on.
-_PACKAGED = {"packaged", "photographs", "stand_in"}
+# Sources that come with packages under licences that let anyone pass the pictures on, or are drawn.
+_PACKAGED = {"packaged", "stand_in", *MADE_HERE}
 
 
 class Catalogue:
@@ -42,6 +43,14 @@ class Catalogue:
         """The step's shards; a single None for an asset in one piece."""
         return step.shards(self.reading(step)) if step.shards else (None,)
 
+    def partition(self, step: Step, shard: str | None) -> str | None:
+        """The partition that Dagster knows a shard as; None where it is the only one.
+
+        A sole shard is an asset in one piece to Dagster, which would else ask for a choice among
+        one wherever the asset is made. On disk it is a shard like others.
+        """
+        return shard if len(self.shards(step)) > 1 else None
+
     def code_version(self, step: Step) -> str:
         """The step's code version, its resolved section included."""
         return code_version(step.compute, self.section(step).identity())
@@ -52,6 +61,10 @@ class Catalogue:
         A file that may be absent is among them only where it is there.
         """
         return step.files(self.reading(step)) if step.files else ()
+
+    def decides(self, step: Step) -> bool:
+        """Whether a step chooses between a candidate and what it published before."""
+        return not step.transient and any(self.by_key[key].transient for key in step.inputs)
 
     def artefact(self, key: str, shard: str | None = None) -> Artefact:
         """The address of an asset, or of one shard of it."""

@@ -11,16 +11,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dcgan_assets.engine.publications import HISTORY, History
 from dcgan_assets.engine.store import is_litter, recorded
 from dcgan_models.files import is_building, is_folder, remove_built, remove_listed, tree_files
 
 TOPS = ("data", "models", "results")
 _HOME = ".dagster_home"
+HOME_LOCK = "home.lock"
 _SHOWN = 5
 # What a training writes into its folder, its configuration apart: that is the record of it.
 _WORK = re.compile(
-    r"lock|log\.jsonl|grids/epoch_\d{4}\.png|states/step_\d{9}(_epoch_\d{4})?\.safetensors"
+    r"lock|log\.jsonl|session\.json|grids/epoch_\d{4}\.png|states/step_\d{9}(_epoch_\d{4})?\.safetensors"
     r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"
+    r"|result/generator/fixed_[yz]\.npy"
     r"|result/generator/snapshots/epoch_\d{4}\.safetensors"
     r"|(\w+/)*\.[\w.]+\.[0-9a-f]{8}\.part"
 )
@@ -68,14 +71,14 @@ def home_files(home: Path) -> list[str]:
         if _RUN.fullmatch(run.name) and is_folder(run)
         for name in log_files(run)
     ]
-    return [*databases, *logs, "ui.lock", "dagster.yaml"]
+    return [*databases, *logs, HOME_LOCK, "ui.lock", "dagster.yaml"]
 
 
 def remove_made(root: Path) -> None:
     """Remove what was made below a root: artefacts, work in progress, locks, Dagster's records."""
     for place, key in _places(root):
         remove_listed(place, recorded(place, key))
-    for top in TOPS:
+    for top in (*TOPS, _HOME):
         for left in (root / top).glob("**/.*.part"):
             if is_building(left):
                 remove_built(left)
@@ -84,6 +87,7 @@ def remove_made(root: Path) -> None:
     locks = root / "runs" / "locks"
     remove_listed(locks, [name for name in tree_files(locks) if name.endswith(".lock")])
     remove_listed(root / _HOME, home_files(root / _HOME))
+    remove_listed((root / HISTORY).resolve(), History(root).files())
     for folder in (*_folders(root, "*/*"), *(root / name for name in (*TOPS, "runs"))):
         remove_listed(folder, ())
 
@@ -102,7 +106,7 @@ def _folders(root: Path, pattern: str) -> list[Path]:
 def clean(root: Path) -> Iterator[str]:
     """`remove_made`; what is left in its places, a line each."""
     remove_made(root)
-    for top in (*TOPS, "runs", _HOME):
+    for top in (*TOPS, "runs", HISTORY, _HOME):
         left = [name for name in tree_files(root / top) if not is_litter(name)]
         if left:
             rest = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.fingerprint import place_order, standing
-from dcgan_assets.engine.making import make
+from dcgan_assets.engine.live_training import training_page
+from dcgan_assets.engine.making import FOLLOWED, make
 from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.terminal import say
@@ -21,18 +23,47 @@ OWNER = "team:dcgan"
 
 # Metadata by which a materialisation is known to be that of a record.
 FINGERPRINT = "fingerprint"
+# Of a check that failed on what is published: what must hold fails the step before that.
+SEVERITY = dg.AssetCheckSeverity.WARN
+_ANEW = "to make it anew: Materialize, Open launchpad, force: true"
+_UP_TO_DATE = "up to date: nothing that it depends on has changed"
+
+
+# On the Launchpad: no seed of this run's own.
+STANDING_SEED = -1
 
 
 class Launch(dg.Config):
     """The settings of one run on Dagster's Launchpad; everything else is in params.yaml."""
 
-    force: bool = False
+    force: bool = Field(
+        default=False,
+        description="Make it anew, also where it is up to date and would be the same.",
+    )
+
+    @property
+    def own_seed(self) -> int | None:
+        """The seed that was given for this run, if one was."""
+        return None
 
 
 class SeededLaunch(Launch):
     """The settings of one run of a step that uses random numbers."""
 
-    seed: int | None = None
+    # The Launchpad leaves out a setting whose default is none.
+    seed: int = Field(
+        default=STANDING_SEED,
+        ge=STANDING_SEED,
+        description=(
+            "Where the random numbers start, from 0 on: another one trains other networks. "
+            f"{STANDING_SEED}: the seed of what stands, or `seed` in params.yaml where that is new."
+        ),
+    )
+
+    @property
+    def own_seed(self) -> int | None:
+        """The seed that was given for this run, if one was."""
+        return None if self.seed == STANDING_SEED else self.seed
 
 
 def dagster_asset(
@@ -50,19 +81,23 @@ def dagster_asset(
         )
         for check in step.checks
     ]
-    names = [shard for shard in catalogue.shards(step) if shard is not None]
+    shards = catalogue.shards(step)
+    partitions = [name for shard in shards if (name := catalogue.partition(step, shard))]
 
     # What it runs. Our refusals are failures that no retry would cure.
     def materialise(context: dg.AssetExecutionContext, config: Launch) -> Iterator[Any]:
-        shard = context.partition_key if names else None
-        seed = config.seed if isinstance(config, SeededLaunch) else None
+        shard = context.partition_key if partitions else shards[0]
         try:
-            yield from _materialise(catalogue, step, context, shard, seed, config.force)
+            yield from _materialise(catalogue, step, context, shard, config.own_seed, config.force)
         except dg.DagsterExecutionInterruptedError:
             _report_canceling(context)
             raise
-        except (UserError, OSError) as error:
+        except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        except OSError as error:
+            # A full disk does not say which.
+            place = "" if error.filename else f"{catalogue.store.root / step.kind / step.key}: "
+            raise dg.Failure(f"{place}{error}", allow_retries=False) from error
 
     # Dagster reads the form of the Launchpad from this annotation.
     launch_type = SeededLaunch if step.seeded else Launch
@@ -71,7 +106,7 @@ def dagster_asset(
         name=step.op_name,
         specs=specs,
         check_specs=check_specs,
-        partitions_def=dg.StaticPartitionsDefinition(names) if names else None,
+        partitions_def=dg.StaticPartitionsDefinition(partitions) if partitions else None,
         pool=step.pool,
         can_subset=False,
         hooks={hook} if hook else None,
@@ -87,7 +122,11 @@ def _asset_spec(catalogue: Catalogue, step: Step, key: str) -> dg.AssetSpec:
         kinds=set(step.kinds),
         owners=[OWNER],
         code_version=catalogue.code_version(step),
-        metadata={"section": f"params.yaml: {step.section}", "place": f"{step.kind}/{key}"},
+        metadata={
+            "section": f"params.yaml: {step.section}",
+            "place": f"{step.kind}/{key}",
+            **({FOLLOWED: dg.MetadataValue.url(training_page(key))} if step.trains else {}),
+        },
     )
 
 
@@ -100,8 +139,7 @@ def _materialise(
     force: bool,
 ) -> Iterator[Any]:
     order = place_order(catalogue, step, shard, seed, afresh=force)
-    metas = None if force else standing(catalogue, order)
-    memoised = metas is not None
+    metas, made = None if force else standing(catalogue, order), False
     if metas is None:
         for key in step.outputs:
             catalogue.store.require_ours(key, step.kind)
@@ -110,22 +148,25 @@ def _materialise(
             for key in step.outputs:
                 catalogue.store.clear_foreign_shards(key, step.kind, names)
         say(f"{order.label}: making")
-        metas = make(catalogue, order, context)
-        how = f"made in {metas[0].duration_s:.1f} s"
-    else:
-        how = "memoised, nothing that it depends on has changed"
+        metas, made = make(catalogue, order, context, force=force)
+        if metas[0].fingerprint != order.fingerprint:
+            # It only ended what a killed rollback had begun.
+            metas, made = make(catalogue, order, context, force=force)
+    how = f"made in {metas[0].duration_s:.1f} s" if made else _UP_TO_DATE
+    if not made:
+        context.log.info(f"{order.label}: {_UP_TO_DATE}; {_ANEW}")
     summary = shown.summary(metas[0].metadata)
     say(f"{order.label}: {how}{'; ' if summary else ''}{summary}")
     tell_failed(order.label, metas[0])
     for meta in metas:
-        yield _materialize_result(step, meta, memoised)
+        yield _materialize_result(step, meta, memoised=not made)
 
 
 def tell_failed(label: str, meta: Meta) -> None:
     """Name the failed checks of what is published, and what they saw, in one line."""
     failed = [(one["check"], one["facts"]) for one in meta.checks if not one["passed"]]
     if failed:
-        say(f"{label}: check failed: {shown.verdict_words(failed)}")
+        say(f"{label}: check failed: {shown.verdict_words(failed)}", wrong=True)
 
 
 def _report_canceling(context: dg.AssetExecutionContext) -> None:
@@ -135,11 +176,11 @@ def _report_canceling(context: dg.AssetExecutionContext) -> None:
         context.instance.report_run_canceling(run)
 
 
-def _materialize_result(step: Step, meta: Meta, memoised: bool) -> Any:
+def _materialize_result(step: Step, meta: Meta, *, memoised: bool) -> Any:
     key = dg.AssetKey.from_user_string(meta.key)
     facts = {
         FINGERPRINT: meta.fingerprint,
-        "memoised": memoised,
+        "made": f"{_UP_TO_DATE}; {_ANEW}" if memoised else "in this run",
         "seconds": meta.duration_s,
         "files": len(meta.files),
         "bytes": sum(facts["size"] for facts in meta.files.values()),
@@ -153,7 +194,10 @@ def _materialize_result(step: Step, meta: Meta, memoised: bool) -> Any:
         data_version=dg.DataVersion(meta.data_version),
         check_results=[
             dg.AssetCheckResult(
-                check_name=verdict["check"], passed=verdict["passed"], metadata=verdict["facts"]
+                check_name=verdict["check"],
+                passed=verdict["passed"],
+                severity=SEVERITY,
+                metadata=verdict["facts"],
             )
             for verdict in verdicts
         ],

@@ -8,7 +8,6 @@ import os
 import socket
 import sqlite3
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -16,18 +15,16 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import yaml  # noqa: TID251  (what Dagster reads its own settings with)
 
+from dcgan_assets.engine.databases import make_whole, require_addressable
 from dcgan_assets.engine.liveness import forget, has_died, marked_runs
 from dcgan_assets.engine.workspace import ROOT_VARIABLE, Workspace
+from dcgan_assets.params.yaml_files import read_yaml
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 
 PID_TAG, HOST_TAG = "dcgan/pid", "dcgan/host"
-_AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-# Seconds by which the system's two clocks may disagree about when a process began.
-_CLOCK_SLACK = 2.0
 SETTINGS = "dagster.yaml"
 # The first line of our dagster.yaml ends in the SHA-256 of the others; that of versions before
 # that line is known by the whole.
@@ -37,36 +34,78 @@ _UNSEALED = {
     "90936b2dfa1bf76df714b58d2acdf2a9ad8afaffff8a3977ccf151c66cf28b05",
     "03ad23d3dc0be7d54d8880f29228d39ba2216dc6e6146d415ee9f6e25ae892d2",
 }
+_CANNOT_USE = "Dagster cannot use it ({}); mend it, or remove it and have ours written"
 # What a short run writes to Dagster's databases and logs, and some.
 _ROOM_BYTES = 4 * 2**20
 
 
 def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
-    """Make `.dagster_home`, and point this process and its children to it.
+    """Make `.dagster_home` whole, and point this process and its children to it.
 
-    Our dagster.yaml is put there, and brought up to date. One that somebody else wrote, or changed,
-    is left alone.
+    Our dagster.yaml is put there, and brought up to date. One that somebody else wrote, linked, or
+    changed, is left alone. Databases are made where there are none, or only the beginning of one.
 
     Args:
         place: Where, if not in the root.
 
     Raises:
-        UserError: The root cannot be written.
+        UserError: The root cannot be written, or not addressed; the dagster.yaml is none; a
+            database is broken.
     """
     home = workspace.dagster_home if place is None else place / workspace.dagster_home.name
-    try:
+    require_addressable(home)
+    with _one_line(home):
         home.mkdir(exist_ok=True)
+        if not os.access(home, os.W_OK):
+            # SQLite writes beside a database even to read it.
+            raise UserError(f"{home}: cannot be written, and Dagster writes there even to look")
         _write_settings(home / SETTINGS)
-    except OSError as error:
-        raise UserError(f"{home}: cannot be written ({error.strerror})") from None
+        _require_bounded(home / SETTINGS)
+        make_whole(home)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[ROOT_VARIABLE] = str(workspace.root)
     return home
 
 
+@contextmanager
+def _one_line(home: Path) -> Iterator[None]:
+    """Say what is wrong with a home as a `UserError`."""
+    from dagster._check import CheckError
+
+    # As heavy as all of this project's modules; Dagster loads it with its storage.
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{home}: cannot be written ({error.strerror})") from None
+    except (DBAPIError, sqlite3.Error) as error:
+        reason = getattr(error, "orig", error)
+        raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
+    except (dg.DagsterError, CheckError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).removeprefix("Failure condition: ")
+        raise UserError(f"{home / SETTINGS}: {_CANNOT_USE.format(reason)}") from None
+
+
+def _require_bounded(path: Path) -> None:
+    """Read a dagster.yaml within bounds, which Dagster has not."""
+    try:
+        read_yaml(path)
+    except UserError as error:
+        raise UserError(
+            f"{path}: {_CANNOT_USE.format(str(error).removeprefix(f'{path}: '))}"
+        ) from None
+
+
 def _write_settings(path: Path) -> None:
     settings = (resources.files("dcgan_assets.engine") / SETTINGS).read_bytes()
     content = _SEAL + hashlib.sha256(settings).hexdigest().encode() + b"\n" + settings
+    if path.is_symlink():
+        if not path.exists():
+            raise UserError(
+                f"{path}: a symlink to nothing; mend it, or remove it and have ours written"
+            )
+        return
     found = path.read_bytes() if path.exists() else b""
     if found != content and is_ours(found):
         with open_atomic(path) as stream:
@@ -91,36 +130,14 @@ def open_instance(workspace: Workspace, place: Path | None = None) -> Iterator[d
         UserError: The home or its disk cannot be written; its dagster.yaml is none; its records are
             broken, or of another version of Dagster. Nothing was changed then.
     """
-    # As heavy as all of this project's modules; Dagster loads it with its storage.
-    from sqlalchemy.exc import DBAPIError
-
     home = prepare_home(workspace, place)
     with ExitStack() as stack:
-        try:
+        with _one_line(home):
             with tempfile.TemporaryFile(dir=home) as probe:
                 probe.write(bytes(_ROOM_BYTES))
-            instance = stack.enter_context(_get_instance(home))
+            instance = stack.enter_context(dg.DagsterInstance.get())
             _require_version(home, instance)
-        except OSError as error:
-            raise UserError(f"{home}: cannot be written ({error.strerror})") from None
-        except (DBAPIError, sqlite3.Error) as error:
-            reason = getattr(error, "orig", error)
-            raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
         yield instance
-
-
-def _get_instance(home: Path) -> dg.DagsterInstance:
-    """Dagster's instance by the dagster.yaml of its home, which may be the user's own."""
-    from dagster._check import CheckError
-
-    try:
-        return dg.DagsterInstance.get()
-    except (dg.DagsterError, CheckError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removeprefix("Failure condition: ")
-        raise UserError(
-            f"{home / SETTINGS}: Dagster cannot use it ({reason}); mend it, or remove it and have "
-            "ours written"
-        ) from None
 
 
 def _require_version(home: Path, instance: dg.DagsterInstance) -> None:
@@ -175,11 +192,12 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """End runs whose process died, and free their pool slots; return their ids.
 
     A process that was killed cannot say so: its run would count as started, and the next one
-    would wait for its slot for ever.
+    would wait for its slot for ever. Only a lock that can be taken says that a process is dead:
+    clocks step, and names and numbers are given out twice. Of a run that never had one, as in
+    versions before this, nobody can tell; whoever waits for it is told so.
     """
     closed = []
-    marked = (run_id for run_id in marked_runs(instance) if has_died(instance, run_id))
-    for run_id in (*marked, *_unmarked_dead(instance)):
+    for run_id in (one for one in marked_runs(instance) if has_died(instance, one)):
         # Asked after the lock: a run that ends writes so before it lets go.
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
@@ -198,33 +216,6 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         instance.report_run_canceled(run, message)
     else:
         instance.report_run_failed(run, message)
-
-
-def _unmarked_dead(instance: dg.DagsterInstance) -> Iterator[str]:
-    """Runs of versions that held no lock, begun under this host's name by a process that is gone.
-
-    Of other hosts' processes nothing can be told from here; whoever waits for one is told so.
-    """
-    filters = dg.RunsFilter(statuses=list(_AT_WORK), tags={HOST_TAG: socket.gethostname()})
-    for record in instance.get_run_records(filters):
-        run = record.dagster_run
-        pid = int(run.tags.get(PID_TAG, "0"))
-        gone = pid and not _is_alive(pid, record.start_time or time.time())
-        if gone and has_died(instance, run.run_id) is None:
-            yield run.run_id
-
-
-def _is_alive(pid: int, began: float) -> bool:
-    """Whether the process that began a run at that time (Unix seconds) still works on it.
-
-    A younger process has got the number of the dead one, as in a restarted container.
-    """
-    try:
-        process = psutil.Process(pid)
-        older = process.create_time() <= began + _CLOCK_SLACK
-        return older and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 # --- Pools ----------------------------------------------------------------------------------

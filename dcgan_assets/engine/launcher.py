@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dcgan_assets.engine.curves import curves
+from dcgan_assets.engine.lanes import SHARE_VARIABLE
 from dcgan_assets.engine.making import Work
 from dcgan_models.errors import UserError
+from dcgan_models.machine import available_cores, chosen_threads
 
 if TYPE_CHECKING:
     from dcgan_models.training import Tick, TrainConfig
@@ -34,11 +37,16 @@ def train_somewhere(
     """
     from dcgan_models.training import train
 
-    processes = work.params.machine.processes
-    if processes == 1:
-        return train(config, run_dir, on_tick, work.stop)
-    config.write(run_dir)  # the folder's name is a hash of the configuration: it fits
-    return _train_in_team(work, run_dir, processes, on_tick)
+    machine = work.params.machine
+    with curves(machine.log, work.root, work.step.key, run_dir) as draw:
+
+        def tell(tick: Tick) -> None:
+            on_tick(tick)
+            draw(tick)
+
+        if machine.processes == 1:
+            return train(config, run_dir, tell, work.stop)
+        return _train_in_team(work, run_dir, machine.processes, tell)
 
 
 def _train_in_team(
@@ -122,7 +130,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _threads(processes: int) -> dict[str, str]:
-    """An equal share of the cores for each, unless somebody has chosen."""
-    if "OMP_NUM_THREADS" in os.environ:
+    """An equal share of the cores for each, or of the lane's, unless somebody has chosen."""
+    share = os.environ.get(SHARE_VARIABLE)
+    if chosen_threads() and share is None:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    return {"OMP_NUM_THREADS": str(max(1, int(share or available_cores()) // processes))}

@@ -19,7 +19,7 @@ import dagster as dg
 from dcgan_models.errors import UserError
 from dcgan_models.files import give_name, remove_file
 
-_ENDING = ".lock"
+_FOLDER, _ENDING = "alive", ".lock"
 # The locks of this process. A forked child must not keep them from being let go with it.
 _HELD: dict[Path, int] = {}
 
@@ -66,8 +66,17 @@ def hold(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 def has_died(instance: dg.DagsterInstance, run_id: str) -> bool | None:
     """Whether the process of a run is dead; None where the run never had a lock, or has ended."""
+    return _is_free(_lock_file(instance, run_id))
+
+
+def at_work(home: Path, run_id: str) -> bool:
+    """Whether a process is at work on a run of the Dagster home in a folder."""
+    return _is_free(home / _FOLDER / f"{uuid.UUID(run_id)}{_ENDING}") is False
+
+
+def _is_free(lock: Path) -> bool | None:
     try:
-        descriptor = os.open(_lock_file(instance, run_id), os.O_RDONLY)
+        descriptor = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -92,7 +101,7 @@ def forget(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:
-    return Path(instance.root_directory) / "alive" / f"{run_id}{_ENDING}"
+    return Path(instance.root_directory) / _FOLDER / f"{run_id}{_ENDING}"
 
 
 def _let_go() -> None:

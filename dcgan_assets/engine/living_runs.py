@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
-from dcgan_assets.engine.instance import process_tags
+from dcgan_assets.engine.instance import close_dead_runs, process_tags
 from dcgan_assets.engine.liveness import has_died, hold
 
 
@@ -60,7 +60,12 @@ class WatchfulLauncher(dg.DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Dead only where the run's lock could be taken; what has none yet is believed to live."""
+        """Dead only where the run's lock could be taken; what has none yet is believed to live.
+
+        The daemon asks of started runs alone. One that was being stopped when it died may hold the
+        place that a started one waits for, so it is closed here.
+        """
         if has_died(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.FAILED, "its process died")
+        close_dead_runs(self._instance)
         return CheckRunHealthResult(WorkerStatus.RUNNING)

@@ -11,25 +11,32 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from tqdm import tqdm
+from dagster._core.events import EngineEventData
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.fingerprint import Order
+from dcgan_assets.engine.fingerprint import Order, standing
+from dcgan_assets.engine.going_back import finish, remember
 from dcgan_assets.engine.interrupts import StopFlag
 from dcgan_assets.engine.records import as_released
 from dcgan_assets.engine.results import RESULT_FILE, Result, hardware
+from dcgan_assets.engine.served_results import FIGURES, shown_results
 from dcgan_assets.engine.step import Outcome, Step
-from dcgan_assets.engine.store import Meta
-from dcgan_assets.engine.terminal import say
+from dcgan_assets.engine.store import Artefact, Meta
+from dcgan_assets.engine.terminal import progress_bar, say
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_models.errors import UserError
-from dcgan_models.files import digest_json
+from dcgan_models.files import digest_json, tree_files
 
-_PROGRESS_SECONDS = {True: 0.2, False: 15.0}  # on a terminal, in a log file
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+# Metadata with the page that follows a training: the newest one of an asset, or that of a run; and
+# the one that made what is there. An asset's page shows both: Dagster lets one name stand once.
+FOLLOWED, TRAINED = "training", "trained"
 
 
 class Work:
@@ -51,6 +58,7 @@ class Work:
         self.stop = stop
         self._catalogue, self._order, self._folders = catalogue, order, folders
         self.context = context
+        self.page: str | None = None  # that follows this making
 
     @property
     def seed(self) -> int:
@@ -66,6 +74,11 @@ class Work:
     def sibling(self, name: str) -> str:
         """The key of another asset of this step's group."""
         return f"{self.step.group}/{name}"
+
+    @property
+    def around(self) -> Any:
+        """The section that holds the step's own: its group, or the search that it is part of."""
+        return self._catalogue.reading(self.step, self.shard).around
 
     @property
     def pictures(self) -> str:
@@ -128,9 +141,7 @@ class Work:
 
     def progress(self, total: int | None, unit: str) -> tqdm[Any]:
         """A bar with rate and time left, on the terminal or in the run's log."""
-        bar = tqdm(total=total, unit=f" {unit}", desc=self._order.label, dynamic_ncols=True)
-        bar.mininterval = _PROGRESS_SECONDS[bar.fp.isatty()]
-        return bar
+        return progress_bar(total, unit, self._order.label)
 
     @contextmanager
     def downloading(self) -> Iterator[Callable[[int, int], None]]:
@@ -155,6 +166,21 @@ class Work:
             dg.AssetObservation(dg.AssetKey.from_user_string(self.step.key), metadata=dict(values))
         )
 
+    def follow(self, page: str, words: str) -> None:
+        """Name the page that follows this making, in the run's events and with what it makes.
+
+        Args:
+            page: Its address under that of the web UI.
+            words: What begins, for the event.
+        """
+        self.page = page
+        self.context.instance.report_engine_event(
+            words,
+            self.context.run,
+            EngineEventData({FOLLOWED: dg.MetadataValue.url(page)}),
+            step_key=self.step.op_name,
+        )
+
     def log(self, message: str) -> None:
         """Write a line to the run's log."""
         self.context.log.info(message)
@@ -162,7 +188,7 @@ class Work:
     def warn(self, message: str) -> None:
         """Write a warning to the run's log, and tell the terminal."""
         self.context.log.warning(message)
-        say(f"{self._order.label}: warning: {message}")
+        say(f"{self._order.label}: warning: {message}", wrong=True)
 
     def result(self, **content: Any) -> Result:
         """A result file with what every result says of itself filled in."""
@@ -174,14 +200,30 @@ class Work:
         )
 
 
-def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) -> list[Meta]:
-    """Run a step's function, judge its checks and publish what it built."""
+def make(
+    catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext, *, force: bool
+) -> tuple[list[Meta], bool]:
+    """Run a step's function, judge its checks and publish what it built.
+
+    Args:
+        force: Make it also where another process, for which this one waited, has just made it.
+
+    Returns:
+        The records of what is published, and whether it was made here.
+    """
     began = time.monotonic()
     store, step = catalogue.store, order.step
     _require_what_is_recorded(catalogue, order)
     with ExitStack() as stack:
         # Built beside the place and judged there: a refusal leaves what is published.
         folders = {a.key: stack.enter_context(store.writing(a)) for a in order.outputs}
+        back = finish(catalogue, step, folders)
+        if back is not None:
+            return back, True
+        found = None if force else standing(catalogue, order)
+        if found is not None:
+            return found, False
+        remember(catalogue, step)
         stop = stack.enter_context(StopFlag())
         work = Work(catalogue, order, folders, context, stop)
         outcome = step.compute(work)
@@ -204,19 +246,28 @@ def make(catalogue: Catalogue, order: Order, context: dg.AssetExecutionContext) 
                 duration_s=round(time.monotonic() - began, 3),
                 hardware=hardware(),
                 checks=[{**vars(v), "facts": dict(v.facts)} for v in outcome.verdicts],
-                metadata=shown.encode(_with_summary(outcome)),
+                metadata=shown.encode(_told(step, outcome, artefact, staging, work.page)),
             )
             # Made again as it was released: DVC, which hashes the record, sees no change.
             if store.meta(artefact) is None:
                 meta = as_released(store.root, meta)
             _complete_result(staging, meta)
             metas.append(store.publish(staging, artefact, meta))
-    return metas
+        remember(catalogue, step)
+    return metas, True
 
 
-def _with_summary(outcome: Outcome) -> dict[str, Any]:
-    summary = {shown.SUMMARY: outcome.summary} if outcome.summary else {}
-    return {**summary, **outcome.metadata}
+def _told(
+    step: Step, outcome: Outcome, artefact: Artefact, staging: Path, page: str | None
+) -> dict[str, Any]:
+    """What an asset's page shows, in this order: the summary, pages and figures, the rest."""
+    told: dict[str, Any] = {shown.SUMMARY: outcome.summary} if outcome.summary else {}
+    told |= {TRAINED: dg.MetadataValue.url(page)} if page else {}
+    figures = shown_results(artefact, tree_files(staging), outcome.figures)
+    told |= {FIGURES: dg.MetadataValue.md(figures)} if figures else {}
+    if step.transient:  # a clone has its record and not its files
+        told |= {name: shown.thumbnail_of(staging / name) for name in list(outcome.figures)[:1]}
+    return told | dict(outcome.metadata)
 
 
 def _require_what_is_recorded(catalogue: Catalogue, order: Order) -> None:

@@ -1,13 +1,14 @@
-"""What the Dagster UI shows of an asset: thumbnails, loss curves, table schemas.
+"""What the Dagster UI shows of an asset beside its figures: tables, schemas, thumbnails.
 
-Dagster stores metadata with every materialisation, so pictures are kept under 200 KB.
+A figure is a file and is shown by its address (`served_results`). A thumbnail is for what is no
+file, such as the first pictures of a data set, and for what is not on this disk: Dagster stores it
+with every materialisation and hides it behind a link.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,14 @@ import pyarrow as pa
 
 from dcgan_models.pixels import Pixels
 
-MAX_PICTURE_BYTES = 200_000
+THUMBNAIL_BYTES = 10_000
 SUMMARY = "summary"
-
-
-_PICTURE = re.compile(r"!\[([^\]]*)\]\(data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)\)")
+_EMBEDDED = "](data:image/"
 _ROUGH = 70  # JPEG's quality where a picture is only a hint of the real one
 
 
-def picture(pixels: Pixels, about: str) -> dg.MarkdownMetadataValue:
-    """A uint8 (height, width, channels) picture as markdown, shrunk until it fits.
+def thumbnail(pixels: Pixels, about: str) -> dg.MarkdownMetadataValue:
+    """A uint8 (height, width, channels) picture in Markdown, shrunk to `THUMBNAIL_BYTES` of text.
 
     Args:
         pixels: Grey or RGB.
@@ -38,20 +37,24 @@ def picture(pixels: Pixels, about: str) -> dg.MarkdownMetadataValue:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     while True:
         buffer = io.BytesIO()
-        image.save(buffer, format="PNG", optimize=True)
+        image.save(buffer, format="JPEG", quality=_ROUGH, optimize=True)
         encoded = base64.b64encode(buffer.getvalue()).decode()
-        if len(encoded) <= MAX_PICTURE_BYTES:
-            return dg.MetadataValue.md(f"![{about}](data:image/png;base64,{encoded})")
-        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+        if len(encoded) <= THUMBNAIL_BYTES:
+            return dg.MetadataValue.md(f"![{about}](data:image/jpeg;base64,{encoded})")
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
 
 
-def picture_file(path: Path, about: str) -> dg.MarkdownMetadataValue:
-    """A PNG on disk as markdown, as `picture` does."""
+def thumbnail_of(path: Path) -> dg.MarkdownMetadataValue:
+    """A figure's thumbnail, under its file's name."""
     from PIL import Image
 
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    return picture(pixels, about)
+        return thumbnail(np.asarray(image.convert("RGB")), path.name)
+
+
+def without_thumbnails(metadata: dict[str, str]) -> dict[str, str]:
+    """Encoded metadata without the pictures that are in it."""
+    return {key: text for key, text in metadata.items() if _EMBEDDED not in text}
 
 
 def table_schema(schema: pa.Schema) -> dg.TableSchemaMetadataValue:
@@ -80,47 +83,8 @@ def table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
     )
 
 
-def thumbnails(metadata: dict[str, str], budget: int) -> dict[str, str]:
-    """Encoded metadata with its pictures shrunk to `budget` bytes together.
-
-    Args:
-        metadata: From `encode`.
-        budget: 0 leaves entries with pictures out.
-    """
-    markdown = {
-        key: value.md_str
-        for key, value in decode(metadata).items()
-        if isinstance(value, dg.MarkdownMetadataValue) and _PICTURE.search(value.md_str or "")
-    }
-    small = {key: text for key, text in metadata.items() if key not in markdown}
-    if budget == 0 or not markdown:
-        return small
-    share = budget // sum(len(_PICTURE.findall(text or "")) for text in markdown.values())
-    for key, text in markdown.items():
-        value = dg.MetadataValue.md(
-            _PICTURE.sub(lambda found: _thumbnail(found, share), text or "")
-        )
-        small[key] = dg.serialize_value(value)
-    return small
-
-
-def _thumbnail(found: re.Match[str], budget: int) -> str:
-    """An embedded picture as a JPEG that takes at most `budget` bytes as text."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(base64.b64decode(found[2]))).convert("RGB")
-    while True:
-        buffer = io.BytesIO()
-        image.save(buffer, format="JPEG", quality=_ROUGH, optimize=True)
-        encoded = base64.b64encode(buffer.getvalue()).decode()
-        if len(encoded) <= budget:
-            return f"![{found[1]}](data:image/jpeg;base64,{encoded})"
-        # Twenty passes at most, from the largest picture that the UI shows.
-        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
-
-
 def encode(metadata: dict[str, Any]) -> dict[str, str]:
-    """Metadata as text for `_meta.json`, to be shown again when an asset is memoised."""
+    """Metadata as text for `_meta.json`, to be shown again when an asset is up to date."""
     values: dict[str, Any] = {
         key: value if isinstance(value, dg.MetadataValue) else _plain(value)
         for key, value in metadata.items()
@@ -129,9 +93,19 @@ def encode(metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def decode(texts: dict[str, str]) -> dict[str, dg.MetadataValue]:
-    """Undo `encode`. The texts are data: Dagster builds only its own metadata classes."""
-    values: dict[str, Any] = {key: dg.deserialize_value(text) for key, text in texts.items()}
+    """Undo `encode`; what `encode` has not written is left out.
+
+    The texts are data: Dagster builds only its own metadata classes.
+    """
+    values = {key: _deserialised(text) for key, text in texts.items()}
     return {key: value for key, value in values.items() if isinstance(value, dg.MetadataValue)}
+
+
+def _deserialised(text: str) -> Any:
+    try:
+        return dg.deserialize_value(text)
+    except Exception:
+        return None
 
 
 def _plain(value: Any) -> dg.MetadataValue:

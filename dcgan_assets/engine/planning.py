@@ -1,9 +1,8 @@
 """The plan of `dcgan materialize`: which assets are stale, why, and in which order they are made.
 
-Work is cut into waves of runs of Dagster's one implicit asset job: steps with the same shards
-form a batch; a batch in one piece is one run, a sharded batch one run a shard. (A run over a
-range of shards would give them all one data version.) Runs, checks and metadata are the same as
-those that the web UI starts. What failed blocks only what needs it.
+Work is cut into runs of Dagster's one implicit asset job (`schedule.py`). (A run over a range of
+shards would give them all one data version.) Runs, checks and metadata are the same as those that
+the web UI starts. What failed blocks only what needs it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ import dagster as dg
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.fingerprint import is_current, place_order, standing
 from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.terminal import unknown
+from dcgan_assets.engine.versions import memory
 from dcgan_models.errors import UserError
 
 Item = tuple[Step, str | None]
@@ -30,11 +31,12 @@ class Plan:
 
     Attributes:
         items: Steps and shards, each with the reason why.
-        current: How many others are up to date.
+        current: The others, each with the record of what stands there; None where that need not
+            be, as what was made of it is up to date.
     """
 
     items: dict[tuple[str, str | None], str]
-    current: int
+    current: dict[tuple[str, str | None], Meta | None]
 
 
 def choose_steps(catalogue: Catalogue, names: Sequence[str]) -> list[Step]:
@@ -99,24 +101,25 @@ def make_plan(
         forced: Keys of steps to run in any case.
     """
     items: dict[tuple[str, str | None], str] = {}
-    current = 0
+    current: dict[tuple[str, str | None], Meta | None] = {}
     wanted = _wanted(catalogue, named, forced)
     for step in steps:
         for name in catalogue.shards(step):
             if shard is not None and name not in {shard, None}:
                 continue
-            reason = _reason(catalogue, instance, (step, name), items)
+            found: str | Meta | None = _reason_or_record(catalogue, instance, (step, name), items)
             if step.key in forced:
-                reason = "asked for"
+                found = "asked for"
             elif _is_away(catalogue, step) and step.key not in wanted:
-                if reason == _ANEW:
-                    reason = PERHAPS
-                elif reason is not None and stood_in(catalogue, step):
-                    reason = None
-            if reason is None:
-                current += 1
+                if found == _ANEW:
+                    found = PERHAPS
+                elif isinstance(found, str) and stood_in(catalogue, step):
+                    found = None
+            if isinstance(found, str):
+                items[step.key, name] = found
             else:
-                items[step.key, name] = reason
+                current[step.key, name] = found
+    memory.remember()  # a second of parsing, which every command would pay for
     return Plan(items, current)
 
 
@@ -124,15 +127,16 @@ _ABSENT = "not there yet"
 _ANEW = "its inputs are made anew"
 PERHAPS = "its inputs are made anew; not needed where they come out the same"
 UNRECORDED = "Dagster has no record of it"
+DATA_VERSION = "dagster/data_version"
 
 
-def _reason(
+def _reason_or_record(
     catalogue: Catalogue,
     instance: dg.DagsterInstance,
     item: Item,
     planned: dict[tuple[str, str | None], str],
-) -> str | None:
-    """Why a step must run, given what runs before it; None where it need not."""
+) -> str | Meta:
+    """Why a step must run, given what runs before it; the record of its asset where it need not."""
     step, shard = item
     read = [a for artefacts in catalogue.read_by(step, shard).values() for a in artefacts]
     upstream = {(catalogue.by_key[artefact.key].key, artefact.shard) for artefact in read}
@@ -147,13 +151,24 @@ def _reason(
     if metas is None:
         there = all(catalogue.store.meta(artefact) for artefact in order.outputs)
         return "code, parameters, seed or inputs changed" if there else _ABSENT
-    for meta in metas:
-        if recorded_version(instance, meta.key, shard) != meta.data_version:
-            return UNRECORDED
-    # Shards share their asset's checks: the latest result may be another one's.
-    if shard is None and not shows_checks(instance, metas[0].key, metas[0].checks):
+    if not all(_is_recorded(catalogue, instance, meta) for meta in metas):
         return UNRECORDED
-    return None
+    # Shards share their asset's checks: the latest result may be another one's.
+    partition = catalogue.partition(step, shard)
+    if partition is None and not shows_checks(instance, metas[0].key, metas[0].checks):
+        return UNRECORDED
+    return metas[0]
+
+
+def require_places(catalogue: Catalogue, plan: Plan) -> None:
+    """Refuse a plan where anything that is not ours lies in a place that it writes.
+
+    Raises:
+        UserError: The line names the first such file. Nothing has been made then.
+    """
+    for step in (catalogue.by_key[key] for key in dict.fromkeys(key for key, _ in plan.items)):
+        for key in step.outputs:
+            catalogue.store.require_ours(key, step.kind)
 
 
 def shows_checks(
@@ -208,15 +223,37 @@ def stood_in(catalogue: Catalogue, step: Step) -> bool:
     )
 
 
-def recorded_version(instance: dg.DagsterInstance, key: str, shard: str | None) -> str | None:
-    """The data version of an asset's latest materialisation in Dagster's records."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=dg.AssetKey.from_user_string(key),
-            asset_partitions=[shard] if shard is not None else None,
-        ),
-        limit=1,
-    ).records
-    if not records or records[0].asset_materialization is None:
-        return None
-    return (records[0].asset_materialization.tags or {}).get("dagster/data_version")
+def _is_recorded(catalogue: Catalogue, instance: dg.DagsterInstance, meta: Meta) -> bool:
+    """Whether Dagster's latest record of an artefact is of what is published, and in its form.
+
+    An asset that had partitions and has none any more, as its sole shard is none, is told of again,
+    and so is what Dagster remembers to have been made from its partitions.
+    """
+    step = catalogue.by_key[meta.key]
+    event = latest_event(catalogue, instance, meta.key, meta.shard)
+    if event is None or event.partition != catalogue.partition(step, meta.shard):
+        return False
+    tags = event.tags or {}
+    if tags.get(DATA_VERSION) != meta.data_version:
+        return False
+    for key in (*step.inputs, *step.if_there):
+        shards = catalogue.shards(catalogue.by_key[key])
+        remembered = tags.get(f"dagster/input_data_version/{key}")
+        if len(shards) == 1 and shards != (None,) and remembered is not None:
+            upstream = latest_event(catalogue, instance, key, shards[0])
+            if upstream and (upstream.tags or {}).get(DATA_VERSION) != remembered:
+                return False
+    return True
+
+
+def latest_event(
+    catalogue: Catalogue, instance: dg.DagsterInstance, key: str, shard: str | None
+) -> dg.AssetMaterialization | None:
+    """The latest materialisation of an asset, or of a shard of it, that Dagster knows of."""
+    partition = catalogue.partition(catalogue.by_key[key], shard)
+    wanted = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey.from_user_string(key),
+        asset_partitions=[partition] if partition is not None else None,
+    )
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return records[0].asset_materialization if records else None

@@ -9,82 +9,46 @@ beside the objects that go with them; `dcgan register` tells Dagster what they s
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dcgan_assets.engine.metadata import thumbnails
-from dcgan_assets.engine.store import Input, Licence, Meta, first_foreign
+from dcgan_assets.engine.metadata import without_thumbnails
+from dcgan_assets.engine.store import Licence, Meta, Provenance, first_foreign
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, tree_files
 
 RECORDS = "records"
-THUMBNAIL_BYTES = 20_000
-# What an artefact's own record, `_meta.json`, says in the same words.
-_SAME = (
-    "shard",
-    "data_version",
-    "code_version",
-    "fingerprint",
-    "inputs",
-    "seed",
-    "params_seed",
-    "created",
-    "duration_s",
-    "hardware",
-    "run",
-    "checks",
-)
 
 
-class Entry(BaseModel):
+class Entry(Provenance):
     """One released artefact: an asset in one piece, or a shard of one.
 
     Attributes:
-        shard: None for an asset in one piece.
-        inputs: What it was made from, by label.
         files, bytes: How much it is.
-        run: Id of the Dagster run that made it.
-        checks: Results of the asset's checks.
-        metadata: What the UI shows, as Dagster serialises it; pictures shrunk, or left out where
-            they may not be passed on.
+        metadata: What the UI shows, as Dagster serialises it; without thumbnails where pictures may
+            not be passed on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    shard: str | None
-    data_version: str
-    code_version: str
-    fingerprint: str
-    inputs: dict[str, Input]
-    seed: int | None
-    params_seed: int
-    created: str
-    duration_s: float
-    hardware: str
     files: int
     bytes: int
-    run: str
-    checks: list[dict[str, Any]]
     metadata: dict[str, str]
 
     @classmethod
     def of(cls, meta: Meta, licence: Licence) -> Entry:
         """What a record says of a published artefact."""
-        budget = THUMBNAIL_BYTES if licence == "open" else 0
+        told = meta.metadata if licence == "open" else without_thumbnails(meta.metadata)
         return cls(
-            **{name: getattr(meta, name) for name in _SAME},
+            **meta.provenance(),
             files=len(meta.files),
             bytes=sum(facts["size"] for facts in meta.files.values()),
-            metadata=thumbnails(meta.metadata, budget),
+            metadata=told,
         )
 
     def meta(self, key: str) -> Meta:
         """The artefact's own record as far as this one tells: without the list of its files."""
-        same = {name: getattr(self, name) for name in _SAME}
-        return Meta(key=key, metadata=self.metadata, **same)
+        return Meta(key=key, metadata=self.metadata, **self.provenance())
 
 
 class Record(BaseModel):
@@ -137,17 +101,11 @@ def as_released(root: Path, meta: Meta) -> Meta:
         return meta
     if (entry.fingerprint, entry.data_version) != (meta.fingerprint, meta.data_version):
         return meta
-    # Speeds are among the metadata. Pictures are shrunk in a record, and come out the same.
-    told = thumbnails(entry.metadata, 0)
-    return replace(
-        meta,
-        created=entry.created,
-        duration_s=entry.duration_s,
-        hardware=entry.hardware,
-        run=entry.run,
-        inputs=entry.inputs,  # of the same versions; how these came about may differ
-        metadata={**meta.metadata, **told},
-    )
+    # Speeds are among the metadata. A record may lack thumbnails, and they come out the same.
+    # Inputs are of the same versions; how these came about may differ.
+    names = ("created", "duration_s", "hardware", "run", "inputs")
+    said = {name: getattr(entry, name) for name in names}
+    return meta.model_copy(update={**said, "metadata": {**meta.metadata, **entry.metadata}})
 
 
 def split_label(label: str) -> tuple[str, str | None]:

@@ -10,11 +10,15 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from dcgan_assets.engine.measures import MEASURES, Better, Protocol, Split, check_row
 from dcgan_models.files import digest_json, read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESULT_FILE = "result.json"
 METRICS_FILE = "metrics.json"
@@ -27,25 +31,59 @@ class Row(BaseModel):
 
     Attributes:
         name: What was measured, on what.
+        measure: The word for it, of `measures.MEASURES`, which says whether lower or higher is
+            better; empty in results that were made before there was a vocabulary.
         value: Ours; None where only the paper has one.
-        unit: `%`, `nats`, `s`, ...
+        unit: One of the measure's, such as `%`.
+        split: The pictures that it was measured on.
+        protocol: Whose way of measuring it is.
+        trials: The value is the best of so many, chosen by the measure itself.
         n: Observations behind the value.
-        low, high, interval: Bounds and what they are, such as `95% Wilson`.
-        paper: The paper's value, where it gives one.
+        low, high, interval: Bounds and what they are: a kind of `metrics.intervals`, or a range.
+        paper: The paper's value, where it gives one; nobody else's.
         source: Where in the paper, or how ours was obtained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    measure: str = ""
     value: float | None = None
     unit: str = ""
+    split: Split = ""
+    protocol: Protocol = ""
+    trials: int | None = None
     n: int | None = None
     low: float | None = None
     high: float | None = None
     interval: str = ""
     paper: float | None = None
     source: str = ""
+
+    @model_validator(mode="after")
+    def _in_the_vocabulary(self) -> Row:
+        if self.measure:
+            check_row(self.measure, self.unit, self.split, self.trials)
+            if {self.low, self.high} != {None} and not self.interval:
+                raise ValueError(f"{self.name}: bounds, and no words for what they are")
+        return self
+
+    @property
+    def better(self) -> Better:
+        """Which way is better: `lower`, `higher`, or empty where neither is."""
+        return MEASURES[self.measure].better if self.measure else ""
+
+    @property
+    def about(self) -> str:
+        """What kind of number it is, in words: `validation error, lower is better, best of 8`."""
+        parts = [self.measure]
+        if self.split and self.split not in self.measure:
+            parts.append(f"on {self.split.replace('_', '-')} pictures")
+        if self.better:
+            parts.append(f"{self.better} is better")
+        if self.trials:
+            parts.append(f"best of {self.trials} trials")
+        return ", ".join(part for part in parts if part)
 
 
 class Result(BaseModel):
@@ -97,8 +135,23 @@ class Result(BaseModel):
             return {}
         both = [row for row in ours if row.paper is not None]
         row = (both or ours)[-1 if both else 0]
-        found = {"what": row.name, "ours": row.value, "paper": row.paper, "unit": row.unit}
+        found = {
+            "what": row.name,
+            "kind": row.about,
+            "ours": row.value,
+            "paper": row.paper,
+            "unit": row.unit,
+        }
         return {name: value for name, value in found.items() if value not in {None, ""}}
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame: columns as in `Row`, a number that lacks is NaN."""
+        import pandas as pd
+
+        columns = list(Row.model_fields)
+        frame = pd.DataFrame([row.model_dump() for row in self.rows], columns=columns)
+        numbers = dict.fromkeys(("value", "low", "high", "paper"), "float64")
+        return frame.astype({**numbers, "n": "Int64"})
 
     @classmethod
     def read(cls, folder: Path) -> Result:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcgan_assets.engine.live_training import Session, training_page
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_models.errors import UserError
@@ -36,15 +37,30 @@ def training_folders(group: Path) -> Iterator[EarlierRun]:
 
 
 def open_run(work: Work, config: TrainConfig) -> tuple[Path, Beginning]:
-    """The folder of a training, and where it begins there; see `begin_run`."""
+    """The folder of a training, and where it begins there; see `begin_run`.
+
+    The page that follows it is named in the run's events.
+    """
     from dcgan_models.training import train
-    from dcgan_models.training.beginning import begin_run
+    from dcgan_models.training.beginning import begin_run, steps_per_epoch
     from dcgan_models.training.config import CONFIG_FILE
 
     run_dir = work.run_dir(train, config.identity())
     others = [run for run in training_folders(run_dir.parent) if run.run_dir != run_dir]
     others.sort(key=lambda run: -(run.run_dir / CONFIG_FILE).stat().st_mtime)
-    return run_dir, begin_run(config, run_dir, others)
+    beginning = begin_run(config, run_dir, others)
+    per_epoch = steps_per_epoch(config)
+    session = Session(
+        asset=work.step.key,
+        run=work.context.run.run_id,
+        began=round(beginning.epoch * per_epoch),
+        steps=config.epochs * per_epoch,
+        batch=config.preset.batch,
+    )
+    config.write(run_dir)  # the folder's name is a hash of the configuration: it fits
+    session.write(run_dir)
+    work.follow(training_page(session.asset, run_dir), session.words)
+    return run_dir, beginning
 
 
 def where_it_begins(work: Work, config: TrainConfig, beginning: Beginning) -> str:

@@ -1,13 +1,14 @@
-"""Running a plan: waves of Dagster's in-process runs, and what came of them."""
+"""Running a plan: Dagster's in-process runs, one after another or in lanes."""
 
 from __future__ import annotations
 
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -22,12 +23,12 @@ from dcgan_assets.engine.instance import (
     process_tags,
     release_ended_run,
 )
+from dcgan_assets.engine.lanes import Lanes
 from dcgan_assets.engine.liveness import alive
-from dcgan_assets.engine.planning import PERHAPS, Plan, stood_in
-from dcgan_assets.engine.step import Step
-
-Say = Callable[[str], None]
-
+from dcgan_assets.engine.planning import Plan, require_places
+from dcgan_assets.engine.schedule import Batch, Outcome, Report, Say, Schedule
+from dcgan_assets.engine.step import GPU, Step
+from dcgan_models.machine import may_use_gpu
 
 _POOL_SECONDS = 1.0
 
@@ -38,22 +39,6 @@ _SAY_SECONDS = 60.0
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-@dataclass
-class Report:
-    """What `dcgan materialize` made, what failed, and what was not run because of that.
-
-    Attributes:
-        made: Labels that ran.
-        failed: Labels with the one line that says why.
-        blocked: Labels that were not run because of them.
-    """
-
-    made: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: list[str] = field(default_factory=list)
-    interrupted: bool = False
-
-
 def run_plan(
     catalogue: Catalogue,
     instance: dg.DagsterInstance,
@@ -62,6 +47,7 @@ def run_plan(
     *,
     seed: int | None = None,
     forced: Collection[str] = (),
+    jobs: int = 1,
 ) -> Report:
     """Run a plan's batches in order; go on past failures with what does not need them.
 
@@ -70,79 +56,80 @@ def run_plan(
     Args:
         seed: For every seeded step of the plan.
         forced: Keys of steps to make again even where nothing has changed.
+        jobs: How many batches may run at once, each in a process of its own; 1: in this one.
     """
-    assets = [dagster_asset(catalogue, step) for step in catalogue.steps]
-    job = dg.Definitions(assets=assets).resolve_implicit_global_asset_job_def()
-    report = Report()
-    stopped: set[tuple[str, str | None]] = set()
-    for batch, shard in batches(catalogue, plan):
-        # What of the batch still has a reason and its inputs.
-        ready = []
-        for step in batch:
-            # A clone has pulled the networks, and has just made the pictures again.
-            if plan.items[step.key, shard] == PERHAPS and stood_in(catalogue, step):
-                say(f"{step.key}: not needed, its inputs came out the same")
-            elif _needs(catalogue, step, shard) & stopped:
-                stopped.add((step.key, shard))
-                report.blocked.append(catalogue.artefact(step.key, shard).label)
-            else:
-                ready.append(step)
-        if not ready:
-            continue
-        # One run; it counts as alive from before Dagster knows of it.
-        run_id = str(uuid.uuid4())
+    require_places(catalogue, plan)
+    # Without a GPU the lanes share the command's one place among those that train.
+    shared = jobs > 1 and not may_use_gpu(catalogue.workspace.params.machine.device)
+    schedule = Schedule(catalogue, plan, say, {GPU} if shared else set())
+    run_batch = BatchRun(
+        catalogue, _planned_and_read(catalogue, plan), say, seed, frozenset(forced), shared
+    )
+    if jobs > 1:
         try:
-            with alive(instance, run_id), _place(catalogue, instance, run_id, ready[0], say):
-                result = job.execute_in_process(
+            with _place_of_all(catalogue, instance, plan, say) if shared else nullcontext():
+                Lanes(catalogue, run_batch, instance, jobs).run(schedule)
+        except KeyboardInterrupt:  # while it waited
+            schedule.report.interrupted = True
+        return schedule.report
+    while not schedule.report.interrupted and (batch := schedule.next_batch()):
+        schedule.finish(batch, run_batch(instance, batch))
+    return schedule.report
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """Runs of Dagster's implicit asset job, of the steps of a plan and those that they read of.
+
+    Attributes:
+        shared: Whether whoever calls has the place in the pool `gpu` that trainings need.
+    """
+
+    catalogue: Catalogue
+    steps: Sequence[Step]
+    say: Say
+    seed: int | None
+    forced: frozenset[str]
+    shared: bool
+
+    @cached_property
+    def _job(self) -> dg.JobDefinition:
+        assets = [dagster_asset(self.catalogue, self._placed(step)) for step in self.steps]
+        return dg.Definitions(assets=assets).resolve_implicit_global_asset_job_def()
+
+    def _placed(self, step: Step) -> Step:
+        """A step as it needs a place of its own in a pool."""
+        return replace(step, pool=None) if self.shared and step.pool == GPU else step
+
+    def __call__(self, instance: dg.DagsterInstance, batch: Batch) -> Outcome:
+        """Make a batch as one run; it counts as alive from before Dagster knows of it."""
+        run_id = str(uuid.uuid4())
+        launch = _launch_config(batch.steps, self.seed, self.forced)
+        first = self._placed(batch.steps[0])
+        try:
+            with (
+                alive(instance, run_id),
+                _place(self.catalogue, instance, run_id, first, self.say),
+            ):
+                result = self._job.execute_in_process(
                     instance=instance,
                     run_id=run_id,
-                    asset_selection=_asset_keys(ready),
-                    partition_key=shard,
+                    asset_selection=_asset_keys(batch.steps),
+                    partition_key=self.catalogue.partition(batch.steps[0], batch.shard),
                     raise_on_error=False,
                     tags=process_tags(),
-                    run_config={**_QUIET, "ops": _launch_config(ready, seed, forced)},
+                    run_config={**_QUIET, "ops": launch},
                 )
         except KeyboardInterrupt:
-            report.interrupted = True
-            break
-        _read_result(catalogue, result, (ready, shard), stopped, report)
-        if report.interrupted:
-            break
-    return report
+            return Outcome(interrupted=True)
+        return _read_result(result, batch)
 
 
-def batches(catalogue: Catalogue, plan: Plan) -> list[tuple[list[Step], str | None]]:
-    """Neighbours in the plan with the same shards, as one run each (one a shard)."""
-    batches: list[tuple[list[Step], list[str | None]]] = []
-    keys = list(dict.fromkeys(key for key, _ in plan.items))
-    for key in keys:
-        step = catalogue.by_key[key]
-        shards = [shard for other, shard in plan.items if other == key]
-        last = batches[-1] if batches else None
-        # Whether it is needed is known when what is before it has run; and its place in a pool is
-        # waited for before its run begins.
-        waits = plan.items[key, shards[0]] == PERHAPS or step.pool is not None
-        # The same partitions, and the same ones of them to make. What reads something if it is
-        # there has a run of its own: Dagster skips it where that fails in the same run.
-        same = last and last[1] == shards and catalogue.shards(last[0][0]) == catalogue.shards(step)
-        if last and same and not waits and not _may_read(step, last[0]):
-            last[0].append(step)
-        else:
-            batches.append(([step], shards))
-    return [(steps, shard) for steps, shards in batches for shard in shards]
-
-
-def _may_read(step: Step, others: Iterable[Step]) -> bool:
-    return any(key in step.if_there for other in others for key in other.outputs)
-
-
-def _needs(catalogue: Catalogue, step: Step, shard: str | None) -> set[tuple[str, str | None]]:
-    read = catalogue.read_by(step, shard)
-    return {
-        (catalogue.by_key[artefact.key].key, artefact.shard)
-        for key in step.inputs
-        for artefact in read[key]
-    }
+def _planned_and_read(catalogue: Catalogue, plan: Plan) -> list[Step]:
+    """The steps of a plan and those that they read of: the others would cost each run its time."""
+    planned = {catalogue.by_key[key] for key, _ in plan.items}
+    read = {catalogue.by_key[key] for step in planned for key in (*step.inputs, *step.if_there)}
+    return [step for step in catalogue.steps if step in planned or step in read]
 
 
 def _asset_keys(steps: Iterable[Step]) -> list[dg.AssetKey]:
@@ -159,6 +146,21 @@ def _launch_config(
             launch["seed"] = seed
         config[step.op_name] = {"config": launch}
     return config
+
+
+@contextmanager
+def _place_of_all(
+    catalogue: Catalogue, instance: dg.DagsterInstance, plan: Plan, say: Say
+) -> Iterator[None]:
+    """One place in the pool `gpu` for all that a plan trains, freed as that of a run is."""
+    steps = (catalogue.by_key[key] for key, _ in plan.items)
+    first = next((step for step in steps if step.pool == GPU), None)
+    if first is None:
+        yield
+        return
+    run_id = str(uuid.uuid4())
+    with alive(instance, run_id), _place(catalogue, instance, run_id, first, say):
+        yield
 
 
 @contextmanager
@@ -205,33 +207,21 @@ def _waiting_line(
     return f"waiting for the {pool} pool{so_far}: held by {describe_run(instance, run_id, what)}"
 
 
-def _read_result(
-    catalogue: Catalogue,
-    result: Any,
-    batch: tuple[list[Step], str | None],
-    stopped: set[tuple[str, str | None]],
-    report: Report,
-) -> None:
-    """Sort a finished run's steps into made, failed and blocked."""
-    steps, shard = batch
+def _read_result(result: dg.ExecuteInProcessResult, batch: Batch) -> Outcome:
+    """Sort a finished run's steps into made, failed and neither."""
     succeeded = {event.step_key for event in result.all_events if event.is_step_success}
     failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
-    for step in steps:
-        name = step.op_name
-        label = catalogue.artefact(step.key, shard).label
-        if name in succeeded:
-            report.made.append(label)
-            continue
-        stopped.add((step.key, shard))
-        if name not in failures:
-            report.blocked.append(label)
-            continue
-        data = failures[name].step_failure_data
-        if _was_interrupted(data.error):
-            report.interrupted = True
-        else:
-            report.failed[label] = _failure_line(data)
-    report.interrupted |= result.dagster_run.status == dg.DagsterRunStatus.CANCELED
+    failed: dict[str, str] = {}
+    interrupted = result.dagster_run.status == dg.DagsterRunStatus.CANCELED
+    for step in batch.steps:
+        if step.op_name in failures:
+            data = failures[step.op_name].step_failure_data
+            if _was_interrupted(data.error):
+                interrupted = True
+            else:
+                failed[step.key] = _failure_line(data)
+    made = tuple(step.key for step in batch.steps if step.op_name in succeeded)
+    return Outcome(made, failed, interrupted)
 
 
 def _was_interrupted(error: Any) -> bool:

@@ -17,8 +17,9 @@ from dcgan_assets.engine.store import Kind
 if TYPE_CHECKING:
     from dcgan_assets.params.file import Params
 
-# The pool of steps that may ask the web: one at a time.
+# The pools: of steps that may ask the web, and of those that train, or compute as long.
 WEB = "web"
+GPU = "gpu"
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,13 @@ class Outcome:
         verdicts: One for each of the step's checks.
         summary: What came out, in a few words for the terminal: what was kept and rejected, what
             was decided and why.
+        figures: What each picture in the folder shows, by its file, in the order of the page.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     summary: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Step:
         kept: Whether what is published stands when its inputs change: it is made anew only when
             its code or its section does, or by force. So that what is measured with it stays
             comparable.
+        derived: Whether it is made in seconds of what is kept, so that no remote holds it.
         optional: Whether it is made only when it is named: not part of the demo, nor of dvc.yaml.
         shards: Names of the partitions; None for an asset in one piece.
         source_version: Version of what the step (or a shard of it) reads from outside the graph.
@@ -102,6 +106,7 @@ class Step:
     seeded: bool = False
     transient: bool = False
     kept: bool = False
+    derived: bool = False
     optional: bool = False
     shards: Callable[[Reading], tuple[str, ...]] | None = None
     source_version: Callable[[Reading], str] | None = None
@@ -125,6 +130,11 @@ class Step:
     def group(self) -> str:
         """The first half of the key."""
         return self.key.split("/")[0]
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains a candidate: what is measured before it is published."""
+        return self.transient and self.seeded
 
     @property
     def has_stage(self) -> bool:

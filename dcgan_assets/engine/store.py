@@ -19,24 +19,32 @@ anything else stops before anything is made. Only what is listed is ever removed
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from dcgan_assets.engine.results import RESULT_FILE, stable_digest
+from dcgan_assets.engine.terminal import say
 from dcgan_models.errors import UserError
+from dcgan_models.fields import check_fields
 from dcgan_models.files import (
     BUILDING,
+    LARGEST_JSON,
     Ours,
+    built_for,
     is_folder,
     is_system_file,
+    parse_json,
+    read_json,
+    read_regular,
     remove_listed,
     sha256_file,
     staged,
@@ -46,8 +54,10 @@ from dcgan_models.files import (
 )
 
 META_FILE = "_meta.json"
+_SAY_SECONDS = 60.0
 Kind = Literal["data", "models", "results"]
 Licence = Literal["open", "restricted"]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -80,47 +90,66 @@ class Artefact:
 class Input:
     """What an artefact was made from: the content, and how that had been made."""
 
-    data_version: str
-    fingerprint: str
-    seed: int | None
-    params_seed: int
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    data_version: StrictStr
+    fingerprint: StrictStr
+    seed: Int64 | None
+    params_seed: Int64
 
 
-@dataclass(frozen=True)
-class Meta:
-    """`_meta.json`: what an artefact is and how it came about.
+class Provenance(BaseModel):
+    """What an artefact's own record and that of its release say of it in the same words.
 
     Attributes:
+        shard: None for an asset in one piece.
         data_version: Hash of the content.
         fingerprint: Hash of code version, inputs and seed.
+        inputs: What it was made from, by label.
         seed, params_seed: The seed used, and the one in params.yaml at that time.
-        files: Sizes and SHA-256 by relative name.
         run: Id of the Dagster run that made it; empty in records older than this field.
         checks: Results of the asset's checks, replayed when the artefact is found again.
-        metadata: What the UI shows of it, each value as Dagster serialises it.
     """
 
-    key: str
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
     shard: str | None
     data_version: str
     code_version: str
     fingerprint: str
     inputs: dict[str, Input]
-    seed: int | None
-    params_seed: int
+    seed: Int64 | None
+    params_seed: Int64
     created: str
     duration_s: float
     hardware: str
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     run: str = ""
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = []
+
+    def provenance(self) -> dict[str, Any]:
+        """The fields above alone, as arguments of another record of the same artefact."""
+        return {name: getattr(self, name) for name in Provenance.model_fields}
+
+
+class Meta(Provenance):
+    """`_meta.json`: what an artefact is and how it came about.
+
+    Attributes:
+        files: Sizes and SHA-256 by relative name.
+        metadata: What the UI shows of it, each value as Dagster serialises it.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    key: str
+    files: dict[str, dict[str, Any]] = {}
+    metadata: dict[str, str] = {}
 
     @classmethod
     def read(cls, folder: Path) -> Meta | None:
         """Read a published folder's `_meta.json`; None where there is no whole one."""
         try:
-            return cls.parse((folder / META_FILE).read_bytes())
+            return cls.parse(read_regular(folder / META_FILE, LARGEST_JSON))
         except OSError:
             return None
 
@@ -128,11 +157,38 @@ class Meta:
     def parse(cls, text: bytes) -> Meta | None:
         """The record that a `_meta.json` holds; None where it is not one."""
         try:
-            content = json.loads(text)
-            inputs = {key: Input(**value) for key, value in content["inputs"].items()}
-            return cls(**{**content, "inputs": inputs})
-        except (ValueError, KeyError, TypeError):
+            parse_json(text)  # not deeper than a record is
+            record = cls.model_validate_json(text)
+            check_details(record)
+        except (ValueError, UserError):  # pydantic's errors are of the first kind
             return None
+        return record
+
+
+@dataclass(frozen=True)
+class _File:
+    """What `Meta.files` says of one."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What `Meta.checks` says of one, as `checks.Verdict` has it."""
+
+    check: str
+    passed: bool
+    facts: dict[str, Any]
+
+
+def check_details(record: Meta) -> None:
+    """Check what is inside a record's lists and mappings; raise `UserError` or `ValueError`."""
+    for of, found in ((_File, record.files.values()), (_Check, record.checks)):
+        for one in found:
+            check_fields(of, one, META_FILE)
+    if record.created:
+        datetime.fromisoformat(record.created)
 
 
 class Store:
@@ -144,6 +200,21 @@ class Store:
     def folder(self, artefact: Artefact) -> Path:
         """Where an artefact lies, whether it is there or not."""
         return self.root / artefact.path
+
+    def place(self, artefact: Artefact) -> Path:
+        """Where an artefact is written: its folder, or where a symlink in its place leads.
+
+        Raises:
+            UserError: The symlink leads to nothing, or to itself.
+        """
+        folder = self.folder(artefact)
+        for part in (folder, *folder.parents[: len(artefact.path.parts) - 1]):
+            if part.is_symlink() and not part.exists():
+                raise UserError(
+                    f"{part}: a symlink to nothing, where {artefact.label} is to be made; mend it, "
+                    "or remove it"
+                )
+        return folder.resolve()
 
     def run_dir(self, key: str, fingerprint: str) -> Path:
         """Where an asset keeps the resumable work that has this fingerprint."""
@@ -187,20 +258,19 @@ class Store:
     def writing(self, artefact: Artefact) -> Iterator[Path]:
         """A folder beside the artefact's place, to build it in, held by one process.
 
+        Another one waits until that is done, and says so: two that make the same shards would else
+        each stop at one that the other holds.
+
         Raises:
-            UserError: Another process is making the same artefact, or something lies in its place
-                that is not ours.
+            UserError: Something lies in its place that is not ours.
         """
         locks = self.root / "runs" / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{artefact.label.replace('/', '__')}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"{artefact.label}: another process is making it") from None
+        _wait_for(lock, artefact.label)
         try:
             self.require_ours(artefact.key, artefact.kind)
-            with staged(self.folder(artefact).resolve(), _ours(artefact)) as staging:
+            with staged(self.place(artefact), _ours(artefact)) as staging:
                 yield staging
         finally:
             lock.release()
@@ -211,7 +281,7 @@ class Store:
         Raises:
             UserError: The line names the place, the first such file, and what to do.
         """
-        place = self.folder(Artefact(key, kind)).resolve()
+        place = self.place(Artefact(key, kind))
         found = first_foreign(place, lambda folder: recorded(folder, key))
         if found is not None:
             where = f"{kind}/{key}/{found}" if found else f"{kind}/{key}"
@@ -244,13 +314,20 @@ class Store:
             name: {"size": size, "sha256": sha256_file(path)}
             for name, size, path in _files(staging)
         }
-        meta = replace(meta, key=artefact.key, shard=artefact.shard, files=files)
-        write_json(staging / META_FILE, asdict(meta))
+        facts = {"key": artefact.key, "shard": artefact.shard, "files": files}
+        meta = meta.model_copy(update=facts)
+        write_json(staging / META_FILE, meta.model_dump())
         for path in staging.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
-        swap_in(staging, self.folder(artefact).resolve(), _ours(artefact))
+        swap_in(staging, self.place(artefact), _ours(artefact))
         return meta
+
+    def amend(self, artefact: Artefact, meta: Meta) -> None:
+        """Publish what is published once more under another record; its place is held already."""
+        with staged(self.place(artefact), _ours(artefact)) as staging:
+            self.keep(artefact, staging)
+            self.publish(staging, artefact, meta)
 
     def keep(self, artefact: Artefact, staging: Path) -> None:
         """Fill `staging` with what is published now, by hard links where the disk allows."""
@@ -262,9 +339,20 @@ class Store:
 
     def clear_foreign_shards(self, key: str, kind: Kind, shards: tuple[str, ...]) -> None:
         """Remove published shards that are none any more, because there were more of them."""
-        place = self.folder(Artefact(key, kind)).resolve()
+        place = self.place(Artefact(key, kind))
         listed = recorded(place, key)
-        remove_listed(place, [name for name in listed if name.split("/")[0] not in shards])
+        gone = [name for name in listed if built_for(name.split("/")[0]) not in shards]
+        remove_listed(place, gone)
+
+
+def _wait_for(lock: FileLock, label: str) -> None:
+    patience = 0.0
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout:
+            say(f"{label}: waiting for another process, which is making it")
+            patience = _SAY_SECONDS
 
 
 # --- What in a place is ours ----------------------------------------------------------------
@@ -274,15 +362,17 @@ def recorded(folder: Path, key: str, shard: str | None = None) -> list[str]:
     """The files of an asset's place that its records list; each record after what it lists.
 
     Those of its shards come first. A record counts in the folder that it was written for,
-    whichever version of ours wrote it.
+    whichever version of ours wrote it, and in the one from which another process is just about to
+    move it there.
     """
     names = []
     if shard is None and folder.is_dir():
         for child in sorted(folder.iterdir()):
             if is_folder(child):
-                names += [f"{child.name}/{name}" for name in recorded(child, key, child.name)]
-    listed = listed_files(folder / META_FILE, (key, shard))
-    return names if listed is None else [*names, *listed, META_FILE]
+                listed = recorded(child, key, built_for(child.name))
+                names += [f"{child.name}/{name}" for name in listed]
+    own = listed_files(folder / META_FILE, (key, shard))
+    return names if own is None else [*names, *own, META_FILE]
 
 
 def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list[str] | None:
@@ -292,11 +382,13 @@ def listed_files(record: Path, of: tuple[str, str | None] | None = None) -> list
         of: Key and shard that it is to be a record of.
     """
     try:
-        content = json.loads(record.read_bytes())
-        is_meant = of in (None, (content["key"], content["shard"]))
-        return [*dict(content["files"])] if is_meant else None
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_json(record)
+    except (OSError, ValueError):
         return None
+    match content:
+        case {"key": key, "shard": shard, "files": dict() as files} if of in (None, (key, shard)):
+            return [*files]
+    return None
 
 
 def _ours(artefact: Artefact) -> Ours:

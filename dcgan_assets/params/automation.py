@@ -92,14 +92,17 @@ class Retraining(RetrainingRules):
 
 
 class Retention(Section):
-    """How many days `dcgan gc` keeps run records, logs and work folders that are no longer used.
+    """How long `dcgan gc` keeps what is no longer used, in days, and how many publications.
 
     Attributes:
         run_days: For how long Dagster's records of runs are kept.
         log_days: For how long what runs printed is kept.
         work_days: For how long folders in which a training worked are kept.
+        publications: Of how many of a group's published networks the files are kept, so that
+            `dcgan rollback` brings them back.
     """
 
     run_days: Count = 180
     log_days: Count = 30
     work_days: Count = 30
+    publications: Count = 10

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from dcgan_assets.params.base import Count, Flag, Positive, Section, Seed
+from dcgan_assets.params.base import Count, Epochs, Flag, Positive, Section, Seed
 from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset, preset
 
 RELEASED = "released:"  # before the folder of the authors' own arrays
+
+
+class Networks(NamedTuple):
+    """Whose networks are used: those that `group` published, or the authors' own arrays.
+
+    Attributes:
+        released: The folder of those arrays, relative to the workspace; None for published ones.
+    """
+
+    group: str
+    released: str | None = None
 
 
 class Features(Section):
@@ -21,10 +32,14 @@ class Features(Section):
         parquet: Whether to write the table as Parquet, too, for other tools.
         neighbours: Training pictures that are shown beside a test picture of each class, the
             nearest by these features.
+        validation, seed: So many of the training pictures are left out of batch norm's statistics:
+            with those of `svm_scores`, the pictures that C is chosen on.
     """
 
     parquet: Flag = False
     neighbours: Count = 9
+    validation: Epochs = 0
+    seed: Seed = 42
 
 
 class SvhnFeatures(Features):
@@ -42,6 +57,11 @@ class SvhnFeatures(Features):
         """The folder of the authors' released arrays where these are used, else None."""
         named = self.discriminator.startswith(RELEASED)
         return self.discriminator.removeprefix(RELEASED) if named else None
+
+    @property
+    def networks(self) -> Networks:
+        """Whose networks these features, and pictures of SVHN, are made by."""
+        return Networks("imagenet" if self.discriminator == "imagenet" else "svhn", self.released)
 
     def found(self, root: Path) -> str:
         """The authors' arrays, where they are used."""
@@ -64,8 +84,8 @@ class SvmScores(Section):
         draws: Draws, other ones, whose test errors are reported.
         curve: Labelled pictures of each class at which accuracy is plotted, too.
         curve_draws: Draws behind each of those points.
-        random_networks: Discriminators with random weights that are the control; narrow ones
-            differ much from one another.
+        random_networks: Discriminators with random weights that are the control. How much they
+            differ is what the trained one must exceed, so that one alone tells nothing.
         seed: Seed of the split and the draws.
     """
 

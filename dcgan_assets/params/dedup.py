@@ -1,4 +1,4 @@
-"""Sections of params.yaml about near-duplicates, and about copies of training pictures."""
+"""Sections of params.yaml about near-duplicates."""
 
 from __future__ import annotations
 
@@ -53,17 +53,3 @@ class DedupReport(Section):
     probes: Count
     pairs: Count
     verdicts: str = "annotations/lsun/duplicates.csv"
-
-
-class NearestTrainingImages(Section):
-    """What the authors' README did with a web search: generated pictures and their neighbours.
-
-    Attributes:
-        pictures: Generated ones that are looked up.
-        neighbours: Training pictures found for each.
-        shown: Rows of the figure, the first of them.
-    """
-
-    pictures: Count
-    neighbours: Count
-    shown: Count

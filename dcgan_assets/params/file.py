@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dcgan_assets.params.automation import Retention, Retraining
 from dcgan_assets.params.base import Count, Section, Seed
+from dcgan_assets.params.classification import Networks
 from dcgan_assets.params.digits import Mnist
 from dcgan_assets.params.groups import (
     AlbumsGroup,
@@ -33,12 +34,17 @@ from dcgan_assets.params.search import Operator
 from dcgan_assets.params.user_places import named_paths, require_apart, reserved_name
 from dcgan_assets.params.yaml_files import read_yaml
 from dcgan_models.errors import UserError
+from dcgan_models.machine import Device
 
 PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
+_LONGEST = 400  # characters of a complaint
 
 
 GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+Log = Literal["none", "tensorboard", "mlflow", "dvclive"]
 
 
 class Machine(Section):
@@ -48,11 +54,14 @@ class Machine(Section):
         device: `auto` takes a GPU where there is one.
         processes: That train together, through torchrun; the preset's batch is that of all.
         dvc: What happens to what was made: `commit` books it, `push` also uploads it.
+        log: The tool in which a training's curves are drawn as well, below `runs/`; each is an
+            extra of its name.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     processes: Count = 1
     dvc: Literal["off", "commit", "push"] = "commit"
+    log: Log = "none"
 
 
 class Params(Section):
@@ -118,6 +127,15 @@ class Params(Section):
         if group not in known:
             raise UserError(f"unknown group {group!r}; groups with a generator: {', '.join(known)}")
 
+    def networks_of(self, group: str) -> Networks:
+        """Whose networks draw a group's pictures: its own, unless its section names others.
+
+        Raises:
+            UserError: It trains none.
+        """
+        self.require_trained(group)
+        return self.svhn.features.networks if group == "svhn" else Networks(group)
+
     def section(self, path: str) -> Section:
         """The section at a dotted path, such as `mnist.images` or `groups.cats.images`."""
         found: Any = self
@@ -162,9 +180,11 @@ def validate_params(content: Any, where: str) -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error):.{_LONGEST}}") from None
     for key, value in _unknown_to_dvc(content):
-        raise UserError(f"{where}: {key}: write it in quotes, DVC has no such values ({value!r})")
+        raise UserError(
+            f"{where}: {key:.80}: write it in quotes, DVC has no such values ({_shown(value)})"
+        )
     return params
 
 
@@ -190,7 +210,7 @@ def profile_text(profile: str) -> str:
 def _explain(error: ValidationError) -> str:
     """The first error as one line: the key, what is wrong, what is allowed."""
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
+    key = ".".join(f"{name!s:.80}" for name in first["loc"])
     match first["type"]:
         case "extra_forbidden":
             return f"{key}: unknown key; allowed here: {', '.join(_allowed(first['loc'][:-1]))}"

@@ -5,29 +5,26 @@ What only holds between sections, such as one size of pictures and networks, is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import model_validator
 
 from dcgan_assets.params.base import Section
 from dcgan_assets.params.classification import Features, SupervisedCnn, SvhnFeatures, SvmScores
-from dcgan_assets.params.dedup import (
-    DedupAutoencoder,
-    Deduplication,
-    DedupReport,
-    NearestTrainingImages,
-)
+from dcgan_assets.params.dedup import DedupAutoencoder, Deduplication, DedupReport
 from dcgan_assets.params.faces import FaceBoxes
-from dcgan_assets.params.internals import LookingInside
-from dcgan_assets.params.pictures import SIDE, Cifar10Images, GroupImages, SvhnImages, TrainingSet
-from dcgan_assets.params.quality import ExtractorParams, Quality
-from dcgan_assets.params.search import Search
-from dcgan_assets.params.training import (
-    GroupCandidate,
+from dcgan_assets.params.internals import (
     LatentWalk,
+    LookingInside,
+    NearestTrainingImages,
     Samples,
     SortedSamples,
 )
+from dcgan_assets.params.pictures import SIDE, Cifar10Images, GroupImages, SvhnImages
+from dcgan_assets.params.publishing import Quality
+from dcgan_assets.params.search import Search
+from dcgan_assets.params.training import ExtractorParams, GroupCandidate, TrainingSet
 from dcgan_assets.sources.faces.finding import TRAINING_SIDE
 
 
@@ -64,12 +61,6 @@ class IngestedGroup(TrainedGroup):
         return self
 
     @model_validator(mode="after")
-    def _classes_only_with_labels(self) -> Self:
-        if self.extractor.kind == "classifier":
-            raise ValueError("extractor.kind: classifier needs labels; allowed here: autoencoder")
-        return self
-
-    @model_validator(mode="after")
     def _one_size(self) -> Self:
         side = self.candidate.resolved().image[1]
         if side != self.images.size:
@@ -80,7 +71,30 @@ class IngestedGroup(TrainedGroup):
         return self
 
 
-class PictureGroup(LookingInside, IngestedGroup):
+class InspectedGroup(LookingInside, TrainedGroup):
+    """A trained group whose networks may be looked into."""
+
+    @model_validator(mode="after")
+    def _claimed_epochs_are_shown(self) -> Self:
+        hidden = sorted(set(self.claims.epochs if self.claims else ()) - set(self.samples.epochs))
+        if hidden:
+            raise ValueError(f"claims.epochs: {hidden} are not in samples.epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _ablations_fit_the_pictures(self) -> Self:
+        if self.ablations is None:
+            return self
+        pictures, side = (one.resolved().image[1] for one in (self.candidate, self.ablations))
+        if pictures % side:
+            raise ValueError(
+                f"ablations: their networks draw {side} pixels and candidate's {pictures}; set "
+                "ablations.size to a part of it"
+            )
+        return self
+
+
+class PictureGroup(InspectedGroup, IngestedGroup):
     """A group of pictures such as a user's own, from their source to the figures."""
 
     latent_walk: LatentWalk
@@ -95,7 +109,7 @@ class LsunGroup(PictureGroup):
     nearest_training_images: NearestTrainingImages
 
 
-class FacesGroup(Search, LookingInside, TrainedGroup):
+class FacesGroup(Search, InspectedGroup):
     """Faces of people, from photographs on the web: section 4.2, and Figures 7, 8 and 10."""
 
     face_boxes: FaceBoxes
@@ -145,29 +159,40 @@ class ImagenetGroup(IngestedGroup):
         return self
 
 
-class Cifar10Group(Section):
-    """CIFAR-10, classified by the features of a D that never saw it: section 5.1 and Table 1."""
+class ClassifiedGroup(Section):
+    """The sections of every group whose labelled pictures are classified by D's features."""
 
-    images: Cifar10Images
-    features: Features
-    svm_scores: SvmScores
-
-
-class SvhnGroup(TrainedGroup):
-    """SVHN, classified with few labels: section 5.2 in version 2 of the paper."""
-
-    images: SvhnImages
-    features: SvhnFeatures
     svm_scores: SvmScores
     supervised_cnn: SupervisedCnn
 
     @model_validator(mode="after")
     def _same_labels(self) -> Self:
-        for name in ("per_class", "validation", "seed"):
-            own, other = getattr(self.supervised_cnn, name), getattr(self.svm_scores, name)
+        names = ("per_class", "validation", "seed")
+        self._require_those_of_scores("supervised_cnn", names, "the control needs the same")
+        return self
+
+    def _require_those_of_scores(self, section: str, names: Sequence[str], why: str) -> None:
+        for name in names:
+            own, other = getattr(getattr(self, section), name), getattr(self.svm_scores, name)
             if own != other:
-                raise ValueError(
-                    f"supervised_cnn.{name} is {own} and svm_scores.{name} {other}; the control "
-                    "needs the same"
-                )
+                raise ValueError(f"{section}.{name} is {own} and svm_scores.{name} {other}; {why}")
+
+
+class Cifar10Group(ClassifiedGroup):
+    """CIFAR-10, classified by the features of a D that never saw it: section 5.1 and Table 1."""
+
+    images: Cifar10Images
+    features: Features
+
+
+class SvhnGroup(ClassifiedGroup, TrainedGroup):
+    """SVHN, classified with few labels: section 5.2 in version 2 of the paper."""
+
+    images: SvhnImages
+    features: SvhnFeatures
+
+    @model_validator(mode="after")
+    def _statistics_of_what_decides_nothing(self) -> Self:
+        why = "what C is chosen on is to be in no statistics"
+        self._require_those_of_scores("features", ("validation", "seed"), why)
         return self

@@ -1,4 +1,4 @@
-"""Sections of params.yaml that say where pictures come from and which are trained on."""
+"""Sections of params.yaml that say where pictures come from and how large they are made."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dcgan_assets.params.base import Count, Epochs, Flag, Fraction, PictureSource, Section, Seed
-from dcgan_assets.params.quality import FEWEST_HELD_OUT
+from dcgan_assets.params.base import Count, Epochs, Flag, PictureSource, Seed
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_assets.sources.reading.items import UNSTATED
 from dcgan_models.presets import SIZES
 
 SIDE = 32  # of labelled pictures
 HASH_SIDE = 32  # of the pictures that the semantic hash is made of
+MADE_HERE = ("photographs", "rooms", "faces", "things")  # sources that come with packages, or drawn
 
 
 def _known_size(size: int) -> int:
@@ -35,7 +35,8 @@ class GroupImages(PictureSource):
     """Where a group's pictures come from, and how large they are made.
 
     Attributes:
-        source: `photographs` are those of installed packages; `folder` is a tree of pictures,
+        source: `photographs` are those of installed packages; `rooms`, `faces` and `things` are
+            drawn, and what is seen on each is in the manifest; `folder` is a tree of pictures,
             `archive` a zip or tar, `lsun` one of LSUN's databases (LMDB), `imagenet` ImageNet-1k's
             class folders or its official tar, `cifar10` CIFAR-10's training pictures, `search`
             (of albums alone) what was looked for on the web.
@@ -44,15 +45,26 @@ class GroupImages(PictureSource):
         category: Of LSUN, to be downloaded; in place of a path.
         size: Side of the training pictures: short side scaled to it, centre cropped.
         min_side: Pictures with a shorter side are rejected; by default `size`, so that none is
-            enlarged, and 32 for the packaged photographs, whose crops are small on purpose.
+            enlarged, and 32 for packaged photographs and drawings, which are small on purpose.
         shards: Parts that are made one by one, each in a run of its own.
-        pictures, held_out, planted, seed: Of photographs: how many crops are trained on, how many
-            come from regions that are not, the share that are near-duplicates of others.
+        pictures, held_out, planted, seed: Of photographs and drawings: how many there are, how
+            many more are held out, the share that are near-duplicates of others, and the seed.
         licence, attribution: What holds for all pictures of a folder or archive.
         stand_in: Whether a folder or archive holds other pictures than the paper's.
     """
 
-    source: Literal["photographs", "folder", "archive", "lsun", "imagenet", "cifar10", "search"]
+    source: Literal[
+        "photographs",
+        "rooms",
+        "faces",
+        "things",
+        "folder",
+        "archive",
+        "lsun",
+        "imagenet",
+        "cifar10",
+        "search",
+    ]
     path: str | None = None
     category: Annotated[str | None, AfterValidator(_known_category)] = None
     size: Size
@@ -68,23 +80,29 @@ class GroupImages(PictureSource):
 
     @model_validator(mode="after")
     def _of_its_source(self) -> Self:
-        packaged = self.source == "photographs"
-        if packaged != (self.pictures is not None):
-            raise ValueError("`pictures` is needed with `source: photographs`, and only there")
+        if self._made_here != (self.pictures is not None):
+            *most, last = (f"`{source}`" for source in MADE_HERE)
+            sources = f"{', '.join(most)} or {last}"
+            raise ValueError(f"`pictures` is needed with `source` {sources}, and only there")
         if self.category is not None and self.source != "lsun":
             raise ValueError("`category` goes with `source: lsun`")
-        without = packaged or self.category is not None
+        without = self._made_here or self.category is not None
         without = without or self.source == "search"
         if self.source != "cifar10" and (self.path is None) != without:
             raise ValueError("`path` is needed unless the pictures are packaged or downloaded")
         return self
 
     @property
+    def _made_here(self) -> bool:
+        """Whether the pictures are crops of packaged photographs, or drawn."""
+        return self.source in MADE_HERE
+
+    @property
     def least_side(self) -> int:
         """The least short side of a picture that is taken: `min_side`, or its default."""
         if self.min_side is not None:
             return self.min_side
-        return HASH_SIDE if self.source == "photographs" else self.size
+        return HASH_SIDE if self._made_here else self.size
 
     def identity(self) -> dict[str, Any]:
         """The section with `min_side` filled in."""
@@ -106,21 +124,6 @@ class GroupImages(PictureSource):
 
             return f", {CIFAR10_DOWNLOAD.size / 1e6:.0f} MB to download"
         return ""
-
-
-class TrainingSet(Section):
-    """Which pictures of a group are trained on, and how many are held out.
-
-    Attributes:
-        held_out: Share that is never trained on, dealt by hash; a source's own split stands.
-        held_out_least: At least so many, where twice as many pictures are there and the share is
-            not 0: `quality` measures nothing by fewer.
-        held_out_most: At most so many.
-    """
-
-    held_out: Fraction
-    held_out_least: Count = FEWEST_HELD_OUT
-    held_out_most: Count = 10_000
 
 
 class LabelledImages(PictureSource):
@@ -154,19 +157,19 @@ class Cifar10Images(LabelledImages):
     """Where the pictures of CIFAR-10 come from, or of its stand-in.
 
     Attributes:
-        source: `photographs` are crops of packaged ones, their name being the class; `folder`
-            holds CIFAR-10's binary version, `download` fetches it.
+        source: `things` are drawn, of ten kinds that the group source of that name does not show;
+            `folder` holds CIFAR-10's binary version, `download` fetches it.
     """
 
-    source: Literal["photographs", "folder", "download"]
+    source: Literal["things", "folder", "download"]
 
 
 class SvhnImages(LabelledImages):
     """Where the pictures of SVHN come from, or of its stand-in.
 
     Attributes:
-        source: `stand_in` draws MNIST digits on photographs; `folder` holds SVHN's published
-            .mat files, `download` fetches them.
+        source: `stand_in` draws MNIST digits on plates before photographs; `folder` holds
+            SVHN's published .mat files, `download` fetches them.
         extra: Whether the 531,131 easier digits are there for the GAN, too.
     """
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from dcgan_assets.params.base import Count, Positive, Section
 from dcgan_assets.params.faces import FacePhotographs
-from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, PICTURES_FILE
+from dcgan_assets.sources.drawn.people_files import PEOPLE_FOLDER, PICTURES_FILE
 from dcgan_assets.sources.reading.items import UNSTATED
 from dcgan_assets.sources.web.contact import check_contact
 from dcgan_assets.sources.web.search.found import THUMBNAIL_WIDTHS
@@ -63,7 +63,7 @@ class People(Section):
     Attributes:
         source: `wikidata`, `dbpedia` or `both` are asked over SPARQL; `list` is a CSV or Parquet
             file with a column `name`; `folder` takes the names of sub-folders; `packaged` are
-            made-up names with photographs made from what installed packages carry.
+            made-up names, and photographs of drawn people before packaged photographs.
         path: Where the list or folder lies, relative to the workspace.
         count: How many are kept, by how many wikis have a page about them.
         born_after, born_before: The first birth date and the one before which the last lies. All

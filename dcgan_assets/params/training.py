@@ -1,17 +1,80 @@
-"""Sections of params.yaml about training a generator, and about the samples that it draws."""
+"""Sections of params.yaml on training: the pictures, the network that compares, the candidate."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from dcgan_assets.params.base import Count, Epochs, Fraction, Positive, Section, Seed
 from dcgan_models.errors import UserError
+from dcgan_models.machine import Compile, Precision
 from dcgan_models.presets import Preset, preset
 
+# With fewer held-out pictures neither copies nor manifolds can be told.
+FEWEST_HELD_OUT = 20
 # What a section may say of a preset otherwise than the preset does.
-_OVERRIDES = ("size", "width", "batch", "learning_rate", "epochs", "decay_epochs")
+_OVERRIDES = (
+    "size",
+    "width",
+    "batch",
+    "learning_rate",
+    "epochs",
+    "decay_epochs",
+    "averaged",
+    "biased",
+)
+
+
+class TrainingSet(Section):
+    """Which pictures of a group are trained on, and how many are held out.
+
+    Attributes:
+        held_out: Share that is never trained on, dealt by hash; what a source holds out itself
+            stands. Test pictures of a source are neither trained on nor held out.
+        held_out_least: At least so many that have no twin to train on, where twice as many
+            pictures are there and the share is not 0: `quality` measures nothing by fewer than 20.
+            Half of all pictures are held out for it at most.
+        held_out_most: At most so many.
+    """
+
+    held_out: Fraction
+    held_out_least: Count = FEWEST_HELD_OUT
+    held_out_most: Count = 10_000
+
+
+class ExtractorParams(Section):
+    """The network in whose features a group's generators are compared; trained once and kept.
+
+    It is an autoencoder: pictures alone are enough, and labels may be what is scarce.
+
+    Attributes:
+        epochs: Passes of its training.
+        updates: Minibatches at most.
+        batch, learning_rate, seed: Settings of its training.
+    """
+
+    epochs: Count = 10
+    updates: Count | None = None
+    batch: Count = 128
+    learning_rate: Positive = 1e-3
+    seed: Seed = 0
+
+
+class JudgeParams(Section):
+    """Two networks that read what is to be seen on a group's pictures, where the manifest says it.
+
+    Attributes:
+        factors: Which of the manifest's columns `factor.NAME` they learn: drawn pictures have them.
+        updates: Minibatches of each one's training.
+        batch, learning_rate, seed: Settings of it.
+    """
+
+    factors: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)]
+    updates: Count = 600
+    batch: Count = 64
+    learning_rate: Positive = 2e-3
+    seed: Seed = 0
 
 
 class Training(Section):
@@ -25,6 +88,8 @@ class Training(Section):
         learning_rate: That of both Adam optimisers; by default the preset's.
         epochs: Passes of the loader at that rate.
         decay_epochs: Passes over which it then falls to zero.
+        averaged: Whether the running average of G's weights draws, or the last ones (the paper).
+        biased: Whether layers without batch norm have a bias; the authors' have none.
     """
 
     preset: str
@@ -34,6 +99,8 @@ class Training(Section):
     learning_rate: Positive | None = None
     epochs: Epochs
     decay_epochs: Epochs
+    averaged: bool = False
+    biased: bool = False
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
@@ -61,6 +128,18 @@ class Training(Section):
         return {**rest, "preset": self.resolved().to_dict()}
 
 
+class Ablations(Training):
+    """Ablations: how long each change of the recipe is trained, how often, and how it is measured.
+
+    Attributes:
+        seeds: How many trainings each change gets; of fewer than two no verdict can be told.
+        samples: Generated pictures that each training is measured by.
+    """
+
+    seeds: Annotated[int, Field(ge=2, strict=True)]
+    samples: Annotated[int, Field(ge=2, strict=True)]
+
+
 class Candidate(Training):
     """A training run whose networks may be published.
 
@@ -71,8 +150,8 @@ class Candidate(Training):
     """
 
     snapshots: tuple[Count, ...] = ()
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: Literal["auto", "off", "default", "reduce-overhead", "max-autotune"] = "auto"
+    precision: Precision = "auto"
+    compile: Compile = "auto"
 
 
 class GroupHealth(Section):
@@ -89,43 +168,3 @@ class GroupCandidate(Candidate):
     """A training run on a group's pictures, whose networks may be published."""
 
     health: GroupHealth
-
-
-class Samples(Section):
-    """Grids of samples from fixed latents (Figures 2, 3, 10 and 11).
-
-    Attributes:
-        rows, columns: How many rows and columns of pictures the grid has.
-        epochs: Snapshots to draw beside the final network.
-    """
-
-    rows: Count
-    columns: Count
-    epochs: tuple[Count, ...] = ()
-
-
-class SortedSamples(Samples):
-    """Grids of samples that may be sorted by D's score.
-
-    Attributes:
-        order: `drawn`, or `score`: the most real to D first, as the authors' script for Figure 11
-            sorts them.
-    """
-
-    order: Literal["drawn", "score"]
-
-
-class LatentWalk(Section):
-    """Figure 4: walks from point to point in the latent space.
-
-    Attributes:
-        segments: Walks between two random points, a row each.
-        steps: Pictures of a segment.
-        pixel_rows: Rows of photographs faded into one another, for comparison.
-        seed: Seed of the points.
-    """
-
-    segments: Count
-    steps: Annotated[int, Field(ge=2, strict=True)]
-    pixel_rows: Count
-    seed: Seed = 4

@@ -6,6 +6,7 @@ that no way round leads into a folder that is written, around it or above it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,10 @@ RESERVED_NAMES = frozenset(
 )
 # The fields of params.yaml that name a place, each relative to the workspace.
 PATH_FIELDS = frozenset({"path", "removals", "verdicts", "model", "inception"})
-_WRITTEN = ("models", "results", "runs", ".dagster_home", ".dvc", ".git", "records", "dvc-remote")
+_WRITTEN = (
+    *("models", "results", "runs", "history", "records", "dvc-remote"),
+    *(".dagster_home", ".dvc", ".git"),
+)
 
 
 def reserved_name(name: str) -> str | None:
@@ -64,15 +68,29 @@ def require_apart(
     Raises:
         UserError: The line proposes another place.
     """
-    place = Path(os.path.realpath(root / path))
+    place = _followed(root / path, f"{where}{key}")
     for written in _written(root, groups):
         real = Path(os.path.realpath(written))
         if place.is_relative_to(real) or real.is_relative_to(place):
             ours = written.relative_to(root).as_posix()
             raise UserError(
-                f"{where}{key}: {path} lies in, above or around {ours}, where what is made goes; "
-                f"name another place, such as pictures/{_group_of(key)}"
+                f"{where}{key}: {path!s:.200} lies in, above or around {ours}, where what is made "
+                f"goes; name another place, such as pictures/{_group_of(key)}"
             )
+
+
+def _followed(path: Path, where: str) -> Path:
+    """Where a path leads; raise `UserError` for one that no file can have."""
+    try:
+        place = Path(os.path.realpath(path))
+        place.lstat()
+    except ValueError:
+        raise UserError(f"{where}: NUL is in no path") from None
+    except OSError as error:
+        # What is not there, or may not be read, is for those to say who need it.
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{where}: a longer path than any file has") from None
+    return place
 
 
 def _group_of(key: str) -> str:

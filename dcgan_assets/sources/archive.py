@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import stat
 import struct
@@ -16,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +32,7 @@ from dcgan_assets.sources.reading.items import (
     Unread,
     UnreadableError,
     in_shard,
-    key_hash,
+    key_hashes,
     once_a_process,
     safe_key,
 )
@@ -44,6 +46,8 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _LOCAL_HEADER = 30
+# Of a tar: a name, or a table of facts; tarfile would read whatever size one claims.
+_LARGEST_HEADER = 1 << 20
 TOO_LARGE = f"more than {MAX_PICTURE_BYTES:,} bytes"
 
 
@@ -94,22 +98,23 @@ class ZipMember(NamedTuple):
 def _bytes_at(path: Path, offset: int, size: int) -> bytes:
     try:
         with path.open("rb") as stream:
-            stream.seek(offset)
-            content = stream.read(size)
+            # A directory may say what no system can seek.
+            if 0 <= offset <= os.fstat(stream.fileno()).st_size - size:
+                stream.seek(offset)
+                return stream.read(size)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) < size:
-        raise UnreadableError("truncated archive")
-    return content
+    raise UnreadableError("truncated archive")
 
 
 @dataclass(frozen=True)
 class Archive:
     """The pictures in a zip or an uncompressed tar. The key is the member's name.
 
-    Nothing is unpacked. Members with absolute names or `..`, links, devices, encrypted members
-    and members that promise more than `MAX_PICTURE_BYTES` are rejected rows; so are members whose
-    name occurs again later, as an unpacker would overwrite them.
+    Nothing is unpacked. Members with absolute names or `..`, links, devices, encrypted members,
+    members of a zip that overlap and members that promise more than `MAX_PICTURE_BYTES` are
+    rejected rows; so are members whose name occurs again later, as an unpacker would overwrite
+    them.
 
     Attributes:
         path: The archive; its format is told by its content.
@@ -179,7 +184,7 @@ def _listing(path: Path) -> _Listing:
         raise UserError(f"{path}: an archive without files; pictures are expected")
     unique = sorted(_with_unique_keys(members), key=lambda member: member.key)
     folders = sorted({_first_folder(member.key) for member in unique} - {""})
-    hashes = np.array([key_hash(member.key) for member in unique], np.uint64)
+    hashes = key_hashes([member.key for member in unique])
     return _Listing(unique, hashes, tuple(folders))
 
 
@@ -223,10 +228,14 @@ def _with_unique_keys(members: list[_Member]) -> Iterator[_Member]:
 
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        infos = archive.infolist()
+        overlapping = set(_overlapping(infos))
+        for info in infos:
             if info.is_dir() or is_system_file(info.filename):
                 continue
             reason = _refused_name(info.filename) or _zip_refusal(info)
+            if info.header_offset in overlapping:
+                reason = "overlaps another member"
             location: Location = ZipMember(
                 path,
                 info.header_offset,
@@ -238,6 +247,14 @@ def _zip_members(path: Path) -> Iterator[_Member]:
             key = safe_key(info.filename.encode("utf-8", "surrogateescape"))
             version = f"{info.file_size}\0{info.CRC}\0{reason}"
             yield _Member(key, version, Unread(reason) if reason else location)
+
+
+def _overlapping(infos: list[zipfile.ZipInfo]) -> Iterator[int]:
+    """Where members begin whose bytes are another one's as well: a bomb unpacks them many times."""
+    ordered = sorted(infos, key=lambda info: info.header_offset)
+    for one, following in pairwise(ordered):
+        if one.header_offset + _LOCAL_HEADER + one.compress_size > following.header_offset:
+            yield one.header_offset
 
 
 def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
@@ -273,7 +290,7 @@ def tar_headers(path: Path, start: int = 0, size: int | None = None) -> Iterator
             offsets count from `start`.
 
     Raises:
-        tarfile.TarError: It is no tar, or damaged, or cut short.
+        tarfile.TarError: It is no tar, or damaged, or cut short, or its headers lead backwards.
     """
     # Without a buffer, which would read 8 KB or more for every header of 512 bytes.
     with path.open("rb", buffering=0) as file:
@@ -281,7 +298,12 @@ def tar_headers(path: Path, start: int = 0, size: int | None = None) -> Iterator
         with tarfile.open(
             fileobj=stream, mode="r:", errors="surrogateescape", encoding="utf-8"
         ) as archive:
+            end = 0
             while (info := archive.next()) is not None:
+                # A size may be negative, and headers would be read again without end.
+                if info.size < 0 or archive.offset <= end:
+                    raise tarfile.ReadError(f"a size of {info.size:,} at byte {info.offset:,}")
+                end = archive.offset
                 # It would keep every member, a kilobyte each.
                 archive.members.clear()  # type: ignore[attr-defined]
                 yield info
@@ -307,9 +329,12 @@ class _Window(io.RawIOBase):
         return offset
 
     def read(self, size: int = -1) -> bytes:
+        """So many bytes, and fewer at the end; tarfile reads headers alone."""
+        if self._position < 0 or not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes at byte {self._position:,}")
         left = max(self._size - self._position, 0)
         self._file.seek(self._start + self._position)
-        content = self._file.read(left if size < 0 else min(size, left))
+        content = self._file.read(min(size, left))
         self._position += len(content)
         return content
 
@@ -337,7 +362,8 @@ def damage_named(where: object, kind: str) -> Iterator[None]:
         where: The archive, and what in it.
         kind: What was expected.
     """
-    damage = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error)
+    damage = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error,
+              OverflowError, RecursionError)  # fmt: skip
     try:
         yield
     except OSError as error:

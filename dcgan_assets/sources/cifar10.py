@@ -13,15 +13,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.sources.fetch import Download, Progress, fetch
-from dcgan_assets.sources.reading.items import UNSTATED, Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.reading.items import (
+    UNSTATED,
+    Item,
+    in_shard,
+    key_hashes,
+    once_a_process,
+    one_piece_version,
+)
 from dcgan_assets.sources.reading.listing import listing_version
-from dcgan_assets.sources.reading.pictures import Pictures, Record
+from dcgan_assets.sources.reading.manifest import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
 
@@ -293,16 +300,8 @@ class UnlabelledCifar10:
 
     path: Path
     release: Release
-
-    @property
-    def stand_in(self) -> bool:
-        """True: the paper trains no DCGAN on CIFAR-10."""
-        return True
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Empty."""
-        return ()
+    stand_in: ClassVar[bool] = True  # the paper trains no DCGAN on CIFAR-10
+    classes: ClassVar[tuple[str, ...]] = ()
 
     def items(self, shard: int, shards: int) -> list[Item]:
         """As `Source.items`."""
@@ -310,7 +309,6 @@ class UnlabelledCifar10:
         keys, uris, splits = (
             pictures.table[name].to_pylist() for name in ("key", "source_uri", "split")
         )
-        hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
         return [
             Item(
                 keys[row],
@@ -321,14 +319,13 @@ class UnlabelledCifar10:
                 CIFAR10_ATTRIBUTION,
                 RawPicture(pictures.pixels[row].tobytes()),
             )
-            for row in in_shard(hashes, shard, shards).tolist()
+            for row in in_shard(key_hashes(keys), shard, shards).tolist()
             if splits[row] == "train"
         ]
 
     def version(self, shard: int, shards: int) -> str:
         """As `Source.version`: the names, sizes and times of the folder's files."""
-        content = f"{listing_version(self.path)}\0{shard}\0{shards}"
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
+        return one_piece_version(listing_version(self.path), shard, shards)
 
 
 @once_a_process

@@ -6,19 +6,28 @@ call resumes, and is renamed to `NAME` once its size and SHA-256 are the expecte
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from filelock import FileLock, Timeout
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from dcgan_assets.sources.ip_addresses import is_loopback, is_public, literal
+from dcgan_assets.sources.redaction import hide
 from dcgan_assets.sources.retry_after import retry_after
 from dcgan_models.errors import UserError
 from dcgan_models.files import fsync_folder, put_new, remove_file, sha256_file
@@ -27,6 +36,9 @@ Progress = Callable[[int, int], None]
 
 _BLOCK_BYTES = 1 << 16
 _MAX_REDIRECTS = 5
+_PRIVATE = "a private address"
+# Characters of what is told of a server's answer, which may be long.
+_TOLD = 400
 # Answers that may be another one a moment later; any other 4xx will not change.
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -169,11 +181,103 @@ class _Session(requests.Session):
         """
 
 
+class _Guard(HTTPAdapter):
+    """The connections of one transfer: they end in time, and none leads from outside to inside.
+
+    A limit of requests is one for each packet, and a server that trickles keeps every one of them.
+
+    Args:
+        publisher: Whom we ask ourselves, wherever that is; anybody else was named by a redirect.
+        deadline: As `time.monotonic` tells it.
+    """
+
+    def __init__(self, publisher: str, deadline: float) -> None:
+        self._publisher = publisher
+        self._open: list[socket.socket] = []
+        self._over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._end)
+        self._timer.daemon = True
+        self._timer.start()
+        super().__init__()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._timer.cancel()
+        self._end()
+        super().close()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """As requests does, with connections that are looked at."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools()
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """As requests does, with connections that are looked at."""
+        manager = super().proxy_manager_for(*args, **options)
+        if isinstance(manager, urllib3.ProxyManager):  # others have connections of their own
+            manager.pool_classes_by_scheme = self._pools()
+        return manager
+
+    def admit(self, connection: HTTPConnection, sock: socket.socket) -> socket.socket:
+        """A connection that was just made.
+
+        Raises:
+            _RefusedError: It leads inside, or comes too late.
+        """
+        peer = sock.getpeername()[0]
+        with self._lock:
+            inside = self._leads_inside(connection, peer)
+            if not inside and not self._over:
+                # TLS takes the socket over; this is another handle of the same connection.
+                self._open.append(sock.dup())
+                return sock
+        sock.close()
+        raise _RefusedError(f"{connection.host} is {peer}, {_PRIVATE}" if inside else "too late")
+
+    def _leads_inside(self, connection: HTTPConnection, peer: str) -> bool:
+        asked = connection.host == self._publisher or connection.proxy is not None
+        both_here = is_loopback(connection.host) and is_loopback(self._publisher)
+        return not (asked or both_here or is_public(ip_address(peer)))
+
+    def _end(self) -> None:
+        with self._lock:
+            self._over = True
+            for sock in self._open:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()
+            self._open.clear()
+
+    def _pools(self) -> dict[str, type[HTTPConnectionPool]]:
+        guard = self
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return guard.admit(self, super()._new_conn())
+
+        class Secure(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return guard.admit(self, super()._new_conn())
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        return {"http": PlainPool, "https": SecurePool}
+
+
 def _transfer(download: Download, target: Path, report: Progress, patience: Patience) -> None:
     deadline = time.monotonic() + patience.total
+    publisher = _host(download.url)
     with _Session() as session:
         # A proxy cannot reach this machine's own loopback addresses.
-        session.trust_env = not _is_loopback(download.url)
+        session.trust_env = not is_loopback(publisher)
+        guard = _Guard(publisher, deadline)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, guard)
         _Transfer(download, target, report, patience, deadline, session).run()
 
 
@@ -205,6 +309,8 @@ class _Transfer:
             try:
                 self.try_once()
             except _InterruptedError as error:
+                if time.monotonic() >= self.deadline:
+                    raise self.by_hand(self.overdue) from error
                 problem, asked = f"{error} (try {number} of {tries})", error.wait
             except _RefusedError as error:
                 raise self.by_hand(str(error)) from error
@@ -217,7 +323,7 @@ class _Transfer:
     def by_hand(self, problem: str) -> UserError:
         wanted = self.download
         return UserError(
-            f"{wanted.name}: {problem}, from {wanted.url}; put {wanted.name} "
+            f"{wanted.name}: {hide(problem)[:_TOLD]}, from {wanted.url}; put {wanted.name} "
             f"({wanted.size:,} bytes, sha256 {wanted.sha256}) into {self.target.parent} "
             "and run again"
         )
@@ -281,7 +387,8 @@ class _Transfer:
             raise _RefusedError(f"HTTP {status}")
         offered = response.headers.get("Content-Length", str(size))
         if offered != str(size):
-            raise _RefusedError(f"{offered} bytes offered, {size} expected")
+            told = offered if offered.isdecimal() else repr(offered)
+            raise _RefusedError(f"{told} bytes offered, {size} expected")
         return 0
 
     def receive(self, response: requests.Response, start: int) -> None:
@@ -302,11 +409,13 @@ class _Transfer:
         if done < size:
             raise _InterruptedError(f"the answer ended after {done:,} of {size:,} bytes")
 
+    @property
+    def overdue(self) -> str:
+        return f"not complete after {self.patience.total:g} s (running again resumes)"
+
     def check_time(self) -> None:
         if time.monotonic() >= self.deadline:
-            raise _RefusedError(
-                f"not complete after {self.patience.total:g} s (running again resumes)"
-            )
+            raise _RefusedError(self.overdue)
 
 
 def _version() -> str:
@@ -326,20 +435,19 @@ def _joined(url: str, location: str) -> str:
 
 def _check_address(url: str, previous: str, *, plain_http: bool) -> None:
     """Refuse what others on the way could read or change, and a way from outside to inside."""
-    local = _is_loopback(url) and _is_loopback(previous)
-    outward = plain_http and not _is_loopback(url)
+    host = _host(url)
+    local = is_loopback(host) and is_loopback(_host(previous))
+    outward = plain_http and not is_loopback(host)
     if urlsplit(url).scheme not in (("https", "http") if local or outward else ("https",)):
         raise _RefusedError(f"{url!r} is not https (http is for loopback addresses only)")
+    address = literal(host)
+    inside = is_loopback(host) if address is None else not is_public(address)
+    if inside and not local and url != previous:
+        raise _RefusedError(f"redirected to {url!r}, {_PRIVATE}")
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:

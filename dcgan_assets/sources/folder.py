@@ -32,7 +32,7 @@ from dcgan_assets.sources.reading.items import (
     safe_key,
 )
 from dcgan_models.errors import UserError
-from dcgan_models.files import is_system_file
+from dcgan_models.files import is_system_file, open_regular
 
 # An object of DVC's cache: where all of them lie, and this one's place there by its MD5.
 _DVC_OBJECT = re.compile(rb"(.*/files/md5)/[0-9a-f]{2}/[0-9a-f]{30}", re.DOTALL)
@@ -50,8 +50,7 @@ class FileBytes(NamedTuple):
             UnreadableError: It cannot be read, or is too large.
         """
         try:
-            # `open` takes paths of bytes, which `Path` does not.
-            with open(self.path, "rb") as stream:  # noqa: PTH123
+            with open_regular(os.fsdecode(self.path)) as stream:
                 content = stream.read(MAX_PICTURE_BYTES + 1)
         except OSError as error:
             raise UnreadableError(f"cannot be read ({error.strerror})") from error

@@ -11,7 +11,6 @@ only its content can be.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -35,8 +34,9 @@ from dcgan_assets.sources.reading.items import (
     Location,
     Unread,
     in_shard,
-    key_hash,
+    key_hashes,
     once_a_process,
+    one_piece_version,
     safe_key,
 )
 from dcgan_models.errors import UserError
@@ -186,8 +186,7 @@ class ImageNetTar:
     def version(self, shard: int, shards: int) -> str:
         """As `Source.version`. No header is read for it."""
         facts = self.path.stat()
-        content = f"{facts.st_size}\0{facts.st_mtime_ns}\0{shard}\0{shards}"
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
+        return one_piece_version(f"{facts.st_size}\0{facts.st_mtime_ns}", shard, shards)
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def _listing(path: Path) -> _Listing:
         counts.append(len(members))
     offsets, sizes = np.concatenate(places).T
     labels = np.repeat(np.arange(len(counts)), counts)
-    hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
+    hashes = key_hashes(keys)
     return _Listing(tuple(class_tars), keys, labels, offsets, sizes, hashes)
 
 

@@ -11,17 +11,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from dcgan_assets.sources.planted import plant, png, require_share
 from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
-from dcgan_assets.sources.reading.items import HELD_OUT, Item, in_shard, key_hash, once_a_process
+from dcgan_assets.sources.reading.items import (
+    HELD_OUT,
+    Item,
+    once_a_process,
+    one_piece_version,
+    shard_of,
+)
 from dcgan_models.errors import UserError
 from dcgan_models.pixels import Pixels
 
@@ -91,21 +97,15 @@ PROBES = ("chelsea", "coffee", "motorcycle_left")
 SHOWN = tuple(name for name in PHOTOGRAPHS if name not in (*PROBES, "retina"))
 
 TRAIN = "train"
-LABELLED_TRAIN, LABELLED_TEST = "labelled_train", "labelled_test"
 WHOLE = "whole"
 
-# Every photograph's left part is for training without labels; the rest of its width goes, from
-# top to bottom, to the other three.
+# Every photograph's left part is for training; the rest of its width is held out.
 _TRAIN_WIDTH = 0.6
-_REST = {HELD_OUT: (0.0, 0.3), LABELLED_TRAIN: (0.3, 0.7), LABELLED_TEST: (0.7, 1.0)}
-REGIONS = (TRAIN, *_REST)
-_LABELLED = {LABELLED_TRAIN, LABELLED_TEST}
+REGIONS = (TRAIN, HELD_OUT)
 
 # Two crops differ enough when their centres are this share of the smaller side apart, or when
 # one side is this many times the other. The planted edits move and scale by a tenth of that.
 _APART = 0.25
-# Classes need no such distance, only different pictures.
-_APART_LABELLED = 0.1
 _SCALED = 1.25
 # Crops of sky or plain retina are all alike. This much must neighbouring pixels differ on average,
 # in grey levels, when the crop is averaged to 16x16.
@@ -144,10 +144,8 @@ def region(name: str, part: str) -> tuple[slice, slice]:
     if part == WHOLE:
         return slice(0, facts.height), slice(0, facts.width)
     middle = round(facts.width * _TRAIN_WIDTH)
-    if part == TRAIN:
-        return slice(0, facts.height), slice(0, middle)
-    top, bottom = (round(facts.height * share) for share in _REST[part])
-    return slice(top, bottom), slice(middle, facts.width)
+    columns = {TRAIN: slice(0, middle), HELD_OUT: slice(middle, facts.width)}
+    return slice(0, facts.height), columns[part]
 
 
 @once_a_process
@@ -160,10 +158,8 @@ def crops(
 ) -> tuple[Crop, ...]:
     """Squares of a part of the photographs, spread so that no two are near-duplicates.
 
-    In the labelled parts every photograph gives as many, and crops may lie nearer; else the
-    larger photographs give more. Sides
-    are spread evenly on a logarithmic scale, as far as a photograph's part allows; crops without
-    detail are passed over.
+    Larger photographs give more. Sides are spread evenly on a logarithmic scale, as far as a
+    photograph's part allows; crops without detail are passed over.
 
     Args:
         part: One of `REGIONS`, or `WHOLE`.
@@ -179,13 +175,11 @@ def crops(
     boards = [_Board(name, part, side_range, count) for name in photographs]
     # The root, so that the two largest do not give most of the pictures.
     rooms = np.cumsum([math.sqrt(board.room) for board in boards])
-    in_turn = part in _LABELLED
     found: list[Crop] = []
     misses = 0
     while len(found) < count:
         place = rng.random() * rooms[-1]
-        turn = len(found) % len(boards) if in_turn else int(np.searchsorted(rooms, place, "right"))
-        crop = boards[turn].throw(rng)
+        crop = boards[int(np.searchsorted(rooms, place, "right"))].throw(rng)
         misses = 0 if crop else misses + 1
         if crop:
             found.append(crop)
@@ -203,7 +197,6 @@ class _Board:
     def __init__(self, name: str, part: str, side_range: tuple[int, int], count: int) -> None:
         rows, columns = region(name, part)
         self.name, self.top, self.left = name, rows.start, columns.start
-        self.apart = _APART_LABELLED if part in _LABELLED else _APART
         self.pixels = photograph(name)[rows, columns]
         self.height, self.width = self.pixels.shape[:2]
         shortest = min(self.height, self.width)
@@ -223,7 +216,7 @@ class _Board:
         others = self.given[: self.count]
         distance = np.hypot(*(others - mark)[:, :2].T)
         ratio = np.maximum(others[:, 2], side) / np.minimum(others[:, 2], side)
-        near = (distance < self.apart * np.minimum(others[:, 2], side)) & (ratio < _SCALED)
+        near = (distance < _APART * np.minimum(others[:, 2], side)) & (ratio < _SCALED)
         if near.any():
             return None
         if _detail(self.pixels[top : top + side, left : left + side]) < _LEAST_DETAIL:
@@ -250,18 +243,10 @@ class CropBytes(NamedTuple):
     edit: str | None = None
 
     def read(self) -> bytes:
-        """The crop as PNG: what the edit did to its pixels stays, and nothing is added."""
-        import cv2
-
+        """The crop as PNG."""
         crop = self.crop
         rows, columns = (slice(start, start + crop.side) for start in (crop.top, crop.left))
-        pixels = photograph(crop.photograph)[rows, columns]
-        if self.edit is not None:
-            from dcgan_models.dedup.planted import EDITS
-
-            pixels = EDITS[self.edit](pixels)
-        _, encoded = cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        return encoded.tobytes()
+        return png(photograph(crop.photograph)[rows, columns], self.edit)
 
 
 @dataclass(frozen=True)
@@ -290,71 +275,19 @@ class Photographs:
     side_range: tuple[int, int] = (64, 256)
     photographs: tuple[str, ...] = SHOWN
     held_out: int = 0
+    stand_in: ClassVar[bool] = True
+    classes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.planted <= 0.5:
-            raise UserError(f"photographs: planted is {self.planted}; 0 to 0.5 is allowed")
-
-    @property
-    def stand_in(self) -> bool:
-        """True: these are not the paper's pictures."""
-        return True
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Empty."""
-        return ()
+        require_share(self.planted, "photographs")
 
     def items(self, shard: int, shards: int) -> list[Item]:
         """As `Source.items`."""
-        return _dealt(_unlabelled(self), shard, shards)
+        return shard_of(_unlabelled(self), shard, shards)
 
     def version(self, shard: int, shards: int) -> str:
         """As `Source.version`: the settings, and the content of the packages' files."""
         return _settings_version(repr(self), shard, shards)
-
-
-@dataclass(frozen=True)
-class LabelledPhotographs:
-    """Crops whose class is the photograph, as many of each, from parts for training and testing.
-
-    The key is `labelled_train/coffee/000123`.
-
-    Attributes:
-        train, test: Pictures in all of each split.
-        seed: Of the places of the crops.
-        side_range: Smallest and largest side of a crop.
-    """
-
-    train: int
-    test: int
-    seed: int = 0
-    side_range: tuple[int, int] = (32, 96)
-
-    @property
-    def stand_in(self) -> bool:
-        """True: these are not the paper's pictures."""
-        return True
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the photographs."""
-        return tuple(PHOTOGRAPHS)
-
-    def items(self, shard: int, shards: int) -> list[Item]:
-        """As `Source.items`."""
-        return _dealt(_labelled(self), shard, shards)
-
-    def version(self, shard: int, shards: int) -> str:
-        """As `Source.version`: the settings, and the content of the packages' files."""
-        return _settings_version(repr(self), shard, shards)
-
-
-def planted_edit(key: str) -> str | None:
-    """The edit by which a planted copy was made; None for other keys of `Photographs`."""
-    name, _, rest = key.partition("/")
-    edit = rest.partition("/")[2]
-    return edit if edit and name in PHOTOGRAPHS else None
 
 
 def photograph_of(key: str) -> str | None:
@@ -363,44 +296,20 @@ def photograph_of(key: str) -> str | None:
     return name if name in PHOTOGRAPHS else None
 
 
-def planted_original(key: str) -> str | None:
-    """The key of what a planted copy was made from; None for other keys of `Photographs`."""
-    edit = planted_edit(key)
-    return None if edit is None else key.removesuffix(f"/{edit}")
-
-
 @once_a_process
 def _unlabelled(source: Photographs) -> tuple[Item, ...]:
-    from dcgan_models.dedup.planted import EDITS
-
     copies = round(source.count * source.planted)
     places = crops(
         source.part, source.count - copies, source.side_range, source.seed, source.photographs
     )
     keys = [f"{crop.photograph}/{number:06d}" for number, crop in enumerate(places)]
     items = [_item(key, CropBytes(crop)) for key, crop in zip(keys, places, strict=True)]
-    chosen = np.random.default_rng(source.seed).permutation(len(places))[:copies]
-    names = list(EDITS)
-    for number, original in enumerate(chosen.tolist()):
-        edit = names[number % len(names)]
-        items.append(_item(f"{keys[original]}/{edit}", CropBytes(places[original], edit)))
+    for key, original, edit in plant(keys, copies, source.seed):
+        items.append(_item(key, CropBytes(places[original], edit)))
     held_out = crops(HELD_OUT, source.held_out, source.side_range, source.seed, source.photographs)
     for number, crop in enumerate(held_out):
         key = f"{HELD_OUT}/{crop.photograph}/{number:06d}"
         items.append(replace(_item(key, CropBytes(crop)), split=HELD_OUT))
-    return tuple(sorted(items, key=lambda item: item.key))
-
-
-@once_a_process
-def _labelled(source: LabelledPhotographs) -> tuple[Item, ...]:
-    names = list(PHOTOGRAPHS)
-    parts = {LABELLED_TRAIN: ("train", source.train), LABELLED_TEST: ("test", source.test)}
-    items = []
-    for part, (split, count) in parts.items():
-        for number, crop in enumerate(crops(part, count, source.side_range, source.seed)):
-            key = f"{part}/{crop.photograph}/{number:06d}"
-            label = names.index(crop.photograph)
-            items.append(replace(_item(key, CropBytes(crop)), label=label, split=split))
     return tuple(sorted(items, key=lambda item: item.key))
 
 
@@ -412,14 +321,8 @@ def _item(key: str, location: CropBytes) -> Item:
     return Item(key, uri, None, None, facts.licence, facts.attribution, location)
 
 
-def _dealt(items: Sequence[Item], shard: int, shards: int) -> list[Item]:
-    hashes = np.array([key_hash(item.key) for item in items], np.uint64)
-    return [items[position] for position in in_shard(hashes, shard, shards)]
-
-
 def _settings_version(settings: str, shard: int, shards: int) -> str:
-    content = f"{settings}\0{_packages_digest()}\0{shard}\0{shards}"
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+    return one_piece_version(f"{settings}\0{_packages_digest()}", shard, shards)
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from dcgan_assets.sources.photographs import (
     region,
 )
 from dcgan_assets.sources.reading.items import HELD_OUT
-from dcgan_assets.sources.reading.pictures import Pictures, Record
+from dcgan_assets.sources.reading.manifest import Pictures, Record
 from dcgan_models.errors import UserError
 from dcgan_models.pixels import Pixels
 
@@ -181,11 +181,20 @@ _PER_CLASS = 500
 _CROP_SIDES = (40, 90)
 # A digit's box of 28 pixels, 20 of which are ink, becomes this high: SVHN's digits fill theirs.
 _BOX_SIDES = (30, 37)
-_NEIGHBOUR_CHANCE = 0.6
-# Ink and plate differ by so many grey levels at least; the photograph shows through the plate.
-_LEAST_CONTRAST = 70.0
-_PLATE_SHARE = (0.35, 0.75)
-_GREY = np.array([0.299, 0.587, 0.114])
+_NEIGHBOUR_CHANCE = 0.3
+# Plates and inks of house numbers, red, green and blue; each may differ from these by so much. The
+# photograph shines through a plate a little: with all colours on all, and thinner plates, a small
+# network draws texture in place of digits.
+_PLATES = (
+    ((238, 236, 228), (28, 30, 36)),
+    ((232, 214, 160), (92, 34, 24)),
+    ((26, 58, 140), (240, 240, 240)),
+    ((24, 92, 62), (236, 232, 200)),
+    ((124, 30, 34), (240, 220, 180)),
+    ((44, 44, 48), (232, 190, 84)),
+)
+_JITTER = 24
+_PLATE_SHARE = (0.85, 1.0)
 
 
 @dataclass(frozen=True)
@@ -200,10 +209,10 @@ class _Stock:
 def stand_in_digits(train: int, test: int, seed: int = 0) -> Pictures:
     """House numbers made of MNIST digits: the `sample` profile's SVHN.
 
-    A digit of one colour on a plate of another, through which a crop of a photograph shows, often
-    with neighbours at the sides that the picture cuts. Train and test pictures share no digit,
-    neighbours included, and no pixel of a photograph. The same numbers and seed give the same
-    pictures.
+    A digit on a plate, dark on light or light on dark, through which a crop of a photograph shows a
+    little, often with neighbours at the sides that the picture cuts. Train and test pictures share
+    no digit, neighbours included, and no pixel of a photograph. The same numbers and seed give the
+    same pictures.
 
     Args:
         train, test: Pictures of each split. The classes take turns.
@@ -324,8 +333,6 @@ def _painted(
 def _two_colours(
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Two random colours, float64 (3,), of different brightness."""
-    while True:
-        one, other = rng.uniform(0, 256, (2, 3))
-        if abs((one - other) @ _GREY) >= _LEAST_CONTRAST:
-            return one, other
+    """A plate's colour and its ink's, float64 (3,), of very different brightness."""
+    plate, ink = np.array(_PLATES[rng.integers(len(_PLATES))], np.float64)
+    return plate + rng.uniform(-_JITTER, _JITTER, 3), ink + rng.uniform(-_JITTER, _JITTER, 3)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic, remove_file
+from dcgan_models.tables import arrow_words, map_ipc, read_parquet
 
 FEATURES_FILE = "features.arrow"
 PARQUET_FILE = "features.parquet"
@@ -159,6 +160,7 @@ def _in_batches(
 
     The same memory is filled again and again: an array is good until the next one is asked for.
     """
+    # One record batch: float16 has two bytes.
     space = np.empty((min(total, max(1, batch_bytes // (2 * columns))), columns), np.float16)
     filled = done = 0
     for block in blocks:
@@ -166,6 +168,7 @@ def _in_batches(
             raise ValueError(f"a block is {block.dtype} {block.shape}, not float16 (b, {columns})")
         if done + filled + len(block) > total:
             raise ValueError(f"more than {total} rows of features for {total} keys")
+        # A block may end one batch and begin others.
         left = block
         while len(left):
             taken = min(len(left), len(space) - filled)
@@ -182,7 +185,7 @@ def _in_batches(
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """A table of features, memory-mapped.
+    """The features of many pictures on disk, memory-mapped: a row a picture.
 
     Attributes:
         columns: Where each feature comes from, with `COLUMNS_SCHEMA`.
@@ -261,11 +264,11 @@ class FeatureTable:
 
 def _read_columns(path: Path) -> pa.Table:
     try:
-        columns = pq.read_table(path)
+        columns = read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a feature table has one") from None
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({_line(error)})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({arrow_words(error)})") from None
     if not columns.schema.equals(COLUMNS_SCHEMA) or not columns.num_rows:
         raise UserError(
             f"{path}: a row for each feature is needed, with {', '.join(COLUMNS_SCHEMA.names)}"
@@ -275,18 +278,16 @@ def _read_columns(path: Path) -> pa.Table:
 
 def _map_table(path: Path, columns: int) -> pa.Table:
     try:
-        with pa.memory_map(str(path)) as mapped:
-            table = pa.ipc.open_file(mapped).read_all()
-        table.validate()
+        table = map_ipc(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a feature table has one") from None
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a whole Arrow IPC file ({_line(error)})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a whole Arrow IPC file ({arrow_words(error)})") from None
     schema = feature_schema(columns)
     if not table.schema.equals(schema):
+        found, needed = (arrow_words(one.remove_metadata()) for one in (table.schema, schema))
         raise UserError(
-            f"{path}: its columns are {_line(table.schema.remove_metadata())}; a feature table "
-            f"has {_line(schema.remove_metadata())}, as {COLUMNS_FILE} says"
+            f"{path}: its columns are {found}; a feature table has {needed}, as {COLUMNS_FILE} says"
         )
     if not table.num_rows:
         raise UserError(f"{path}: a feature table without rows")
@@ -297,8 +298,3 @@ def _view(chunk: pa.FixedSizeListArray, columns: int) -> Features:
     """A record batch's features where they lie."""
     values: Features = chunk.values.to_numpy(zero_copy_only=True)
     return values.reshape(-1, columns)
-
-
-def _line(value: object) -> str:
-    """What Arrow says, often over many lines, as one."""
-    return " ".join(str(value).split())

@@ -188,12 +188,14 @@ def feature_neighbours(
     references = np.sort(np.asarray(references, np.int64))
     if (np.diff(references) == 0).any():
         raise ValueError("a row is twice among the references")
+    # A query that is a reference is no neighbour of its own, and leaves one fewer.
     own = np.isin(queries, references)
     if not len(queries) or not 0 < k <= len(references) - own.any():
         raise UserError(
             f"features: {k} neighbours of {len(queries):,} pictures among {len(references):,}; at "
             "least one picture is needed, and as many others as neighbours"
         )
+    # Distances are told in units of the references' own median distance.
     even = references[np.linspace(0, len(references) - 1, _SCALE_PICTURES).astype(np.int64)]
     found = nearest_by(
         [_features(table, queries).to(device)],

@@ -57,7 +57,9 @@ class FeatureLayer:
 
 
 def feature_layers(preset: Preset) -> list[FeatureLayer]:
-    """The convolutions of a preset's D, but for the output unit, which `torch64` makes one of.
+    """The convolutions of a preset's D whose activations are features.
+
+    All but an output unit: `torch64` makes a convolution of it.
 
     Raises:
         UserError: The preset is conditional, has no convolution, or one whose maps cannot be cut
@@ -126,7 +128,7 @@ def feature_blocks(
         UserError: At once: as `feature_layers` raises it, D has no statistics, or the pictures do
             not fit it. Later: a feature is not finite in float16.
 
-    Example:
+    Examples:
         >>> from dcgan_models.networks import untrained_discriminator
         >>> from dcgan_models.presets import preset
         >>> pictures = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
@@ -204,6 +206,8 @@ class _Transfer:
                     part.record_stream(stream)
                 self._arrived = stream.record_event()
             self._host = pinned[0], pinned[1]
+        else:
+            self._host = block[0].cpu(), block[1].cpu()
 
     def finish(self) -> tuple[Tensor, Tensor]:
         if self._arrived is not None:
@@ -308,7 +312,7 @@ class FeatureSummary:
             )
 
     def layers(self) -> list[LayerSummary]:
-        """The same by layer, in order."""
+        """The statistics of each layer's features, in order."""
         return [self._layer(layer) for layer in feature_layers(self._preset)]
 
     def _layer(self, layer: FeatureLayer) -> LayerSummary:

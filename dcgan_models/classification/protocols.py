@@ -163,12 +163,14 @@ class FewLabels:
             on_draw()
             return models
 
+        # C by the mean error over some draws of labelled pictures; the test pictures have no say.
         validation_errors = np.zeros(len(self.costs))
         if self.choosing:
             tried = [model for seed in self.choosing_seeds for model in fit(seed, self.costs)]
             found = _errors(tried, validation, labels[split.validation])[0]
             validation_errors = found.reshape(self.choosing, len(self.costs)).mean(axis=0)
         cost = self.costs[int(validation_errors.argmin())]
+        # Then other draws, so that C was not chosen by the pictures that train what is tested.
         tested = [model for seed in self.test_seeds for model in fit(seed, [cost])]
         errors, predictions = _errors(tested, test, labels[split.test])
         return Scores(cost, validation_errors, errors, predictions)

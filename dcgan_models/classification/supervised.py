@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ from dcgan_models.classification.trials import (
     threads_of,
 )
 from dcgan_models.errors import UserError
+from dcgan_models.machine import (
+    Device,
+    choose_device,
+    go_on_with_threads,
+    threads_given_back,
+)
 from dcgan_models.networks import (
     Block,
     Discriminator,
@@ -55,9 +61,7 @@ from dcgan_models.networks import (
 from dcgan_models.pixels import Pixels
 from dcgan_models.presets import Preset
 from dcgan_models.training.checkpoint import run_lock
-from dcgan_models.training.config import Device, choose_device, settle_kernels
 from dcgan_models.training.streams import random_stream
-from dcgan_models.training.threads import go_on_with_threads, threads_given_back
 from dcgan_models.training.updates import adam
 
 Labels = npt.NDArray[np.int64]
@@ -79,10 +83,12 @@ class SearchResult:
     Attributes:
         trials: In order of their numbers; fewer than were asked for if it was stopped.
         finished: Whether all are there.
+        threads: Of torch's, with so many the trials were computed.
     """
 
     trials: tuple[Trial, ...]
     finished: bool
+    threads: int
 
     @property
     def best(self) -> Trial:
@@ -95,7 +101,7 @@ class SearchResult:
 
 
 class Classifier(Discriminator):
-    """D with a unit for each class in the place of its one logit; no bias, like all of D."""
+    """D with a unit for each class in the place of its one logit; no bias, like the authors' D."""
 
     def __init__(self, preset: Preset, classes: int) -> None:
         """Build it.
@@ -114,7 +120,7 @@ class Classifier(Discriminator):
         return self.run(images, None).flatten(1)
 
     def logits_with_dropout(self, images: Tensor, share: float, rng: torch.Generator) -> Tensor:
-        """The same, with a share of the output layer's inputs dropped, the others scaled up."""
+        """Logits with a share of the output layer's inputs dropped, the others scaled up."""
         *hidden, output = self.blocks
         x = images
         for block in hidden:
@@ -139,7 +145,7 @@ def search(
     progress: Callable[[Trial], None] = lambda trial: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> SearchResult:
-    """Search at random, or go on where an earlier call stopped or was killed.
+    """Search for the best training settings at random, or go on with such a search.
 
     A trial that was not finished is begun again and leaves nothing in the result. On a CPU the
     trials are the same bits however often the search was interrupted: it goes on with the number
@@ -166,12 +172,12 @@ def search(
         UserError: A count is below 1, pictures or labels do not fit, there is one class only, or
             the folder holds another search, a damaged one, or one at work.
     """
+    # A refusal comes before anything in the folder is touched.
     for name, count in (("trials", trials), ("epochs", epochs)):
         if count < 1:
             raise UserError(f"{name} is {count}; allowed are whole numbers from 1")
     data = _Data.check(images, labels, validation_images, validation_labels, preset)
     chosen = choose_device(device)
-    settle_kernels(chosen)
     identity = _identity(preset, data, epochs, seed)
     with run_lock(folder), threads_given_back(), open_study(folder, identity) as study:
         if chosen.type == "cpu":
@@ -189,7 +195,52 @@ def search(
             tell(study, started, trial)
             done.append(trial)
             progress(trial)
-    return SearchResult(tuple(done[:trials]), len(done) >= trials)
+        return SearchResult(
+            tuple(done[:trials]), len(done) >= trials, threads=torch.get_num_threads()
+        )
+
+
+def error_of_trial(
+    trial: Trial,
+    images: Pixels,
+    labels: npt.ArrayLike,
+    test_images: Pixels,
+    test_labels: npt.ArrayLike,
+    *,
+    preset: Preset,
+    threads: int,
+    seed: int = 0,
+    device: Device = "auto",
+    should_stop: Callable[[], bool] = lambda: False,
+) -> float | None:
+    """The error of a trial's network on pictures that had no say in what was chosen.
+
+    The network is trained again up to its best epoch, with the search's number of threads: on a
+    CPU it is the same network.
+
+    Args:
+        trial: Of a search, on the same pictures and with the same preset and seed.
+        images, labels: As `search` was given them.
+        test_images: uint8 (m, height, width, channels).
+        test_labels: Integers (m,), of the same classes.
+        preset, seed, device, should_stop: As for `search`.
+        threads: Those of the search.
+
+    Returns:
+        The share of wrong answers, in [0, 1]; None if it was stopped.
+
+    Raises:
+        UserError: Pictures or labels do not fit.
+    """
+    data = _Data.check(images, labels, test_images, test_labels, preset)
+    chosen = choose_device(device)
+    with threads_given_back():
+        torch.set_num_threads(threads)
+        learning = _Learning.of_trial(data, preset, trial.number, trial.parameters, seed, chosen)
+        for _ in range(trial.best_epoch):
+            if learning.epoch(should_stop) is None:
+                return None
+        return _error(learning.network, data)
 
 
 # --- What is trained on -----------------------------------------------------------------------
@@ -289,22 +340,21 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> Trial | None:
     """Train one network; None if it was stopped."""
-    settings = {name: value for name, value in parameters.items() if name != "dropout"}
-    network = Classifier(preset.with_overrides(**settings), data.classes)
-    initialise(network, random_stream(seed, f"trial {number}/weights"))
-    learning = _Learning(network.to(device), data, parameters["dropout"], seed, number)
+    learning = _Learning.of_trial(data, preset, number, parameters, seed, device)
+    # Looks are few and spread over the epochs: each takes the whole of the validation pictures.
     looks = {math.ceil(epochs * look / _LOOKS) for look in range(1, _LOOKS + 1)}
     best, best_epoch, in_vain, loss = 1.0, 0, 0, math.nan
     for epoch in range(1, epochs + 1):
         reached = learning.epoch(should_stop)
         if reached is None:
             return None
+        # A network that diverged keeps the best that it had before.
         loss = reached if math.isfinite(reached) else math.nan
         if math.isnan(loss):
             break
         if epoch not in looks:
             continue
-        error = _validation_error(network, data)
+        error = _error(learning.network, data)
         in_vain = 0 if error < best else in_vain + 1
         if error < best:
             best, best_epoch = error, epoch
@@ -314,12 +364,33 @@ def _train(
 
 
 class _Learning:
-    """A network, its Adam, and the chance that a trial uses."""
+    """A network, its Adam, and the chance that a trial uses.
+
+    Attributes:
+        network: What learns.
+    """
+
+    @classmethod
+    def of_trial(
+        cls,
+        data: _Data,
+        preset: Preset,
+        number: int,
+        parameters: Mapping[str, float],
+        seed: int,
+        device: torch.device,
+    ) -> _Learning:
+        """As a trial begins: all hangs on seed and number, so that begun again it is the same."""
+        settings: dict[str, Any] = dict(parameters)
+        dropout = settings.pop("dropout")
+        network = Classifier(preset.with_overrides(**settings), data.classes)
+        initialise(network, random_stream(seed, f"trial {number}/weights"))
+        return cls(network.to(device), data, dropout, seed, number)
 
     def __init__(
         self, network: Classifier, data: _Data, dropout: float, seed: int, number: int
     ) -> None:
-        self._network, self._dropout = network, dropout
+        self.network, self._dropout = network, dropout
         device = next(network.parameters()).device
         self._images = torch.tensor(data.images).to(device)
         self._labels = torch.from_numpy(data.labels).to(device)
@@ -333,8 +404,8 @@ class _Learning:
         A last minibatch that is not full, and whose statistics are noise, is left out; the order
         is new in each epoch, and so are the pictures that it would have had.
         """
-        self._network.train()
-        n, preset = len(self._labels), self._network.preset
+        self.network.train()
+        n, preset = len(self._labels), self.network.preset
         order = torch.randperm(n, generator=self._order).to(self._labels.device)
         batch = min(preset.batch, n)
         total = torch.zeros((), device=order.device)
@@ -342,7 +413,7 @@ class _Learning:
             if should_stop():
                 return None
             images = from_pixels(self._images[rows], preset)
-            logits = self._network.logits_with_dropout(images, self._dropout, self._noise)
+            logits = self.network.logits_with_dropout(images, self._dropout, self._noise)
             loss = F.cross_entropy(logits, self._labels[rows])
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -352,8 +423,8 @@ class _Learning:
 
 
 @torch.inference_mode()
-def _validation_error(network: Classifier, data: _Data) -> float:
-    """Share of wrong answers on the validation pictures."""
+def _error(network: Classifier, data: _Data) -> float:
+    """Share of wrong answers on the pictures that are not trained on."""
     fix_statistics(network, data.images)
     wrong, first = 0, 0
     for images in picture_batches(network, data.validation_images, 500):

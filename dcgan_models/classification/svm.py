@@ -1,4 +1,4 @@
-"""A regularised linear L2-SVM for more features than memory likes: the paper's classifier.
+"""The paper's classifier: a regularised linear L2-SVM, for more features than fit in memory.
 
 The paper trains "a regularized linear L2-SVM" on D's features (sections 5.1 and 5.2); the
 authors' code used scikit-learn's LinearSVC. This is the same objective, for each class against
@@ -34,6 +34,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from dcgan_models.classification.svm_rows import BLOCK, RowBlocks, SVMInputError, margins_of
 from dcgan_models.classification.svm_solvers import End, Stop, solve_path
+from dcgan_models.machine import settle_kernels
 
 _FLOATS = [np.float64, np.float32, np.float16]
 
@@ -52,9 +53,16 @@ def draw_labelled(labels: npt.ArrayLike, per_class: int, seed: int) -> npt.NDArr
         Row numbers, int64 (classes * per_class,), ascending.
 
     Raises:
-        SVMInputError: `per_class` is below 1, or a class has fewer rows.
+        SVMInputError: `per_class` is no whole number from 1 up, or a class has fewer rows.
+
+    Examples:
+        >>> labels = [8, 3, 3, 8, 3, 8]
+        >>> sorted(labels[row] for row in draw_labelled(labels, per_class=2, seed=0))
+        [3, 3, 8, 8]
     """
     names = np.asarray(labels)
+    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer):
+        raise SVMInputError(f"per_class is {per_class!r:.60}; a whole number from 1 up is needed")
     if per_class < 1:
         raise SVMInputError(f"{per_class} labelled examples a class: at least 1 is needed")
     rng = np.random.default_rng(seed)
@@ -93,7 +101,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         gradient_norm_: float64 (k,) or (1,), |grad F| / sqrt(2 F) at the end.
         n_features_in_: p.
 
-    Example:
+    Examples:
         >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([3, 3, 8, 8])
         >>> L2SVM(C=1.0).fit(X, y).predict(np.array([[1.5], [-3.0]])).tolist()
         [8, 3]
@@ -155,6 +163,11 @@ def fit_path(
 
     Raises:
         SVMInputError: As `L2SVM.fit`; or the grid is empty.
+
+    Examples:
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([3, 3, 8, 8])
+        >>> [model.C for model in fit_path(X, y, Cs=[1.0, 0.01])]
+        [1.0, 0.01]
     """
     models = [L2SVM(C=C, tol=tol, max_iter=max_iter, device=device) for C in Cs]
     if not models:
@@ -189,8 +202,9 @@ def _fit(
     # Bad settings are refused before any data are read.
     first = models[0]
     for model in models:
-        if not 0 < model.C < math.inf:
-            raise SVMInputError(f"C is {model.C}; it must be a finite number above 0")
+        cost: Any = model.C
+        if not isinstance(cost, int | float | np.number) or not 0 < cost < math.inf:
+            raise SVMInputError(f"C is {cost}; it must be a finite number above 0")
     if not 0 < first.tol < 1 or first.max_iter < 1:
         raise SVMInputError(
             f"tol is {first.tol} and max_iter {first.max_iter}; allowed are 0 < tol < 1 and "
@@ -246,6 +260,7 @@ def _device(name: str) -> torch.device:
         raise SVMInputError(f"device is {name!r}; allowed are auto, cpu, cuda and cuda:NUMBER")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SVMInputError(f"device is {name!r}, but torch finds no GPU; allowed is cpu")
+    settle_kernels(device)
     return device
 
 
@@ -278,6 +293,7 @@ def _decisions(models: Sequence[L2SVM], X: Any) -> list[npt.NDArray[np.float64]]
     """The margins of several models, float64 (n, k) each, in one pass over X."""
     for model in models:
         check_is_fitted(model)
+    # Values are checked block by block below, since X may be larger than memory.
     if not _only_sliced(X):
         X = validate_data(models[0], X, dtype=_FLOATS, ensure_all_finite=False, reset=False)
     rows = RowBlocks(X, _device(models[0].device))
@@ -287,6 +303,7 @@ def _decisions(models: Sequence[L2SVM], X: Any) -> list[npt.NDArray[np.float64]]
                 f"X has {rows.p} features, but L2SVM is expecting {model.n_features_in_} "
                 "features as input"
             )
+    # All models side by side: one pass over the rows serves them all.
     weights = torch.from_numpy(
         np.vstack([np.column_stack([m.coef_, m.intercept_]) for m in models]).T.copy()
     ).to(rows.device, rows.dtype)

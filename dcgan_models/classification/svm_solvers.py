@@ -118,12 +118,14 @@ def _exact_step(
     """
     t, low, high = torch.ones_like(slope), torch.zeros_like(slope), torch.full_like(slope, math.inf)
     for _ in range(60):
+        # Both derivatives at t; the sign of the first says on which side of t the minimum lies.
         slack = (1 - signs * (margins + t * change)).clamp_(min=0)
         first = slope + t * curvature - 2 * C * (slack * signs * change).sum(dim=0)
         second = curvature + 2 * C * ((slack > 0) * change.square()).sum(dim=0)
         low, high = torch.where(first < 0, t, low), torch.where(first > 0, t, high)
         if (first.abs() <= 1e-10 * second * t).all():  # nothing to gain but rounding
             break
+        # Newton's guess; outside the bracket, its middle, or twice as far while it has no end.
         guess = t - first / second
         middle = torch.where(high < math.inf, (low + high) / 2, 2 * t)
         t = torch.where((guess > low) & (guess < high), guess, middle)
@@ -159,12 +161,14 @@ def _span_newton(
     """
     f = gram @ b
     for step in range(max_iter + 1):
+        # Relative to F itself, as in `_evaluate`: |grad F| / sqrt(2 F).
         slack = (1 - y * f).clamp_(min=0)
         gradient = b - 2 * C * y * slack  # in the coordinates of b
         square = (gradient @ (gram @ gradient)).clamp(min=0)
         norm = (square / (b @ f + 2 * C * slack.square().sum())).sqrt().item()
         if norm <= tol or step == max_iter:
             break
+        # Towards the minimum of F's piece here, as far as F itself falls.
         d = minimum(b, slack > 0, y, C) - b
         change = gram @ d
         columns = f[:, None], change[:, None], y[:, None]
@@ -184,6 +188,7 @@ class _SpanSolver:
 
     def path(self, costs: Sequence[float], stop: Stop) -> list[End]:
         """The end of each C, in one more pass over the rows."""
+        # Each C begins where the one before it, a smaller one, ended.
         b = torch.zeros_like(self._signs)
         points, found = [], []
         for C in costs:
@@ -280,6 +285,7 @@ class _WorkingSet:
             # Half of `tol`, so that a few rows outside, still missing, do not matter.
             made, _ = _span_newton(self._gram, signs, self._b, C, stop.tol / 2, left, self._minimum)
             steps += made
+            # An exact pass over all rows: does the set lack one that is inside the margin?
             weights = self._weights()
             margins, _, norms = _evaluate(self._rows, y, weights, C)
             missing = (y * margins < 1).squeeze(1)
@@ -291,11 +297,13 @@ class _WorkingSet:
 
     def _admit(self, numbers: Tensor) -> None:
         """Take in rows, with b = 0."""
+        # The products that are known stay; b = 0 leaves the solution where it is.
         held, count = len(self._numbers), len(self._numbers) + len(numbers)
         gram = self._gram.new_empty(count, count)
         gram[:held, :held] = self._gram
         self._gram, self._numbers = gram, torch.cat([self._numbers, numbers])
         self._b = torch.cat([self._b, self._b.new_zeros(len(numbers))])
+        # New rows with all of the set, tile by tile, and mirrored.
         size = max(1, TILE // self._rows.p)
         for start in range(held, count, size):
             part = slice(start, min(start + size, count))
@@ -382,9 +390,11 @@ class _StreamSolver:
 
     def path(self, costs: Sequence[float], stop: Stop) -> list[End]:
         """The end of each C."""
+        # A rough solution, of all classes together: it tells how many rows each has inside.
         together = torch.arange(self._signs.shape[1], device=self._signs.device)
         rough = replace(stop, tol=max(stop.tol, _NEAR), on_fit=lambda C: None)
         start, margins = self._solve(costs[0], together, rough)
+        # The steps that it took count against those of the first C.
         left = replace(stop, max_iter=stop.max_iter - int(start.steps.max()))
         todo = list(zip(costs, [left, *[stop] * (len(costs) - 1)], strict=True))
         ends = [End(self._w.clone(), start.steps.clone(), start.norms.clone()) for _ in costs]
@@ -394,6 +404,7 @@ class _StreamSolver:
             # At the end this is what the weights are made of, in the span of the rows.
             b = 2 * before * signs * (1 - signs * margins).clamp_(min=0)
             inside = (b != 0).sum(dim=0)
+            # A class with few enough goes its own way, through this C and all that are left.
             few = (inside > 0) & (inside <= min(self._rows.p, _MOST_INSIDE))
             for place in few.nonzero().squeeze(1):
                 k = together[place]
@@ -403,6 +414,7 @@ class _StreamSolver:
             together, before = together[~few], C
             if not len(together):
                 break
+            # The others take this C together, a pass over the rows a product.
             found, margins = self._solve(C, together, until)
             ends[i].put(together, found)
         ends[0].steps.add_(start.steps)
@@ -443,6 +455,7 @@ class _StreamSolver:
         Returns:
             d, (p + 1, k), and the change of the margins by d, (n, k).
         """
+        # From d = 0, where the residual is the whole right side.
         scale = 2 * C * inside.mean(dim=0)
         residual = -gradient
         d, change = torch.zeros_like(residual), torch.zeros_like(inside)
@@ -455,6 +468,7 @@ class _StreamSolver:
             going = residual.norm(dim=0) > goal
             if not going.any():
                 break
+            # The one pass over the rows; then lengths and directions, a class each.
             margins, curved = self._hessian(C, inside, direction)
             length = torch.where(going, product / (direction * curved).sum(dim=0), 0)
             d += length * direction
@@ -485,6 +499,7 @@ class _Preconditioner:
     """
 
     def __init__(self, rows: RowBlocks) -> None:
+        # Eigenvectors of the sample, from its Gram matrix, which is smaller than X'X.
         count = min(rows.n, _SAMPLE, max(1, _SAMPLED // rows.p))
         places = [rows.n * i // count for i in range(count)]
         sample = torch.cat([rows.block(slice(i, i + 1), torch.float64) for i in places])
@@ -493,6 +508,7 @@ class _Preconditioner:
         kept = (values > 1e-8 * values[-1]).nonzero().squeeze(1)[-_RANK:]
         basis = sample.T @ (vectors[:, kept] / values[kept].sqrt())
         del sample
+        # Rayleigh-Ritz: their eigenvalues on all rows, and the turn that goes with them.
         ritz, narrow = basis.new_zeros(len(kept), len(kept)), basis.to(rows.dtype)
         for _, block in rows.blocks():
             projected = margins_of(block, narrow)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
 from dcgan_models.errors import UserError
+from dcgan_models.machine import choose_threads
 from dcgan_models.training.checkpoint import describe_differences
 from dcgan_models.training.streams import random_stream
 
@@ -45,7 +45,7 @@ SPACE: Mapping[str, BaseDistribution] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A network that was trained.
+    """One trial of a search: the settings of a network, and how it came out.
 
     Attributes:
         number: From 0; with the seed it says all that was drawn.
@@ -95,9 +95,9 @@ def open_study(folder: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]
 
 
 def threads_of(study: optuna.Study) -> int:
-    """The number of threads that a search began with, which is this process's for a new one."""
+    """The number of threads that a search began with; a new one takes what there is to have."""
     if "threads" not in study.user_attrs:
-        study.set_user_attr("threads", torch.get_num_threads())
+        study.set_user_attr("threads", choose_threads())
     return int(study.user_attrs["threads"])
 
 

@@ -115,6 +115,7 @@ def near_pairs(codes: Codes, radius: int = 7, *, limit: int = 20_000_000) -> Row
     if (exact_groups(codes, everything) != np.arange(len(codes))).any():
         raise UserError("codes to pair must all be different: collapse equal ones first")
     pieces = _pieces(bits, radius + _AGREEING)
+    # A limit and not a full memory: collapsed codes make nearly n squared / 2 pairs.
     pairs = [np.empty((0, 2), np.int64)]
     total = 0
     for chosen in combinations(range(len(pieces)), _AGREEING):

@@ -100,6 +100,7 @@ def judge_codes(codes: Codes, min_active_bits: int, bounds: CodeBounds | None = 
     if len(codes) < 2:
         raise UserError(f"{len(codes)} codes cannot be judged, at least 2 are needed")
     bounds = bounds or CodeBounds()
+    # Codes with too few active bits are never compared, so groups are counted without them.
     rates = activation_rates(codes)
     informative = informative_codes(codes, min_active_bits)
     sizes = _group_sizes(codes[informative])

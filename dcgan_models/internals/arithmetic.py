@@ -111,14 +111,17 @@ def vector_arithmetic(
     terms = parse_expression(expression)
     concepts = concepts_of(terms)
     rows = exemplar_rows(picks, concepts, len(z), least=EXEMPLARS)
+    # The samples that were picked: three or more a concept, for one alone proved unstable.
     exemplars = {
         name: generator.draw(z[chosen], None if labels is None else labels[chosen])
         for name, chosen in rows.items()
     }
+    # The expression of the mean z of each concept, and what lies about it (section 6.3.2).
     latents = mean_latents(z, picks, concepts)
     latent = evaluate(terms, latents)
     around = neighbours(latent, reach, torch.Generator().manual_seed(seed))
     drawn = _draw_as(generator, torch.cat([torch.stack(list(latents.values())), around]), label)
+    # The same arithmetic on pixels: misaligned pictures overlap, as at the foot of Figure 7.
     pixel_means = {name: shown.mean(axis=0) for name, shown in exemplars.items()}
     return VectorArithmetic(
         concepts=concepts,
@@ -133,10 +136,10 @@ def vector_arithmetic(
 
 
 def neighbours(latent: Tensor, reach: float, rng: torch.Generator) -> Tensor:
-    """Figure 7's three by three: a latent (z_dim,) at number 4, uniform noise added to the others.
+    """Nine latents for Figure 7's three by three: one, and itself with uniform noise added.
 
     Returns:
-        (9, z_dim).
+        (9, z_dim), the latent itself at number 4.
     """
     noise = (torch.rand(_GRID, len(latent), generator=rng) * 2 - 1) * reach
     noise[_GRID // 2] = 0

@@ -161,6 +161,7 @@ def top_activations(
         UserError: D is conditional, has no statistics or no convolution; a filter it does not
             have; the pictures do not fit, are fewer than k, or give values that are not finite.
     """
+    # A refusal comes before the first of what may be millions of pictures.
     row = last_convolution(discriminator.preset)
     channels = _check_filters(discriminator.preset, row, filters)
     inputs = picture_batches(discriminator, pictures, batch)
@@ -169,6 +170,7 @@ def top_activations(
     if not 1 <= k <= len(pictures):
         raise UserError(f"{k} hits a filter: allowed are 1 to the {len(pictures)} pictures")
     discriminator.eval()
+    # Of each picture the highest place of each filter's map.
     best = _Best(len(channels), k)
     for images in inputs:
         maps = discriminator.run(images, None, slice(row + 1))
@@ -190,6 +192,7 @@ class _Best:
 
     def add(self, values: Tensor, places: Tensor) -> None:
         """Take in the next pictures: highest activations and their flat places, (n, filters)."""
+        # The k best of those held and those that come.
         numbers = torch.arange(self._seen, self._seen + len(values), device=values.device)
         rows = numbers[:, None].expand_as(places)
         held = self._values, self._rows, self._places
@@ -363,11 +366,11 @@ def shade(gradients: Gradients) -> tuple[Pixels, int]:
 
 
 def likeness(tiles: Pixels, neutral: Pixels) -> npt.NDArray[np.float64]:
-    """How alike what excites a filter is: for a filter that has learnt a thing, about that thing.
+    """Mean cosine of all pairs of a filter's tiles: how alike the things are that excite it.
 
-    The mean cosine of all pairs of a row's tiles, levels counted from the row's grey. Made for
-    both kinds of tiles, beside random filters: those of `tiles` share the structure of the filter
-    itself, those of `crops` nothing but what is in the pictures.
+    Levels are counted from the row's grey. Made for both kinds of tiles, beside random filters:
+    those of `tiles` share the structure of the filter itself, those of `crops` nothing but what is
+    in the pictures.
 
     Args:
         tiles: uint8 (f, k, side, side, channels), k at least 2.
@@ -378,6 +381,7 @@ def likeness(tiles: Pixels, neutral: Pixels) -> npt.NDArray[np.float64]:
     """
     found = []
     for row, grey in zip(tiles, neutral, strict=True):
+        # Counted from grey, so that a tile without a gradient points nowhere.
         levels = row.reshape(len(row), -1).astype(np.float64) - float(grey)
         lengths = np.linalg.norm(levels, axis=1, keepdims=True)
         directions = levels / np.where(lengths > 0, lengths, 1)

@@ -1,4 +1,4 @@
-"""Picks and boxes by rule, where nobody has annotated: for the offline profile alone.
+"""Picks and boxes by rule, where nobody has annotated and no judge reads the pictures.
 
 The paper's exemplars and window boxes were chosen by eye (section 6.3). The rules here look at
 what can be measured of a picture, and name what they measured: a sample is `bright` and not a
@@ -13,7 +13,6 @@ compact spot of a sample, if it has one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -22,7 +21,6 @@ import numpy.typing as npt
 
 from dcgan_models.errors import UserError
 from dcgan_models.internals.boxes import Box
-from dcgan_models.internals.expressions import Term
 from dcgan_models.pixels import Pixels
 
 Values = npt.NDArray[np.float64]
@@ -82,6 +80,9 @@ WORDS: Mapping[str, tuple[Callable[[Pixels], Values], int]] = MappingProxyType(
     }
 )
 
+# Those that ask for a colour.
+COLOURS = frozenset({"warm", "cool"})
+
 
 def auto_concepts(pictures: Pixels, names: Sequence[str], count: int = 3) -> dict[str, list[int]]:
     """Pick exemplars of concepts by what can be measured.
@@ -95,7 +96,8 @@ def auto_concepts(pictures: Pixels, names: Sequence[str], count: int = 3) -> dic
         For each concept `count` numbers of samples, the best first; of equals the lower number.
 
     Raises:
-        UserError: A word that is not known, or more exemplars than samples with something in them.
+        UserError: A word that is not known, two that ask for the opposite, or more exemplars than
+            samples with something in them.
     """
     contrast = _grey(pictures).std(axis=(1, 2))
     rows = np.flatnonzero(contrast >= _FAINT * np.median(contrast))
@@ -108,40 +110,29 @@ def auto_concepts(pictures: Pixels, names: Sequence[str], count: int = 3) -> dic
     return found
 
 
-def agreement(picture: Pixels, name: str, samples: Pixels) -> float:
-    """How much a picture is what a concept's words ask for, beside G's samples.
+def agreement(pictures: Pixels, name: str, samples: Pixels) -> Values:
+    """How much each picture is what a concept's words ask for, beside G's samples.
 
     The share of samples that have less of it, the mean over the words: about a half for a picture
     like any other, near 1 for one as the concept wants it.
 
     Args:
-        picture: uint8 (height, width, channels).
+        pictures: uint8 (n, height, width, channels).
         name: Of the concept.
-        samples: uint8 (n, height, width, channels).
-
-    Raises:
-        UserError: A word that is not known.
-    """
-    shares = [
-        float((_measure(word, samples) < _measure(word, picture[None])).mean())
-        for word in _words(name)
-    ]
-    return float(np.mean(shares))
-
-
-def expected_concept(terms: Sequence[Term]) -> str | None:
-    """What an expression of concepts should come to, word by word.
-
-    In `warm_bright - cool_bright + cool_dark`, bright and cool cancel, and `warm_dark` is left.
+        samples: uint8 (m, height, width, channels).
 
     Returns:
-        The words that are left with a plus, joined; None where there are none.
+        (n,).
+
+    Raises:
+        UserError: A word that is not known, or two that ask for the opposite.
     """
-    left: Counter[str] = Counter()
-    for term in terms:
-        for word in _words(term.concept):
-            left[word] += term.sign
-    return "_".join(word for word, count in left.items() if count > 0) or None
+    shares = [
+        (_measure(word, samples) < _measure(word, pictures)[:, None]).mean(axis=1)
+        for word in _words(name)
+    ]
+    found: Values = np.mean(shares, axis=0)
+    return found
 
 
 def _measure(word: str, pictures: Pixels) -> Values:
@@ -156,6 +147,8 @@ def _words(name: str) -> list[str]:
         raise UserError(
             f"concept {name!r}: nothing measures {unknown[0]!r}; words are: {', '.join(WORDS)}"
         )
+    if len({WORDS[word] for word in words}) > len({WORDS[word][0] for word in words}):
+        raise UserError(f"concept {name!r}: it asks for something and for its opposite")
     return words
 
 

@@ -16,7 +16,7 @@ Picks = Mapping[str, Sequence[int]]
 def exemplar_rows(
     picks: Picks, names: Sequence[str], count: int, *, least: int = 1
 ) -> dict[str, list[int]]:
-    """The picks of some concepts, checked.
+    """The numbers of the samples that were picked for some concepts, checked.
 
     Args:
         picks: For each concept the numbers of the samples that were picked.

@@ -141,6 +141,7 @@ def forget_object(
             f"layer {layer}: no map has a weight greater than zero; boxes on more pictures, or "
             "another layer, may help"
         )
+    # What was boxed is drawn again: there, the change is measured inside the boxes and outside.
     shown = sorted({box.picture for box in boxes})
     moved = [replace(box, picture=shown.index(box.picture)) for box in boxes]
     some_z, some_labels = z[shown], None if labels is None else labels[shown]
@@ -149,6 +150,7 @@ def forget_object(
         return draw_without(generator, some_z, maps, layer, some_labels)
 
     whole = without([])
+    # The control: as many maps, drawn at random among all of the layer.
     rng = np.random.default_rng(seed)
     draws = [rng.choice(len(found.weights), len(found.maps), False) for _ in range(controls)]
     return Forgotten(
@@ -213,26 +215,31 @@ def collect_examples(
             that is empty, lies outside its picture or names a picture without z; boxes on one
             picture alone, or none that leaves a position untouched.
     """
+    # A refusal comes before anything is drawn.
     _, *grid = _check_layer(generator.preset, layer)
     _, *image = generator.preset.image
     _check_latents(generator, z)
     check_boxes(boxes, len(z), (image[0], image[1]))
+    # The features: each position's activations over all maps of the layer.
     rng = np.random.default_rng(seed)
     shown = sorted({box.picture for box in boxes})
     chosen = None if labels is None else labels[shown]
     maps = layer_activations(generator, z[shown], layer, chosen).numpy()
     vectors, answers, pictures = [], [], []
     for picture, activations in zip(shown, maps, strict=True):
+        # On the object: inside a box. Off it: what no box so much as touches.
         sides = (grid[0], grid[1]), (image[0], image[1])
         own = [box for box in boxes if box.picture == picture]
         inside = np.logical_or.reduce([on_object(box, *sides) for box in own])
         near = np.logical_or.reduce([touched(box, *sides) for box in own])
+        # As many of both in each picture, so that no picture's look answers for the object.
         positives, free = np.flatnonzero(inside), np.flatnonzero(~(inside | near))
         negatives = rng.choice(free, min(len(positives), len(free)), replace=False)
         flat = activations.reshape(len(activations), -1).T
         vectors.append(flat[np.concatenate([positives, negatives])])
         answers.append(np.arange(len(positives) + len(negatives)) < len(positives))
         pictures.append(np.full(len(answers[-1]), picture))
+    # Accuracy needs a picture to learn from and another to be judged on.
     found = Examples(*(np.concatenate(parts) for parts in (vectors, answers, pictures)))
     if len(shown) < 2 or found.on_object.all():
         raise UserError(
@@ -273,6 +280,7 @@ def find_object_maps(
 
     examples = collect_examples(generator, z, boxes, layer=layer, labels=labels, seed=seed)
     x, y = examples.activations, examples.on_object
+    # Folds of whole pictures, as even as can be: five of them, or one a picture.
     pictures = len(np.unique(examples.pictures))
     right = np.zeros(len(y), bool)
     folds = []
@@ -280,6 +288,7 @@ def find_object_maps(
         weights, intercept = _fit(x[train], y[train], C)
         right[test] = (x[test] @ weights + intercept > 0) == y[test]
         folds.append(float(right[test].mean()))
+    # The maps that are dropped are those of a regression on all examples.
     weights, _ = _fit(x, y, C)
     positives = int(y.sum())
     return ObjectMaps(
@@ -359,11 +368,13 @@ def draw_without(
         UserError: A layer without maps, a map it does not have, z of another length, or no
             sampling statistics.
     """
+    # Refused here, because torch would take -1 for the last map.
     count, _, _ = _check_layer(generator.preset, layer)
     _check_latents(generator, z)
     dropped = torch.tensor(np.asarray(maps, dtype=np.int64))
     if len(dropped) and not (int(dropped.min()) >= 0 and int(dropped.max()) < count):
         raise UserError(f"maps {dropped.tolist()}: layer {layer} has maps 0 to {count - 1}")
+    # Up to the layer, the maps to zero, and on: new samples without them (Figure 6).
     generator.eval()
     device = next(generator.parameters()).device
     pictures = []

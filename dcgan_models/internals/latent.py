@@ -10,7 +10,6 @@ authors' picture; the rows of their interp_comparison.png that fade one photogra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,8 @@ class Smoothness:
     hierarchically collapsed: stretches of it may be one picture, with jumps between them.
 
     Attributes:
-        distances: float64 (n - 1,), root mean squared difference of each frame and the next, in
-            pixel units of [0, 1].
+        distances: float64 (steps that are taken,), root mean squared difference of a frame and the
+            next, in pixel units of [0, 1].
         median: Of the distances.
         largest: Of the distances.
         ratio: `largest` over `median`, the median taken as no less than what rounding to 8 bits
@@ -44,7 +43,10 @@ class Smoothness:
             The authors' SVHN generator had 1.7 to 3.5 on twelve walks of Figure 4's size.
         row, column: The frame of the grid that the largest step leaves.
         sharp: Whether `ratio` is at least the steps of a row: one step then changes the picture
-            as much as all steps of an ordinary row together. Meant for about ten steps and more.
+            as much as all steps of an ordinary row together. Or the largest step changes it as
+            much as a row does from its first picture to its end, the median of the rows: where
+            most steps are jumps among many remembered pictures, `ratio` is small. Meant for about
+            ten steps and more.
     """
 
     distances: npt.NDArray[np.float64]
@@ -78,7 +80,7 @@ def latent_walk(points: Tensor, steps: int) -> Tensor:
 
 
 def pixel_walk(pictures: Pixels, steps: int) -> Pixels:
-    """Fade pictures into one another: the baseline beside Figure 4, between real photographs.
+    """Fade pictures into one another: the baseline beside Figure 4, between real pictures.
 
     A fade is as smooth as can be and passes through no picture of the kind: smoothness alone says
     nothing about a walk, plausible pictures on the way do.
@@ -102,7 +104,7 @@ def pixel_walk(pictures: Pixels, steps: int) -> Pixels:
     return walk.reshape(-1, *pictures.shape[1:])
 
 
-def smoothness(frames: Pixels, steps: int) -> Smoothness:
+def smoothness(frames: Pixels, steps: int, *, joined: bool = True) -> Smoothness:
     """Measure how evenly a walk changes, and find its largest step.
 
     The step over a joint, from the last picture of a row to the first of the next, counts as the
@@ -112,17 +114,27 @@ def smoothness(frames: Pixels, steps: int) -> Smoothness:
     Args:
         frames: uint8 (n, height, width, channels), in the order of the walk; two or more.
         steps: Frames in a row of its grid.
+        joined: Whether a row goes on to the next. Else each is a walk of its own, of two or more
+            frames, that ends at its last one.
 
     Raises:
         UserError: Fewer than two frames, or no steps.
     """
     _check(len(frames), steps)
-    distances = np.array([_distance(*pair) for pair in pairwise(frames)])
-    median, where = float(np.median(distances)), int(distances.argmax())
-    largest = float(distances[where])
+    left = np.arange(len(frames) - 1)
+    if not joined:
+        left = left[(left + 1) % steps > 0]
+    distances = np.array([_distance(frames[a], frames[a + 1]) for a in left])
+    median, where = float(np.median(distances)), int(left[distances.argmax()])
+    largest = float(distances.max())
     ratio = largest / max(median, _ROUNDING)
     row, column = divmod(where, steps)
-    return Smoothness(distances, median, largest, ratio, row, column, sharp=ratio >= steps)
+    # The last row has no next one: it ends at the last frame.
+    long, last = steps if joined else steps - 1, len(frames) - 1
+    rows = [(a, min(a + long, last)) for a in range(0, last, steps)]
+    across = float(np.median([_distance(frames[a], frames[b]) for a, b in rows]))
+    sharp = ratio >= steps or 0 < largest >= across
+    return Smoothness(distances, median, largest, ratio, row, column, sharp)
 
 
 def _distance(one: Pixels, other: Pixels) -> float:

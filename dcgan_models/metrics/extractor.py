@@ -4,12 +4,11 @@ ImageNet's networks may not be at hand and may not fit a group's pictures. An ex
 once on the group and kept, so that candidate and champion are seen with the same eyes. Values of
 two extractors are not comparable: each has a fingerprint, and every number carries it.
 
-* `autoencoder`: the units of the deduplication's denoising autoencoder before their ReLU. Where
-  pictures lie much alike, as digits and aligned faces do, most units end below 0 for all of them,
-  and after the ReLU nothing would be left. The units forget a picture's mean colour and contrast,
-  which a bad generator may get wrong: they are appended.
-* `classifier`: the last hidden layer of a small convolutional network, where there are labels.
-* `random`: the same network untrained: the control. What it sees as well needs no training.
+* `autoencoder`: the units of the deduplication's denoising autoencoder before their ReLU, which
+  would leave half of what they say. They forget a picture's mean colour and contrast, which a bad
+  generator may get wrong: these are appended. No labels: they may be what is scarce.
+* `random`: a small convolutional network, untrained: the control. What it sees as well needs no
+  training.
 
 Pictures of any size are brought to 32x32 by averaging areas; grey ones get three equal channels.
 No layer looks at other pictures than its own.
@@ -19,16 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
 
@@ -41,11 +38,13 @@ from dcgan_models.dedup.autoencoder import (
     train_autoencoder,
 )
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic, read_json, write_json
+from dcgan_models.fields import read_description
+from dcgan_models.files import write_json
 from dcgan_models.metrics.pictures import Pictures, blocks, check_pictures, take
 from dcgan_models.metrics.rows import Features
+from dcgan_models.pixels import Pixels
 
-Kind = Literal["autoencoder", "classifier", "random"]
+Kind = Literal["autoencoder", "random"]
 
 RESIZER = f"area {SIDE}"
 DESCRIPTION_FILE = "extractor.json"
@@ -66,7 +65,7 @@ class Extractor(Protocol):
         fingerprint: 12 hex digits of its weights and settings.
     """
 
-    kind: str
+    kind: Kind
     resizer: str
 
     @property
@@ -143,29 +142,29 @@ class AutoencoderExtractor(_Base):
 
 
 def _units(model: nn.Module, pixels: Tensor) -> Tensor:
-    """Units of the code before their ReLU, float32 (n, code); 0 for a picture of one colour."""
+    """Units of the code before their ReLU, float32 (n, code)."""
     assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
     units: Tensor = model.encoder(model.normalise(pixels))
     return units
 
 
-class ConvolutionalExtractor(_Base):
-    """The last hidden layer of a small convolutional network: float32 (n, 128)."""
+class RandomExtractor(_Base):
+    """The last layer of a small convolutional network that learned nothing: float32 (n, 128)."""
 
-    def __init__(self, kind: Kind, module: SmallNetwork) -> None:
-        self.kind = kind
+    kind: Kind = "random"
+
+    def __init__(self, module: SmallNetwork) -> None:
         self.module = module
 
     def _features(self, pixels: Tensor) -> Tensor:
-        network = self.module
-        assert isinstance(network, SmallNetwork)  # noqa: S101  (narrows the type)
-        return network.hidden(pixels)
+        features: Tensor = self.module(pixels)
+        return features
 
 
 class SmallNetwork(nn.Module):
-    """Three stride-2 convolutions, a hidden layer of 128, and as many outputs as labels."""
+    """Three stride-2 convolutions and a dense layer of 128 units."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
@@ -174,20 +173,14 @@ class SmallNetwork(nn.Module):
             inputs = channels
         self.convolutions = nn.Sequential(*layers)
         self.dense = nn.Linear(inputs * (SIDE // 2 ** len(_CHANNELS)) ** 2, _FEATURES)
-        self.output = nn.Linear(_FEATURES, classes)
 
-    def hidden(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """uint8 (n, 32, 32, 3) to float32 (n, 128)."""
         x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
         return F.leaky_relu(self.dense(self.convolutions(x).flatten(1)), 0.2)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 (n, 32, 32, 3) to logits, (n, classes)."""
-        logits: Tensor = self.output(self.hidden(pixels))
-        return logits
 
-
-def resize(pixels: npt.NDArray[np.uint8]) -> Tensor:
+def resize(pixels: Pixels) -> Tensor:
     """Pictures of any size to uint8 (n, 32, 32, 3), each pixel the mean of its area.
 
     Raises:
@@ -222,7 +215,7 @@ class _Resized:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def gather(self, rows: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    def gather(self, rows: npt.ArrayLike) -> Pixels:
         return np.asarray(resize(take(self._pictures, np.asarray(rows))).numpy())
 
 
@@ -250,110 +243,41 @@ def train_autoencoder_extractor(
     return AutoencoderExtractor(model, varies / seen)
 
 
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """How the classifier is trained: by Adam, on random minibatches.
-
-    Attributes:
-        updates: Minibatches.
-        batch: Pictures of each.
-        learning_rate: At the start; falls to zero in a straight line.
-        seed: Of initial weights and minibatches.
-    """
-
-    updates: int = 500
-    batch: int = 128
-    learning_rate: float = 1e-3
-    seed: int = 0
-
-
-def train_classifier_extractor(
-    pictures: Pictures,
-    labels: npt.NDArray[np.int64],
-    config: ClassifierConfig | None = None,
-    *,
-    on_update: Callable[[int, float], None] = lambda update, loss: None,
-) -> ConvolutionalExtractor:
-    """Train the small network to tell a group's labels apart.
-
-    Args:
-        pictures: uint8 (n, height, width, 1 or 3).
-        labels: int64 (n,), 0 to classes - 1, at least two of them.
-        config: `ClassifierConfig()` by default.
-        on_update: Told the number of each update and its loss.
-
-    Raises:
-        UserError: Labels that do not fit, or a loss that is no longer finite.
-    """
-    config = config or ClassifierConfig()
-    check_pictures(pictures, "pictures to train an extractor on", 2)
-    if len(labels) != len(pictures) or labels.min() < 0 or labels.max() < 1:
-        raise UserError("extractor: a classifier needs a label from 0 up for every picture")
-    network = _initial(int(labels.max()) + 1, config.seed)
-    optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
-    random = np.random.default_rng(config.seed)
-    for update in range(config.updates):
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1 - update / config.updates)
-        rows = random.integers(len(pictures), size=config.batch)
-        pixels = resize(take(pictures, rows))
-        loss = F.cross_entropy(network(pixels), torch.from_numpy(labels[rows]))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        on_update(update + 1, loss.item())
-    if not bool(loss.isfinite()):
-        raise UserError("extractor: the loss is no longer finite; lower learning_rate")
-    return ConvolutionalExtractor("classifier", network.eval())
-
-
-def random_extractor(seed: int = 0) -> ConvolutionalExtractor:
+def random_extractor(seed: int = 0) -> RandomExtractor:
     """The untrained network: the control."""
-    return ConvolutionalExtractor("random", _initial(2, seed).eval())
-
-
-def _initial(classes: int, seed: int) -> SmallNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SmallNetwork(classes)
+        return RandomExtractor(SmallNetwork().eval())
 
 
 # --- On disk --------------------------------------------------------------------------------
 
 
-def save_extractor(
-    extractor: AutoencoderExtractor | ConvolutionalExtractor, folder: Path, **facts: Any
-) -> None:
+def save_extractor(extractor: AutoencoderExtractor, folder: Path, **facts: Any) -> None:
     """Write `extractor.json` and `weights.safetensors` into a folder.
 
     Args:
-        extractor: Trained, or random.
+        extractor: Trained.
         folder: Made if it is not there.
         facts: Of its training; kept in the JSON file.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    model = extractor.module
+    assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
+    save_autoencoder(model, folder / WEIGHTS_FILE)
     content: dict[str, Any] = {
         "format": 1,
         "kind": extractor.kind,
         "resizer": extractor.resizer,
         "fingerprint": extractor.fingerprint,
         "facts": facts,
+        "scale": extractor.scale,
+        "config": asdict(model.config),
     }
-    if isinstance(extractor, AutoencoderExtractor):
-        model = extractor.module
-        assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
-        save_autoencoder(model, folder / WEIGHTS_FILE)
-        content |= {"scale": extractor.scale, "config": asdict(model.config)}
-    else:
-        network = extractor.module
-        assert isinstance(network, SmallNetwork)  # noqa: S101  (narrows the type)
-        content["classes"] = network.output.out_features
-        with open_atomic(folder / WEIGHTS_FILE) as stream:
-            stream.write(save({name: x.contiguous() for name, x in network.state_dict().items()}))
     write_json(folder / DESCRIPTION_FILE, content)
 
 
-def load_extractor(folder: str | Path) -> AutoencoderExtractor | ConvolutionalExtractor:
+def load_extractor(folder: str | Path) -> AutoencoderExtractor:
     """Read what `save_extractor` wrote.
 
     Raises:
@@ -361,49 +285,20 @@ def load_extractor(folder: str | Path) -> AutoencoderExtractor | ConvolutionalEx
     """
     folder = Path(folder)
     content = _describe(folder / DESCRIPTION_FILE)
-    extractor: AutoencoderExtractor | ConvolutionalExtractor
-    if content["kind"] == "autoencoder":
-        model = load_autoencoder(folder / WEIGHTS_FILE)
-        extractor = AutoencoderExtractor(model, content["scale"])
-    else:
-        network = _load_network(folder / WEIGHTS_FILE, content["classes"])
-        extractor = ConvolutionalExtractor(content["kind"], network)
+    model = load_autoencoder(folder / WEIGHTS_FILE)
+    extractor = AutoencoderExtractor(model, content["scale"])
     if extractor.fingerprint != content["fingerprint"]:
         raise UserError(
             f"{folder}: the weights have fingerprint {extractor.fingerprint} and "
-            f"{DESCRIPTION_FILE} says {content['fingerprint']}: they do not belong together"
+            f"{DESCRIPTION_FILE} says {content['fingerprint']:.40}: they do not belong together"
         )
     return extractor
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{path.parent}: no extractor here ({path.name} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
+    content = read_description(path, "extractor")
     match content:
-        case {"kind": "autoencoder", "scale": float(), "fingerprint": str()}:
-            return dict(content)
-        case {"kind": "classifier" | "random", "classes": int() as classes, "fingerprint": str()}:
-            if 1 < classes <= 10_000:
+        case {"kind": "autoencoder", "scale": float() as scale, "fingerprint": str()}:
+            if 0 < scale < math.inf:
                 return dict(content)
     raise UserError(f"{path}: not the description of an extractor")
-
-
-def _load_network(path: Path, classes: int) -> SmallNetwork:
-    network = SmallNetwork(classes)
-    try:
-        tensors = load_file(path)
-        network.load_state_dict(tensors)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such weights file") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
-    except RuntimeError:
-        raise UserError(f"{path}: not the weights of an extractor of {classes} classes") from None
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{path}: tensor {name} holds values that are not finite")
-    return network.eval()

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dcgan_models.errors import UserError
+from dcgan_models.extras import from_extra
 from dcgan_models.files import sha256_file
 from dcgan_models.metrics.pictures import Pictures, check_pictures, take
 from dcgan_models.metrics.rows import Score
@@ -49,7 +50,7 @@ class InceptionScores:
 
 
 def check_inception_file(path: Path, sha256: str = WEIGHTS_SHA256) -> str:
-    """The SHA-256 of an Inception file.
+    """Hash an Inception file, and refuse another than is asked for: its SHA-256.
 
     Raises:
         UserError: There is no such file, or it is another one.
@@ -90,7 +91,7 @@ def inception_scores(
         UserError: torch-fidelity is not installed, the file is missing or another one, or the
             pictures are too few or have two channels.
     """
-    fidelity = _torch_fidelity()
+    fidelity = from_extra("torch_fidelity", "true FID", "fidelity")
     check_inception_file(weights, sha256)
     with _own_copy(weights) as copy:
         found: dict[str, Any] = fidelity.calculate_metrics(
@@ -169,16 +170,6 @@ def _own_copy(weights: Path) -> Iterator[Path]:
         copy = Path(folder) / WEIGHTS_NAME
         torch.save(tensors, copy)
         yield copy
-
-
-def _torch_fidelity() -> Any:
-    try:
-        import torch_fidelity
-    except ImportError:
-        raise UserError(
-            "true FID needs torch-fidelity: pip install 'dcgan-assets[fidelity]'"
-        ) from None
-    return torch_fidelity
 
 
 class _Rgb(Dataset[Tensor]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,24 +23,23 @@ _ROWS = 128
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """The mean over subsets.
+    """The kernel distance of two sets of features, as its mean over subsets.
 
     Attributes:
         value: Their mean, which torch-fidelity calls `kernel_inception_distance_mean`.
         spread: Their standard deviation, its `..._std`.
-        error: Standard error of `value` over pictures; None where the subsets leave out too few
-            pictures to tell.
+        error: Standard error of `value` over pictures, and over the draw of the subsets.
     """
 
     value: float
     spread: float
-    error: float | None
+    error: float
 
 
 def kernel_distance(
     real: Features, fake: Features, *, subsets: int = 100, size: int = 1000, seed: int = 2020
 ) -> KernelDistance:
-    """Estimate the squared discrepancy.
+    """Estimate the squared maximum mean discrepancy of two sets of features, over subsets.
 
     Args:
         real, fake: float (n, d).
@@ -59,22 +59,56 @@ def kernel_distance(
         for _ in range(subsets)
     ]
     values = np.array([_discrepancy(theirs[a], ours[b]) for a, b in draws])
-    spread = float(values.std())
-    return KernelDistance(
-        float(values.mean()), spread, _standard_error(spread, subsets, size, len(real), len(fake))
-    )
+    variance = _variance(ours, theirs) + float(values.var(ddof=1)) / subsets
+    return KernelDistance(float(values.mean()), float(values.std()), math.sqrt(variance))
 
 
-def _standard_error(spread: float, subsets: int, size: int, *counts: int) -> float | None:
-    """Delete-d jackknife: what subsets of m of n say about the error of all n.
+def _variance(one: Tensor, other: Tensor) -> float:
+    """Variance of the unbiased estimate from all pictures, over sets of as many others.
 
-    Their variance, times m / (n - m), estimates the variance at n; a share for having drawn only
-    so many subsets comes on top. Where m is more than two thirds of n they hardly differ.
+    The estimate is a U-statistic. Its variance has a part that single pictures make, seen in how
+    the mean kernels of the rows differ, and one that pairs make: the squares of the kernel less
+    its means by row and by column. The rows' means scatter with the pairs, too, which counts the
+    second part double: it is taken off once. Where both sets are of one distribution it is all
+    there is, and the first part is noise.
     """
-    kept = size / min(counts)
-    if kept > 2 / 3:
-        return None
-    return spread * math.sqrt(kept / (1 - kept) + 1 / subsets)
+    one, other = _augmented(one), _augmented(other)
+    within, across = [_sums(x, x) for x in (one, other)], _sums(one, other)
+    singles = pairs = 0.0
+    for x, mine, rows in zip((one, other), within, (across.rows, across.columns), strict=True):
+        n, itself = len(x), x.square().sum(dim=1) ** 3
+        means = (mine.rows - itself) / (n - 1)
+        unlike = means - rows / (len(one) + len(other) - n)
+        singles += 4 * float(unlike.var()) / n
+        squares = (mine.squares - float(itself.square().sum())) / (n * (n - 1))
+        centred = squares - 2 * float(means.square().mean()) + float(means.mean()) ** 2
+        pairs += 2 * centred / (n * (n - 1))
+    n, m = len(one), len(other)
+    by_row, by_column = across.rows / m, across.columns / n
+    centred = across.squares / (n * m) + float(by_row.mean()) ** 2
+    centred -= float(by_row.square().mean()) + float(by_column.square().mean())
+    pairs = max(0.0, pairs + 4 * centred / (n * m))
+    return max(singles - pairs, pairs)
+
+
+class _Sums(NamedTuple):
+    """Sums of a kernel matrix: by row (n,), by column (m,), and of all squares."""
+
+    rows: Tensor
+    columns: Tensor
+    squares: float
+
+
+def _sums(x: Tensor, y: Tensor) -> _Sums:
+    """Sums of the kernel of all rows of x with all of y, a block at a time."""
+    rows, columns, squares = [], y.new_zeros(len(y)), 0.0
+    for first in range(0, len(x), _ROWS):
+        products = x[first : first + _ROWS] @ y.T
+        kernel = products.square() * products
+        rows.append(kernel.sum(dim=1))
+        columns += kernel.sum(dim=0)
+        squares += float(torch.dot(kernel.flatten(), kernel.flatten()))
+    return _Sums(torch.cat(rows), columns, squares)
 
 
 def _discrepancy(one: Tensor, other: Tensor) -> float:

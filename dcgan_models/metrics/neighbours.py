@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from dcgan_models.metrics.pictures import Pictures, blocks, check_alike
 from dcgan_models.metrics.rows import Features, checked_pair
 from dcgan_models.neighbours.nearest import nearest_neighbours
 from dcgan_models.neighbours.retrieval import nearest_by, typical_norm
+from dcgan_models.pixels import Pixels
 
 _BLOCK = 1024
 
@@ -59,7 +59,7 @@ def mean_nearest_distance(held_out: Pictures, fake: Pictures) -> NearestDistance
     return NearestDistance(distances.mean().item(), error.item())
 
 
-def _scaled(pixels: npt.NDArray[np.uint8]) -> Tensor:
+def _scaled(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels.reshape(len(pixels), -1)).float() / 127.5 - 1
 
 

@@ -16,7 +16,7 @@ Pictures = Pixels | PixelStore
 
 
 def check_pictures(pictures: Pictures, what: str, at_least: int = 1) -> tuple[int, int, int]:
-    """(height, width, channels) of a set of pictures.
+    """Check a set of pictures, and give their (height, width, channels).
 
     Args:
         pictures: The set.
@@ -26,6 +26,8 @@ def check_pictures(pictures: Pictures, what: str, at_least: int = 1) -> tuple[in
     Raises:
         UserError: Not uint8 (n, height, width, channels), or too few.
     """
+    if not isinstance(pictures, np.ndarray | PixelStore):
+        raise UserError(f"{what}: {type(pictures).__name__}; an array or a PixelStore is needed")
     if isinstance(pictures, np.ndarray) and (pictures.dtype != np.uint8 or pictures.ndim != 4):
         raise UserError(
             f"{what}: {pictures.dtype} {pictures.shape}; uint8 (n, height, width, channels) with "

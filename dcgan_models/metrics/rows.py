@@ -51,17 +51,17 @@ class Score:
 
 
 def checked(features: Features, what: str, at_least: int) -> Tensor:
-    """Features as float64 (n, d).
+    """Check features, and give them as float64 (n, d).
 
     Raises:
         UserError: Not (n, d), too few rows for a measure, or a value that is not finite.
     """
-    rows = torch.from_numpy(np.asarray(features))
-    if rows.ndim != 2 or rows.shape[1] == 0 or not rows.is_floating_point():
-        raise UserError(f"{what}: {features.dtype} {features.shape}; float (n, d) is needed")
-    if len(rows) < at_least:
-        raise UserError(f"{what}: {len(rows)} pictures, at least {at_least} are needed")
-    rows = rows.double()
+    given = np.asarray(features)
+    if given.ndim != 2 or given.shape[1] == 0 or given.dtype.kind != "f":
+        raise UserError(f"{what}: {given.dtype} {given.shape}; float (n, d) is needed")
+    if len(given) < at_least:
+        raise UserError(f"{what}: {len(given)} pictures, at least {at_least} are needed")
+    rows = torch.from_numpy(given).double()
     fine = rows.isfinite().all(dim=1)
     if not bool(fine.all()):
         raise UserError(f"{what}: picture {int((~fine).nonzero()[0])} has a feature not finite")

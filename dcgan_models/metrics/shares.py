@@ -1,29 +1,15 @@
-"""Shares, their intervals, and how much pictures of a class vary."""
+"""Shares by class, and how much pictures of a class vary."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_models.errors import UserError
-
-
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """95% Wilson score interval of a share.
-
-    Returns:
-        Lower and upper bound in [0, 1]; never empty, even at 0 or n of n.
-    """
-    from scipy.stats import binomtest
-
-    if not 0 <= successes <= n or n == 0:
-        raise UserError(f"no interval for {successes} of {n}")
-    found = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+from dcgan_models.pixels import Pixels
 
 
 def class_spread(
-    pictures: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], classes: int
+    pictures: Pixels, labels: npt.NDArray[np.int64], classes: int
 ) -> npt.NDArray[np.float64]:
     """How much the pictures of each class vary: the root mean squared distance to their mean.
 

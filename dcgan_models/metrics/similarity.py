@@ -9,7 +9,6 @@ other, so that noise scores best: it means something only beside the value of re
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dcgan_models.errors import UserError
+from dcgan_models.metrics.intervals import mean_interval
 from dcgan_models.metrics.pictures import Pictures, check_pictures, take
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -54,6 +54,11 @@ def mean_similarity(pictures: Pictures, *, seed: int = 0) -> Similarity:
 
     Raises:
         UserError: Fewer than four pictures, or sides that do not divide by 16.
+
+    Examples:
+        >>> picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+        >>> round(mean_similarity(picture.repeat(8, axis=0)).value, 6)  # all alike
+        1.0
     """
     height, width, _ = check_pictures(pictures, "pictures for MS-SSIM", 4)
     if height % _SHRINK or width % _SHRINK:
@@ -71,12 +76,12 @@ def mean_similarity(pictures: Pictures, *, seed: int = 0) -> Similarity:
             for first in range(0, half, _PAIRS)
         ]
     )
-    mean, error = float(values.mean()), float(values.std()) / math.sqrt(half)
-    return Similarity(half, mean, (max(0.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error)))
+    low, high = mean_interval(values.numpy())
+    return Similarity(half, float(values.mean()), (max(0.0, low), min(1.0, high)))
 
 
 def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
-    """MS-SSIM of pairs.
+    """Multi-scale structural similarity of pairs of pictures (Wang et al., 2003).
 
     Args:
         one, other: uint8 (n, height, width, channels), sides that divide by 16.

@@ -2,27 +2,39 @@
 
 `feature_scores` climbs the ladder in one feature space, `pixel_scores` without a network. Each is
 called for the generated pictures and, for the floor, for other real pictures in their place.
-`swd_score` and `distance_score` make a single row, where only that is wanted for many seeds.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+import numpy as np
 
 from dcgan_models.metrics.frechet import frechet_interval
+from dcgan_models.metrics.intervals import (
+    HALVES,
+    STUDENT,
+    U_STATISTIC,
+    WILSON,
+    around,
+    dependent_share,
+)
 from dcgan_models.metrics.kernel import kernel_distance
 from dcgan_models.metrics.manifolds import manifolds
 from dcgan_models.metrics.memorisation import CopyBounds
 from dcgan_models.metrics.neighbours import mean_nearest_distance, two_sample_test
 from dcgan_models.metrics.pictures import Pictures
 from dcgan_models.metrics.rows import Features, Score
-from dcgan_models.metrics.shares import wilson_interval
 from dcgan_models.metrics.similarity import mean_similarity
 from dcgan_models.metrics.wasserstein import sliced_wasserstein
 
-_OVER_FAKE = "95% Wilson, over generated pictures"
-_OVER_REAL = "95% Wilson, over real pictures"
+_OVER_FAKE = f"{WILSON}, over generated pictures"
+# Random splits behind the intervals of what hangs on neighbours, of so many pictures at least:
+# halves have the six that the measures need.
+_SPLITS = 8
+_LEAST = 14
 
 
 @dataclass(frozen=True)
@@ -80,21 +92,19 @@ def _add_swd(table: _Rows, real: Pictures, fake: Pictures) -> None:
     distance = sliced_wasserstein(real, fake, seed=table.setting.seed)
     for side, value in zip(distance.levels, distance.by_level, strict=True):
         table.add(f"swd_{side}", value)
-    table.add("swd", distance.average, distance.interval, "95% t, over 4 sets of directions")
+    over = f"{STUDENT}, over {len(distance.repeats[0])} sets of directions"
+    table.add("swd", distance.average, distance.interval, over)
 
 
 def _add_frechet(table: _Rows, real: Features, fake: Features) -> None:
     value, bounds = frechet_interval(real, fake, seed=table.setting.seed)
-    table.add("frechet_distance", value, bounds, "95%, delete-half jackknife over pictures")
+    table.add("frechet_distance", value, bounds, f"{HALVES}, over pictures")
 
 
 def _add_kernel(table: _Rows, real: Features, fake: Features, subsets: int, size: int) -> None:
     found = kernel_distance(real, fake, subsets=subsets, size=size, seed=table.setting.seed)
-    if found.error is None:
-        table.add("kernel_distance", found.value)
-    else:
-        bounds, over = _normal(found.value, found.error), "95%, delete-d jackknife over pictures"
-        table.add("kernel_distance", found.value, bounds, over)
+    bounds = around(found.value, found.error, min(len(real), len(fake)) - 1)
+    table.add("kernel_distance", found.value, bounds, f"{U_STATISTIC}, over pictures")
 
 
 def pixel_scores(real: Pictures, fake: Pictures, setting: Setting) -> list[Score]:
@@ -110,14 +120,14 @@ def pixel_scores(real: Pictures, fake: Pictures, setting: Setting) -> list[Score
     table = _Rows(setting, len(real), len(fake))
     _add_swd(table, real, fake)
     similar = mean_similarity(fake, seed=setting.seed)
-    interval = f"95% normal, over {similar.pairs} pairs"
+    interval = f"{STUDENT}, over {similar.pairs} pairs"
     table.add("ms_ssim", similar.value, similar.interval, interval, (0, len(fake)))
     nearest = mean_nearest_distance(real, fake)
     table.add(
         "nearest_distance",
         nearest.value,
-        _normal(nearest.value, nearest.error),
-        "95% normal, over real pictures",
+        around(nearest.value, nearest.error, len(real) - 1),
+        f"{STUDENT}, over real pictures",
     )
     return table.rows
 
@@ -138,63 +148,68 @@ def feature_scores(
     table = _Rows(setting, len(real), len(fake))
     _add_frechet(table, real, fake)
     _add_kernel(table, real, fake, kid_subsets, kid_size)
-    found = manifolds(real, fake)
-    for name, share, n, over in (
-        ("precision", found.precision, len(fake), _OVER_FAKE),
-        ("recall", found.recall, len(real), _OVER_REAL),
-        ("coverage", found.coverage, len(real), _OVER_REAL),
-    ):
-        table.add(name, share, wilson_interval(round(share * n), n), over)
-    table.add(
-        "density",
-        found.density,
-        _normal(found.density, found.density_error),
-        "95% normal, over generated pictures",
-    )
-    test, n = two_sample_test(real, fake, seed=setting.seed), min(len(real), len(fake))
-    for name, share, over in (("real", test.real, _OVER_REAL), ("fake", test.fake, _OVER_FAKE)):
-        table.add(f"two_sample_{name}", share, wilson_interval(round(share * n), n), over, (n, n))
+    _add_neighbours(table, real, fake)
     return table.rows
 
 
-def swd_score(real: Pictures, fake: Pictures, setting: Setting) -> Score:
-    """The row `swd` of `pixel_scores` alone."""
-    table = _Rows(setting, len(real), len(fake))
-    _add_swd(table, real, fake)
-    return table.rows[-1]
+def _add_neighbours(table: _Rows, real: Features, fake: Features) -> None:
+    """What hangs on neighbours within both sets, with intervals over pictures of both."""
+    seed, n = table.setting.seed, min(len(real), len(fake))
+    found = _by_neighbours(real, fake, seed)
+    rng = np.random.default_rng(seed)
+    orders = [[rng.permutation(len(rows)) for rows in (real, fake)] for _ in range(_SPLITS)]
+    halves = [
+        [
+            _by_neighbours(real[ours[side]], fake[theirs[side]], seed)
+            for side in (slice(None, -1, 2), slice(1, None, 2))
+        ]
+        for ours, theirs in orders
+        if n >= _LEAST
+    ]
+    counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
+    for name, value in found.items():
+        parts = np.array([[half[name] for half in split] for split in halves])
+        of = counts.get(name, n)
+        both = (n, n) if name.startswith("two_sample") else None
+        if not halves:
+            table.add(name, value, counts=both)
+        elif name == "density":
+            error = math.sqrt(float(np.square(parts[:, 0] - parts[:, 1]).mean()) / 4)
+            low, high = around(value, error, _SPLITS)
+            table.add(name, value, (max(0.0, low), high), f"{HALVES}, over pictures")
+        else:
+            bounds = dependent_share(value, of, parts)
+            table.add(name, value, bounds, f"{WILSON}, over pictures", both)
 
 
-def distance_score(
-    measure: Literal["frechet_distance", "kernel_distance"],
-    real: Features,
-    fake: Features,
-    setting: Setting,
-    *,
-    kid_subsets: int,
-    kid_size: int,
-) -> Score:
-    """One of the two distances of `feature_scores` alone."""
-    table = _Rows(setting, len(real), len(fake))
-    if measure == "frechet_distance":
-        _add_frechet(table, real, fake)
-    else:
-        _add_kernel(table, real, fake, kid_subsets, kid_size)
-    return table.rows[-1]
+def _by_neighbours(real: Features, fake: Features, seed: int) -> dict[str, float]:
+    found, test = manifolds(real, fake), two_sample_test(real, fake, seed=seed)
+    return {
+        "precision": found.precision,
+        "recall": found.recall,
+        "coverage": found.coverage,
+        "density": found.density,
+        "two_sample_real": test.real,
+        "two_sample_fake": test.fake,
+    }
 
 
-def memorisation_scores(bounds: CopyBounds, fake: Features, setting: Setting) -> list[Score]:
+def memorisation_scores(
+    bounds: CopyBounds, views: Sequence[Features], setting: Setting
+) -> list[Score]:
     """The share of copies and what goes with it; `n_real` counts the training pictures.
+
+    Args:
+        bounds: What counts as a copy.
+        views: Of the generated pictures, as `CopyBounds.judge` takes them.
+        setting: Of the rows.
 
     Raises:
         UserError: As `CopyBounds.judge`.
     """
-    table = _Rows(setting, len(bounds.train), len(fake))
-    found = bounds.judge(fake)
+    table = _Rows(setting, len(bounds.train), len(views[0]))
+    found = bounds.judge(*views)
     table.add("copied", found.share, (found.low, found.high), _OVER_FAKE)
     table.add("nearer_than_held_out", found.nearer)
     table.add("nearest_train_ratio", found.ratio)
     return table.rows
-
-
-def _normal(value: float, error: float) -> tuple[float, float]:
-    return value - 1.96 * error, value + 1.96 * error

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from dcgan_models.neighbours.exact_distances import (
     rounding_bound,
     squared_distances,
 )
+from dcgan_models.pixels import Pixels
 
 # References after which the near-ties are measured: most of them are beaten by then.
 _SPAN = 65536
@@ -42,8 +42,16 @@ _STRETCH = 128
 _CROWD = 4
 
 
-def flat_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """Pictures uint8 (n, ...) as the rows that are compared: float32 (n, pixels) in [0, 1]."""
+def flat_pixels(pictures: Pixels) -> Tensor:
+    """Pictures uint8 (n, ...) as the rows that are compared: float32 (n, pixels) in [0, 1].
+
+    Raises:
+        UserError: They are no such array, or there is none.
+    """
+    if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8 or not pictures.size:
+        kind = getattr(pictures, "dtype", type(pictures).__name__)
+        shape = getattr(pictures, "shape", "")
+        raise UserError(f"pictures: {kind} {shape}; a uint8 array (n, ...) is needed, n at least 1")
     return torch.from_numpy(pictures.reshape(len(pictures), -1)).float() / 255
 
 
@@ -119,12 +127,14 @@ def nearest_neighbour_errors(
     Raises:
         UserError: as `nearest_neighbours`; or a checkpoint is below 1 or beyond the stream.
 
-    Example:
+    Examples:
         >>> queries, labels = torch.tensor([[0.0], [10.0]]), torch.tensor([0, 1])
         >>> blocks = [(torch.tensor([[1.0], [8.0], [9.5]]), torch.tensor([0, 1, 0]))]
         >>> nearest_neighbour_errors(queries, labels, blocks)[-1].error
         0.5
     """
+    if not isinstance(queries, Tensor) or not isinstance(query_labels, Tensor):
+        raise UserError("queries and their labels are no tensors; `torch.from_numpy` makes them")
     if query_labels.shape != queries.shape[:1] or query_labels.dtype != torch.int64:
         raise UserError(
             f"query labels are {describe(query_labels)}; the queries need int64 "

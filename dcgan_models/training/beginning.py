@@ -76,8 +76,9 @@ def begin_run(config: TrainConfig, run_dir: Path, others: Sequence[EarlierRun]) 
     Raises:
         UserError: There are no data, another process trains in `run_dir`, or the disk is full.
     """
-    per_epoch = max(1, len(PixelStore.open(config.data, config.split)) // config.preset.batch)
+    per_epoch = steps_per_epoch(config)
     own = max((saved.step for saved in saved_states(run_dir)), default=0)
+    # How far each other run is this one; else in what it differs.
     reasons: dict[Path, list[str]] = {}
     reachable: list[tuple[int, int, EarlierRun]] = []
     for other in others:
@@ -89,6 +90,7 @@ def begin_run(config: TrainConfig, run_dir: Path, others: Sequence[EarlierRun]) 
             reasons[other.run_dir] = [reason]
             steps = [saved.step for saved in saved_states(other.run_dir) if saved.step <= last]
             reachable.append((max(steps, default=0), last, other))
+    # The furthest first; one whose states are damaged gives way to the next.
     for step, last, other in sorted(reachable, key=lambda found: -found[0]):
         if step > own:
             try:
@@ -98,8 +100,18 @@ def begin_run(config: TrainConfig, run_dir: Path, others: Sequence[EarlierRun]) 
                 reasons[other.run_dir] = [str(error)]
     if own or not reasons:
         return Beginning(own / per_epoch, run_dir if own else None)
+    # Nothing to go on from: the run that differs in the fewest things tells why.
     nearest = min(reasons, key=lambda folder: len(reasons[folder]))
     return Beginning(0, nearest, " and ".join(reasons[nearest][:_MOST_REASONS]))
+
+
+def steps_per_epoch(config: TrainConfig) -> int:
+    """Minibatches in a pass of the loader; 1 where the pictures do not fill one.
+
+    Raises:
+        UserError: There are no data.
+    """
+    return max(1, len(PixelStore.open(config.data, config.split)) // config.preset.batch)
 
 
 class _UnusableError(Exception):
@@ -192,7 +204,7 @@ def _take_over(
         tensors, facts = found
         step = int(facts["step"])
         snapshots = [epoch for epoch in config.snapshots if epoch * per_epoch <= step]
-        _copy_log(config, run_dir, other.run_dir, step, per_epoch)
+        _copy_log(config, run_dir, other, step, per_epoch)
         for epoch in snapshots:
             _copy_snapshot(run_dir, other.run_dir, epoch)
         _copy_kept_states(config, run_dir, other.run_dir, snapshots, step)
@@ -201,12 +213,18 @@ def _take_over(
     return step
 
 
-def _copy_log(config: TrainConfig, run_dir: Path, source: Path, step: int, per_epoch: int) -> None:
-    """The lines up to a step, but for one that closed a shorter run between two ticks."""
+def _copy_log(
+    config: TrainConfig, run_dir: Path, other: EarlierRun, step: int, per_epoch: int
+) -> None:
+    """The lines up to a step, but for one that closed a shorter run between two ticks.
+
+    A much longer run has more minibatches between two lines, from here on.
+    """
+    every = other.config.tick_every(other.config.epochs * per_epoch)
     shared = [
         {**line, "steps": config.epochs * per_epoch}
-        for line in read_log(source)
-        if line["step"] <= step and line["step"] % config.tick_steps == 0
+        for line in read_log(other.run_dir)
+        if line["step"] <= step and line["step"] % every == 0
     ]
     write_log(run_dir, shared)
 

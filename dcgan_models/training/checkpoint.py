@@ -23,12 +23,12 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic, remove_file
+from dcgan_models.files import open_atomic, parse_json, remove_file
+from dcgan_models.weights import read_metadata, read_tensors
 
 STATES = "states"
 LOCK_FILE = "lock"
@@ -91,6 +91,7 @@ def save_state(
     Raises:
         UserError: The disk is full or cannot be written; the states before are as they were.
     """
+    # Tensors and facts vouch for each other: one checksum over both.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(facts, sort_keys=True)
     header = {"facts": text, "sha256": _checksum(tensors, text)}
@@ -105,6 +106,7 @@ def save_state(
             f"{path}: cannot be written ({error.strerror}); the state before it is whole: mend "
             "the disk and start again"
         ) from None
+    # Only now that the new one is whole.
     passing = [saved.path for saved in saved_states(run_dir) if saved.epoch is None]
     for old in passing[:-KEPT_STATES]:
         remove_file(old)
@@ -123,6 +125,7 @@ def load_state(
     Raises:
         UserError: There are states, and none is whole.
     """
+    # The newest first: a kill or a power cut damages the last that was written.
     damage = ""
     for saved in reversed(saved_states(run_dir)):
         if not above < saved.step <= until:
@@ -156,17 +159,18 @@ def saved_states(run_dir: Path) -> list[SavedState]:
 
 def read_state(path: Path) -> tuple[State, dict[str, Any]]:
     """Read one state and its facts; raise `UserError` where it is not whole."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cut short or not a safetensors file ({error})") from None
+    header, tensors = read_metadata(path), read_tensors(path)
     if not {"facts", "sha256"} <= set(header):
         raise UserError(f"{path}: not a training state")
     if header["sha256"] != _checksum(tensors, header["facts"]):
         raise UserError(f"{path}: its checksum does not fit")
-    return tensors, json.loads(header["facts"])
+    try:
+        facts = parse_json(header["facts"])
+    except ValueError as error:
+        raise UserError(f"{path}: its facts are not JSON ({error})") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("step"), int):
+        raise UserError(f"{path}: its facts do not say at which step it was saved")
+    return tensors, facts
 
 
 def _checksum(tensors: State, facts: str) -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from dcgan_models.errors import UserError
+from dcgan_models.fields import check_fields
 from dcgan_models.files import read_json, write_json
-from dcgan_models.presets import Preset, check_fields, preset
-from dcgan_models.training.pictures import Loading
+from dcgan_models.machine import Compile, Device, Precision
+from dcgan_models.presets import Preset, preset
 
 CONFIG_FILE = "config.json"
-Precision = Literal["auto", "fp32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
-Compile = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
+_TICK, _MOST_TICKS = 50, 200
+Loading = Literal["auto", "resident", "streamed"]
 
 # Where a run is computed, not what it computes: these may differ when a run goes on elsewhere.
 # Precision counts as it was asked for: `auto` may become bf16 here and fp32 there.
@@ -29,7 +28,7 @@ _BUDGET_OF_PRESET, _BUDGET_OF_RUN = ("epochs", "decay_epochs"), ("snapshots",)
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """The settings of one training run, its preset resolved.
 
     Attributes:
         preset: Networks, optimiser and schedule, every override applied.
@@ -37,11 +36,12 @@ class TrainConfig:
         data_version: Content hash of that data: a run never goes on with other pictures.
         seed: Of weights, order of the pictures and latents.
         snapshots: Epochs after which G is kept (the paper shows epochs 1 and 5).
-        tick_steps: Minibatches between two lines of the log.
+        tick_steps: Minibatches between two lines of the log; by default as many as the run's
+            length asks for (`tick_every`).
         device, precision: `auto` takes CUDA where there is one, bf16 where it is native.
         compile: Mode of torch.compile; `auto` compiles on CUDA, where kernels are launched from
-            one recorded graph, and not on the processor, where a short run does not earn the
-            minute that it takes.
+            one recorded graph, if the run is long enough to earn the minute that it takes, and
+            not on the processor, where it gains nothing.
         loading: Whether pictures stay on the device, are read ahead, or what fits (`auto`).
         sync_batch_norm: Of several processes, whether batch norm sees the whole minibatch
             (then their number does not matter) or each process's share.
@@ -54,7 +54,7 @@ class TrainConfig:
     data_version: str = ""
     split: str = "train"
     snapshots: tuple[int, ...] = ()
-    tick_steps: int = 50
+    tick_steps: int | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     compile: Compile = "auto"
@@ -67,8 +67,20 @@ class TrainConfig:
         """Passes of the loader, those of the falling learning rate included."""
         return self.preset.epochs + self.preset.decay_epochs
 
+    def tick_every(self, steps: int) -> int:
+        """Minibatches between two lines of the log, in a run of so many.
+
+        A line waits for the device and draws the fixed z: what it costs hangs on the network, not
+        on the minibatch. So a run has 200 lines at most: 50 minibatches lie between two, or 100,
+        200, 400 in longer runs. Fewer than 50 tell nothing of whether losses move.
+        """
+        if self.tick_steps is not None:
+            return self.tick_steps
+        doublings = max(0, math.ceil(math.log2(max(steps, 1) / (_MOST_TICKS * _TICK))))
+        return _TICK << doublings
+
     def learning_rate_in(self, epoch: int) -> float:
-        """Of both Adams in an epoch, counted from 0.
+        """The learning rate of both Adams in an epoch, counted from 0.
 
         Constant for `epochs`, then down by learning_rate / decay_epochs after each epoch.
         """
@@ -115,7 +127,8 @@ class TrainConfig:
     def from_dict(cls, content: Mapping[str, Any], where: str) -> TrainConfig:
         """Build from plain values; `preset` may be a name or a whole preset."""
         check_fields(cls, content, where)
-        if content.get("tick_steps", cls.tick_steps) < 1:
+        ticks = content.get("tick_steps")
+        if ticks is not None and ticks < 1:
             raise UserError(f"{where}: tick_steps is {content['tick_steps']}; allowed: from 1")
         given = content["preset"]
         try:
@@ -125,45 +138,3 @@ class TrainConfig:
             raise UserError(f"{where}: {error}") from None
         snapshots = tuple(content.get("snapshots", ()))
         return cls(**{**content, "preset": resolved, "snapshots": snapshots})
-
-
-def choose_device(requested: Device) -> torch.device:
-    """Resolve `auto`; raise `UserError` where CUDA is asked for and absent."""
-    if requested == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for and torch sees none; allowed: auto, cpu")
-    if requested == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda")
-
-
-def choose_precision(requested: Precision, device: torch.device) -> torch.dtype:
-    """Resolve `auto` to bfloat16 where the processor multiplies it natively, else float32."""
-    if requested == "auto":
-        requested = "bf16" if _has_native_bf16(device) else "fp32"
-    return torch.bfloat16 if requested == "bf16" else torch.float32
-
-
-def settle_kernels(device: torch.device) -> None:
-    """Say what CUDA's kernels may do, rather than leave it to defaults that changed over time.
-
-    fp32 is fp32: TF32, which rounds to 10 bits, is off, for whoever wants speed asks for bf16.
-    Shapes never change in a training, so that trying out convolutions at its start pays.
-    """
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = True
-
-
-def choose_compile(requested: Compile, device: torch.device) -> str | None:
-    """The mode for `torch.compile`, or None to run eagerly."""
-    if requested == "auto":
-        return "reduce-overhead" if device.type == "cuda" else None
-    return None if requested == "off" else requested
-
-
-def _has_native_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))

@@ -41,7 +41,7 @@ _SWING = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """How one rule came out.
+    """How one rule of `judge_health` came out.
 
     Attributes:
         rule: Its name, that of a check.
@@ -59,7 +59,7 @@ class Finding:
 
 
 class FilterWatch:
-    """Looks at G's drawings of a few fixed z, tick by tick.
+    """Watches G's drawings of a few fixed z for collapsed and oscillating filters.
 
     It keeps each channel's mean map of the last two looks; `state` and `restore` carry them over
     a resume, so that the log of a run that was stopped is the log of one that was not.
@@ -83,10 +83,12 @@ class FilterWatch:
             The root mean squared distance of a picture to the mean picture, in G's scale; and the
             share of hidden channels that are collapsed and swing to and fro.
         """
+        # Diversity over z at each place, and each channel's mean map with its move since.
         drawn, maps = self._draw()
         spread = float(drawn.float().var(0, correction=0).mean().sqrt())
         means = [layer.mean(0) for layer in maps]
         changes = [now - before for now, before in zip(means, self.last, strict=False)]
+        # Two moves are needed to tell to and fro: none of the first two looks finds any.
         flags = [
             _collapsed(layer) & _swings(_whole(layer), change, earlier)
             for layer, change, earlier in zip(maps, changes, self.change, strict=False)
@@ -113,7 +115,7 @@ class FilterWatch:
         return drawn, maps
 
     def state(self) -> dict[str, Tensor]:
-        """What `restore` takes."""
+        """The maps of the last two looks, as `restore` takes them."""
         parts = {"last": self.last, "change": self.change}
         return {f"{name}.{i}": t for name, kept in parts.items() for i, t in enumerate(kept)}
 
@@ -165,6 +167,7 @@ def judge_health(history: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
     oscillating = sorted(_recent(history, "oscillating_filters"))
     ticks = len(history)
     return (
+        # One network wins: its own loss at zero, or the other's out of reach.
         _held(
             "d_loss_above_zero",
             max(d_losses, default=None),
@@ -187,6 +190,7 @@ def judge_health(history: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
             ticks,
             most=True,
         ),
+        # Neither wins, and nothing is learned either.
         _held(
             "losses_move",
             min((_moved(losses) for losses in logged if len(losses) > 1), default=None),
@@ -194,6 +198,7 @@ def judge_health(history: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
             "a network's loss moved by {:.2g} of itself in {} ticks: nothing is learned",
             ticks,
         ),
+        # What is drawn grows alike.
         _held(
             "diversity_kept",
             _kept_diversity(history),
@@ -201,6 +206,7 @@ def judge_health(history: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
             "pictures of the fixed z vary by {:.0%} of what they once did, in {} ticks",
             ticks - 1,  # there must be an earlier one
         ),
+        # The paper's open problem; the median, for a single look may catch a swing by chance.
         _held(
             "filters_settled",
             oscillating[len(oscillating) // 2] if oscillating else None,

@@ -13,7 +13,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main
 
-from dcgan_models.training.team import die_with_parent
+from dcgan_models.machine import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()

@@ -23,7 +23,16 @@ from torch import Tensor
 from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
-from dcgan_models.grids import Pixels, tile, write_png
+from dcgan_models.grids import write_png
+from dcgan_models.machine import (
+    choose_compile,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    go_on_with_threads,
+    memory_named,
+    threads_given_back,
+)
 from dcgan_models.networks import (
     Discriminator,
     Generator,
@@ -35,6 +44,7 @@ from dcgan_models.networks import (
     save_weights,
 )
 from dcgan_models.training.checkpoint import (
+    STATES,
     State,
     adam_state,
     describe_differences,
@@ -44,32 +54,23 @@ from dcgan_models.training.checkpoint import (
     run_lock,
     save_state,
 )
-from dcgan_models.training.config import (
-    TrainConfig,
-    choose_compile,
-    choose_device,
-    choose_precision,
-    settle_kernels,
-)
+from dcgan_models.training.config import TrainConfig
 from dcgan_models.training.health import FilterWatch
 from dcgan_models.training.pictures import Order, Pictures, open_pictures
 from dcgan_models.training.streams import random_stream
 from dcgan_models.training.team import Team
-from dcgan_models.training.threads import go_on_with_threads, threads_given_back
 from dcgan_models.training.updates import Updates
 
 LOG_FILE = "log.jsonl"
 RESULT = "result"
 FIXED_LATENTS = 1024
-_GRID_COLUMNS = 10
-_GRID_PICTURES = 100
 _AGREE_STEPS = 8
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A line of the log.
+    """A line of the training's log.
 
     Attributes:
         step, steps: Minibatches done, and of the whole run.
@@ -105,13 +106,13 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
 ) -> bool:
-    """Train, or go on where an earlier call stopped.
+    """Train a generator and a discriminator, or go on where an earlier call stopped.
 
     Args:
         config: The run. A state in `run_dir` must have been saved by the same configuration.
         run_dir: Receives config.json, states/, log.jsonl, grids/ and, at the end,
             result/generator and result/discriminator.
-        on_tick: Called after every `tick_steps` minibatches and after the last, in the process
+        on_tick: Called with every line of the log and after the last minibatch, in the process
             that leads.
         should_stop: Asked before every minibatch; True saves the state and returns.
         team: The processes that train together, from `join_team`; by default this one alone.
@@ -121,10 +122,10 @@ def train(
 
     Raises:
         UserError: Another process trains here, the saved state is damaged or of another
-            configuration, the data do not fit, the device's memory is too small, or
-            (`DivergedError`) a loss, gradient or weight is not finite.
+            configuration, the data do not fit, the device's memory is too small, there are fewer
+            GPUs than processes, or (`DivergedError`) a loss, gradient or weight is not finite.
 
-    Example:
+    Examples:
         >>> from dcgan_models.presets import preset
         >>> small = preset("mnist28").with_overrides(width=0.1, batch=64, epochs=1, decay_epochs=0)
         >>> config = TrainConfig(preset=small, data="digits", seed=42, device="cpu")
@@ -132,17 +133,20 @@ def train(
         True
     """
     team = team or Team()
-    with run_lock(run_dir, held=team.leads), threads_given_back():
-        run = _Run.open(config, run_dir, team)
+    device = team.own_device(choose_device(config.device))
+    batch = (
+        f"a batch of {config.preset.batch}; lower `batch` or `width`, or train in several processes"
+    )
+    with (
+        run_lock(run_dir, held=team.leads),
+        threads_given_back(),
+        memory_named(device, f"{run_dir}, {batch}"),
+    ):
+        run = _Run.open(config, run_dir, team, device)
         if team.leads:
             config.write(run_dir)  # not before: a refused run leaves the folder as it was
         try:
             return _loop(run, on_tick, should_stop)
-        except torch.OutOfMemoryError:
-            raise UserError(
-                f"{run_dir}: the memory of {run.device} is too small for a batch of "
-                f"{config.preset.batch}; lower `batch` or `width`, or train in several processes"
-            ) from None
         finally:
             run.pictures.close()
 
@@ -165,7 +169,7 @@ def _loop(run: _Run, on_tick: Callable[[Tick], None], should_stop: Callable[[], 
             return False
         run.update()
         # Told, kept and saved, in this order: a state never lacks what was told before it.
-        if run.step % config.tick_steps == 0 or run.step == run.steps:
+        if run.step % run.tick_steps == 0 or run.step == run.steps:
             tick()
         epoch, position = divmod(run.step, run.order.steps_per_epoch)
         if position == 0 and epoch in config.snapshots:
@@ -185,14 +189,21 @@ class _Run:
 
     pictures: Pictures
 
-    def __init__(self, config: TrainConfig, run_dir: Path, store: PixelStore, team: Team) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        store: PixelStore,
+        team: Team,
+        device: torch.device,
+    ) -> None:
         # What is trained, on what, and for how long.
-        preset, device = config.preset, choose_device(config.device)
-        settle_kernels(device)
+        preset = config.preset
         self.config, self.preset, self.run_dir, self.device = config, preset, run_dir, device
         self.team = team
         self.order = Order(len(store), preset.batch, config.seed, team)
         self.steps = config.epochs * self.order.steps_per_epoch
+        self.tick_steps = config.tick_every(self.steps)
         self.step = self.logged = 0
 
         # Both networks, drawn from a stream of their own, whatever is drawn elsewhere.
@@ -211,26 +222,30 @@ class _Run:
             self.generator.to(device),
             self.discriminator.to(device),
             precision=choose_precision(config.precision, device),
-            compiled=choose_compile(config.compile, device),
+            compiled=choose_compile(config.compile, device, self.steps),
             team=team,
         )
         if config.sync_batch_norm:
             team.synchronise_norms(self.generator, self.discriminator)
         # What goes on from step to step, and into the state.
-        self.latent_rng = random_stream(config.seed, "latents", device)
+        # On the processor, so that the latents are the same on every device.
+        self.latent_rng = random_stream(config.seed, "latents")
         self.watch = FilterWatch(self.generator)
+        self.best_rate = 0.0
         self._restart_clock()
 
     @classmethod
-    def open(cls, config: TrainConfig, run_dir: Path, team: Team) -> _Run:
+    def open(cls, config: TrainConfig, run_dir: Path, team: Team, device: torch.device) -> _Run:
         """Start a run, or continue the one whose state lies in `run_dir`."""
         # A refusal comes before anything in the folder is touched.
         store = PixelStore.open(config.data, config.split)
         _check_data(store, config)
-        run = cls(config, run_dir, store, team)
+        run = cls(config, run_dir, store, team, device)
         saved = load_state(run_dir)
         if saved is not None:
             run._restore(*saved)
+        elif device.type == "cpu":
+            _LOG.info("%s: its number of threads is %d", run_dir, choose_threads())
         # The log goes on from the state, not from where a killed run wrote last.
         kept = [line for line in read_log(run_dir) if line["step"] <= run.step]
         run.logged = kept[-1]["step"] if kept else 0
@@ -274,7 +289,8 @@ class _Run:
 
     def _draw_latents(self) -> Tensor:
         """This process's share of a minibatch of latents, of which all draw the whole."""
-        return draw_latents(self.preset, self.preset.batch, self.latent_rng)[self.order.share]
+        z = draw_latents(self.preset, self.preset.batch, self.latent_rng)[self.order.share]
+        return z.to(self.device, non_blocking=True)
 
     def _set_learning_rate(self) -> None:
         """That of this step's epoch, for both Adams."""
@@ -311,13 +327,28 @@ class _Run:
         if self.team.leads:
             with (self.run_dir / LOG_FILE).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(tick)) + "\n")
+        self._mind_rate(tick.images_per_second)
         # The next tick begins at nothing.
-        if self.step % self.config.tick_steps == 0:
+        if self.step % self.tick_steps == 0:
             self.updates.restart_sums()
         else:  # the run's last, between two ticks: the state stays what a longer run has here
             self.watch.restore(watched)
         self._restart_clock()
         return tick
+
+    def _mind_rate(self, rate: float) -> None:
+        """Say when threads wait for cores that others took since the run began.
+
+        One thread alone has at least its share of the best rate that all of them had.
+        """
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu" and threads > 1 and rate < self.best_rate / threads / 2:
+            _LOG.warning(
+                "%s: %.3g pictures a second by step %d, less than half of what one of its %d "
+                "threads had alone: other processes keep the cores busy",
+                *(self.run_dir, rate, self.step, threads),
+            )
+        self.best_rate = max(self.best_rate, rate)
 
     def _restart_clock(self) -> None:
         """Count minibatches and seconds from here on: the rate is that of training alone."""
@@ -340,9 +371,9 @@ class _Run:
             weights, grid = snapshot_files(self.run_dir, epoch)
             for path in (weights, grid):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(self.generator, weights)
-            write_png(grid, fixed_grid(self.generator))
-        self.generator.train()
+            save_weights(self._drawing, weights)
+            write_png(grid, self._drawing.fixed_grid())
+        self._drawing.train()
         self.save(epoch)  # last: a run that goes on from this state has the snapshot
         self._restart_clock()
 
@@ -350,11 +381,17 @@ class _Run:
         """Write both networks to result/, G with its sampling statistics and fixed latents."""
         self._fix_statistics()
         if self.team.leads:
-            save_network(self.generator, self.run_dir / RESULT / "generator")
+            save_network(self._drawing, self.run_dir / RESULT / "generator")
             save_network(self.discriminator, self.run_dir / RESULT / "discriminator")
 
+    @property
+    def _drawing(self) -> Generator:
+        """The generator that a run leaves: the one that learns, or the average of its weights."""
+        average = self.updates.average
+        return self.generator if average is None else average.generator
+
     def _fix_statistics(self) -> None:
-        estimate_sampling_statistics(self.generator, seed=self.config.seed)
+        estimate_sampling_statistics(self._drawing, seed=self.config.seed)
 
     def save(self, epoch: int | None = None) -> None:
         """Write the state atomically; a resume continues with the next minibatch."""
@@ -370,6 +407,9 @@ class _Run:
             tensors |= {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
             tensors |= adam_state(optimiser, network, f"{prefix}_adam")
         tensors |= {f"watch.{name}": value for name, value in self.watch.state().items()}
+        if self.updates.average is not None:
+            average = self.updates.average.state()
+            tensors |= {f"average.{name}": value for name, value in average.items()}
         self._flush_log()
         # What must be equal where it is gone on from.
         facts = {
@@ -401,7 +441,15 @@ class _Run:
             load_adam_state(optimiser, network, f"{prefix}_adam", tensors)
         # The rest of what goes on from step to step.
         self.watch.restore(_below(tensors, "watch."))
-        self.latent_rng.set_state(tensors["latent_rng"])
+        if self.updates.average is not None:
+            self.updates.average.restore(_below(tensors, "average."))
+        try:
+            self.latent_rng.set_state(tensors["latent_rng"])
+        except RuntimeError:  # a GPU's own state, as earlier versions saved it
+            raise UserError(
+                f"{self.run_dir}: its state is of a version that drew latents on the GPU; delete "
+                f"{STATES}/ to start anew"
+            ) from None
         self.updates.loss_sums = tensors["loss_sums"].to(self.device)
         self.updates.counts = list(facts["loss_counts"])
         self.step = facts["step"]
@@ -462,12 +510,3 @@ def _check_data(store: PixelStore, config: TrainConfig) -> None:
             f"{config.data}: preset {preset.name} needs a label from 0 to "
             f"{preset.classes - 1} for every picture"
         )
-
-
-def fixed_grid(generator: Generator) -> Pixels:
-    """The first fixed latents as one picture, uint8 (height, width, channels), ten a row."""
-    z, labels = generator.fixed_z, generator.fixed_labels
-    assert z is not None  # noqa: S101  (every trained generator carries them)
-    first = slice(_GRID_PICTURES)
-    pictures = generator.draw(z[first], None if labels is None else labels[first])
-    return tile(pictures, _GRID_COLUMNS)

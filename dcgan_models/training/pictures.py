@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import psutil
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from dcgan_models.data import PixelStore
+from dcgan_models.machine import memory_named
+from dcgan_models.training.config import Loading
 from dcgan_models.training.streams import random_stream
 from dcgan_models.training.team import Team
 
-Loading = Literal["auto", "resident", "streamed"]
 _SHARE_OF_MEMORY = 0.5
 _READ_AHEAD = 4
 
@@ -32,8 +33,10 @@ class Order:
     The last pictures of an epoch that fill no minibatch are left out; others each time.
     """
 
-    def __init__(self, n: int, batch: int, seed: int, team: Team) -> None:
-        self.n, self.batch, self.seed, self.team = n, batch, seed, team
+    def __init__(
+        self, n: int, batch: int, seed: int, team: Team, device: torch.device | str = "cpu"
+    ) -> None:
+        self.n, self.batch, self.seed, self.team, self.device = n, batch, seed, team, device
         self.share = team.share(batch)
         self.steps_per_epoch = n // batch
         self._epoch, self._rows = -1, torch.empty(0)
@@ -43,12 +46,14 @@ class Order:
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             rng = random_stream(self.seed, f"order/{epoch}")
-            self._epoch, self._rows = epoch, torch.randperm(self.n, generator=rng)
+            # Drawn on the processor, so that every device has the same, and moved once an epoch.
+            rows = torch.randperm(self.n, generator=rng).to(self.device)
+            self._epoch, self._rows = epoch, rows
         return self._rows[position * self.batch :][: self.batch][self.share]
 
-    def copy(self) -> Order:
-        """The same order, to be walked on its own."""
-        return Order(self.n, self.batch, self.seed, self.team)
+    def on(self, device: torch.device | str) -> Order:
+        """The same order, to be walked on its own, its rows on a device."""
+        return Order(self.n, self.batch, self.seed, self.team, device)
 
     def copies(self, device: torch.device) -> int:
         """How many processes hold pictures in one memory: each GPU has its own."""
@@ -69,23 +74,21 @@ class Pictures(Protocol):
 
 
 class ResidentPictures:
-    """The whole split on the device: nothing moves but the numbers of the rows."""
+    """The whole split on the device, and the order of an epoch: at a step nothing moves."""
 
     def __init__(self, store: PixelStore, order: Order, device: torch.device) -> None:
-        self.order, self.device = order, device
-        self._pixels = store.to_device(device)
+        self.order = order.on(device)
+        with memory_named(device, "all pictures of the split: set `loading: streamed`"):
+            self._pixels = store.to_device(device)
         self._labels = torch.from_numpy(store.labels).to(device)
 
     def labels(self, step: int) -> Tensor:
         """See `Pictures`."""
-        return self._labels[self._rows(step)]
+        return self._labels[self.order.rows(step)]
 
     def pixels(self, step: int) -> Tensor:
         """See `Pictures`."""
-        return self._pixels[self._rows(step)]
-
-    def _rows(self, step: int) -> Tensor:
-        return self.order.rows(step).to(self.device, non_blocking=True)
+        return self._pixels[self.order.rows(step)]
 
     def close(self) -> None:
         """See `Pictures`."""
@@ -103,6 +106,7 @@ class StreamedPictures:
             steps: Those whose pixels will be asked for, in order.
         """
         self.store, self.order, self.device = store, order, device
+        self._label_order = order.on(device)
         self._labels = torch.from_numpy(store.labels).to(device)
         self._ready: queue.Queue[Tensor | Exception] = queue.Queue(_READ_AHEAD)
         self._closing = threading.Event()
@@ -111,7 +115,7 @@ class StreamedPictures:
 
     def labels(self, step: int) -> Tensor:
         """See `Pictures`."""
-        return self._labels[self.order.rows(step).to(self.device, non_blocking=True)]
+        return self._labels[self._label_order.rows(step)]
 
     def pixels(self, step: int) -> Tensor:
         """See `Pictures`; raises what the reading thread met."""
@@ -126,7 +130,7 @@ class StreamedPictures:
         self._reader.join()
 
     def _read(self, steps: Iterable[int]) -> None:
-        order = self.order.copy()  # epochs change here before they do where labels are asked for
+        order = self.order.on("cpu")  # epochs change here before they do where labels are asked for
         try:
             for step in steps:
                 pixels = torch.from_numpy(self.store.gather(order.rows(step).numpy()))

@@ -7,9 +7,7 @@ every process makes the same update. Process 0 leads: it alone writes.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,15 +20,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dcgan_models.errors import UserError
+from dcgan_models.machine import die_with_parent
 from dcgan_models.networks import Network
 
-_PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Team:
-    """This process's place among `size`.
+    """This process's place among the processes that train together.
 
     Attributes:
         control: Group for flags, on the processor: agreeing never waits for a GPU.
@@ -52,6 +50,22 @@ class Team:
         rows = batch // self.size
         return slice(self.rank * rows, (self.rank + 1) * rows)
 
+    def own_device(self, device: torch.device) -> torch.device:
+        """This process's device of that kind.
+
+        Raises:
+            UserError: There are fewer GPUs on this machine than processes.
+        """
+        if device.type != "cuda" or self.size == 1:
+            return device
+        rank, gpus = int(os.environ.get("LOCAL_RANK", self.rank)), torch.cuda.device_count()
+        if rank >= gpus:
+            raise UserError(
+                f"{self.size} processes train together and this machine has {gpus} GPUs: each "
+                "process needs one of its own; lower `machine.processes`, or take `device: cpu`"
+            )
+        return torch.device("cuda", rank)
+
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean over the team, all of them in one message."""
         if self.size == 1:
@@ -64,7 +78,7 @@ class Team:
             tensor.copy_(mean.view_as(tensor))
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so: all learn the same answer at the same step."""
+        """Whether any process of the team says yes: all learn the same answer at the same step."""
         if self.size == 1:
             return flag
         votes = torch.tensor([int(flag)])
@@ -111,7 +125,7 @@ def join_team() -> Iterator[Team]:
             yield team
         return
     die_with_parent()
-    if torch.cuda.is_available():
+    if int(os.environ["LOCAL_RANK"]) < torch.cuda.device_count():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
@@ -137,12 +151,3 @@ def _losses_named() -> Iterator[None]:
 def _lost(error: RuntimeError) -> bool:
     """Whether a message did not arrive: gloo and NCCL raise these two kinds."""
     return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
-
-
-def die_with_parent() -> None:
-    """End this process when its parent does: a killed launcher must leave nobody training."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it went before we had asked
-            sys.exit(1)

@@ -15,15 +15,17 @@ from torch.nn import functional as F  # noqa: N812
 
 from dcgan_models.networks import Discriminator, Generator, Network
 from dcgan_models.presets import Preset
+from dcgan_models.training.averaging import RunningAverage
 from dcgan_models.training.team import Team
 
 
 class Updates:
-    """Both networks with their Adams.
+    """G and D with their losses and their Adams: one call is one update of either or both.
 
     Attributes:
         loss_sums: (2,) sums of D's and G's losses since `restart_sums`.
         counts: How many updates of D and of G went into the sums.
+        average: Of G's weights, where the preset asks for it.
     """
 
     def __init__(
@@ -46,9 +48,15 @@ class Updates:
         self.generator, self.discriminator = generator, discriminator
         self.device = next(generator.parameters()).device
         self.precision, self.team = precision, team or Team()
+        # The layout in which convolutions are fastest; shapes stay as they are.
         for network in (generator, discriminator):
             network.to(memory_format=torch.channels_last)
         self.g_adam, self.d_adam = adam(generator), adam(discriminator)
+        self.average = RunningAverage(generator) if generator.preset.averaged else None
+        # Compiled with their gradients; averaging, guards and Adam stay outside. What an earlier
+        # training of this process compiled counts against the number that torch compiles.
+        if compiled is not None:
+            torch.compiler.reset()
         self._draw, self._judge_both, self._judge_drawn = (
             _compile(function, compiled)
             for function in (self._generate, self._discriminator_loss, self._generator_loss)
@@ -71,19 +79,27 @@ class Updates:
 
     def update_discriminator(self, images: Tensor, z: Tensor, labels: Tensor | None) -> None:
         """One step of D on real pictures and as many drawn ones."""
+        self._begin()
         with torch.no_grad():
             drawn = self._draw(z, labels)
         self._learn_discriminator(images, drawn, labels)
 
     def update_generator(self, z: Tensor, labels: Tensor | None) -> None:
         """One step of G against D as it is."""
+        self._begin()
         self._learn_generator(self._draw(z, labels), labels)
 
     def update_both(self, images: Tensor, z: Tensor, labels: Tensor | None) -> None:
         """A step of D, then one of G on the same drawn pictures, judged by the new D."""
+        self._begin()
         drawn = self._draw(z, labels)
         self._learn_discriminator(images, drawn.detach(), labels)
         self._learn_generator(drawn, labels)
+
+    def _begin(self) -> None:
+        # Recorded graphs write their results where they wrote the last ones. Said here, what an
+        # update has drawn lives to its end; not said, the next of its graphs would overwrite it.
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
     def _learn_discriminator(self, images: Tensor, drawn: Tensor, labels: Tensor | None) -> None:
         loss = self._judge_both(images, drawn, labels)
@@ -95,6 +111,8 @@ class Updates:
         loss = self._judge_drawn(drawn, labels)
         self._descend(self.generator, self.g_adam, loss)
         self.discriminator.requires_grad_(True)
+        if self.average is not None:
+            self.average.follow(self.generator)
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         with self._autocast():
@@ -116,6 +134,7 @@ class Updates:
     def _descend(
         self, network: Generator | Discriminator, optimiser: torch.optim.Adam, loss: Tensor
     ) -> None:
+        # Every process goes down the same mean gradient, so all keep the same weights.
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()
@@ -123,6 +142,7 @@ class Updates:
         self.team.average([loss, *gradients])
         self._guards[network].check(loss, gradients, self._broken)
         optimiser.step()  # does nothing where `_broken` is 1
+        # Sums stay on the device: reading a loss here would stop it at every step.
         which = int(network is self.generator)
         self.loss_sums[which] += loss
         self.counts[which] += 1
@@ -147,8 +167,11 @@ class Updates:
                 if name is not None:
                     return f"{network.role}: {name}"
         for network in self._guards:
-            for name, weight in network.named_parameters():
-                if not bool(weight.isfinite().all()):
+            names, weights = zip(*network.named_parameters(), strict=True)
+            # The largest magnitude of each, NaN where there is one; all are waited for once.
+            largest = torch.stack(torch._foreach_norm(weights, math.inf)).tolist()
+            for name, value in zip(names, largest, strict=True):
+                if not math.isfinite(value):
                     return f"{network.role}: weight {name}"
         return None
 

@@ -42,16 +42,21 @@ _CLI = """\
 `dcgan --root DIR COMMAND` works in another workspace than the one that you are in; so does
 `DCGAN_ROOT`. Exit codes: 0 done, 1 something that you can mend (one line says what), 2 a call that
 is not understood, 130 interrupted.
+
+`--json` of `status`, `doctor` and `materialize --dry-run` writes one JSON document and nothing
+else; an error stays one line on the standard error. `--quiet` of `materialize` and `report` says
+only what went wrong. `dcgan --help` says how a shell completes commands and options.
 """
 _ASSETS = """\
 # Asset catalogue
 
 The assets of the `sample` profile, in the order in which a group is made. A group of your own has
-those of `lsun` without the deduplication. Figures 5 to 8 are there for every group that has their
-section in params.yaml.
+those of `lsun` without the deduplication. Figures 5 to 8, judges, claims, ablations and the page to
+explore are there for every group that has their section in params.yaml.
 
-*Shards* are made one by one, each a partition. *Kept* is made anew only for other code or
-settings. *On the way* is not stored by DVC. *By name* is made only when it is named.
+*Shards* are made one by one, each a partition where there are several. *Kept* is made anew only
+for other code or settings. *On the way* is not stored by DVC. *By name* is made only when it is
+named.
 """
 _RESULTS = """\
 # result.json

@@ -13,8 +13,8 @@ import pytest
 import small_graph
 from small_graph import GATED_NAMES, SmallGraph
 
+from dcgan_assets.dvc.records import write_records
 from dcgan_assets.engine.instance import prepare_home
-from dcgan_assets.releases.records import write_records
 from dcgan_assets.sources.reading.workers import close_workers
 
 

@@ -7,7 +7,8 @@
 
 and, where `quality` is asked for, toy/extractor, which is kept, and toy/quality, transient like the
 candidate that it measures, before toy/generator; where `page` is, toy/page, which reads toy/mean
-and toy/constant if they are there.
+and toy/constant if they are there; where `left` is, toy/left and
+toy/right, which wait for each other.
 
 As a script it materialises `toy/patient` below ROOT, so that a test can kill it; or the keys that
 follow ROOT and nothing before them, as the commands in dvc.yaml do.
@@ -31,11 +32,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+import numpy as np
 import yaml
 from pydantic import Field
 
-from dcgan_assets.cli.init import DVC_CONFIG, TEMPLATES
+from dcgan_assets.cli.init import TEMPLATES
 from dcgan_assets.cli.materialize import Request, bring_up_to_date
+from dcgan_assets.dvc.dvc_settings import keep_private, new_settings
+from dcgan_assets.dvc.dvc_yaml import write_dvc_yaml
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import prepare_home
 from dcgan_assets.engine.making import Work
@@ -46,10 +50,10 @@ from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.automation import Retention, Retraining
 from dcgan_assets.params.base import Section
 from dcgan_assets.params.file import Machine
-from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json, write_json
+from dcgan_models.grids import write_png
 
 DEFAULTS: dict[str, Any] = {
     "profile": "sample",
@@ -218,7 +222,9 @@ def _candidate(work: Work) -> Outcome:
     for role in ("generator", "discriminator"):
         (work.out() / role).mkdir()
         write_json(work.out() / role / "weights.json", {role: weights})
-    return Outcome(verdicts=(Verdict("healthy", work.section.healthy, {"seed": work.seed}),))
+    write_png(work.out() / "losses.png", np.full((4, 6, 3), 200, np.uint8))
+    healthy = Verdict("healthy", work.section.healthy, {"seed": work.seed})
+    return Outcome(verdicts=(healthy,), figures={"losses.png": "a grey picture"})
 
 
 def _publish(work: Work) -> Outcome:
@@ -274,6 +280,19 @@ def _patient(work: Work) -> Outcome:
         if work.stop():
             work.stop.stop_now()
     write_json(work.out() / "value.json", "released")
+    return Outcome()
+
+
+def _meet(work: Work) -> Outcome:
+    """Wait until the other one of the two is at work as well."""
+    mine = work.root / f"met-{work.step.op_name}"
+    mine.touch()
+    until = time.monotonic() + 300
+    while len(list(work.root.glob("met-*"))) < 2:
+        if time.monotonic() > until:
+            raise UserError("nobody came")
+        time.sleep(0.01)
+    (work.out() / "threads.txt").write_text(os.environ.get("OMP_NUM_THREADS", ""), encoding="utf-8")
     return Outcome()
 
 
@@ -369,11 +388,17 @@ def open_graph(root: Path, names: tuple[str, ...] = ()) -> Catalogue:
     """The catalogue of a workspace, of the named steps alone where there are names."""
     known = GATED if "quality" in names else STEPS
     known = (*known, PAGE) if "page" in names else known
+    known = (*known, *MEETING) if "left" in names else known
     steps = [step for step in known if not names or step.key.split("/")[1] in names]
     return Catalogue(SmallWorkspace(root), tuple(steps))
 
 
 # --- What tests do with it ------------------------------------------------------------------
+
+# Two that are only made at the same time.
+MEETING = tuple(
+    _step(name, "data", _meet, section="constant", pool="gpu") for name in ("left", "right")
+)
 
 
 @dataclass
@@ -427,8 +452,9 @@ class SmallGraph:
         """Make the workspace a git repository with DVC, as `dcgan init` does."""
         folder = self.root / ".dvc"
         folder.mkdir()
-        (folder / "config").write_text(DVC_CONFIG.format(name=self.root.name), encoding="utf-8")
+        (folder / "config").write_bytes(new_settings(self.root))
         (folder / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+        keep_private(self.root)
         for source, target in TEMPLATES.items():
             template = resources.files("dcgan_assets.cli") / "templates" / source
             (self.root / target).write_text(template.read_text("utf-8"), encoding="utf-8")

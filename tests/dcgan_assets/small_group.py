@@ -3,7 +3,7 @@
 CATS = {
     "images": {"source": "folder", "path": "pictures", "size": 64, "shards": 2},
     "training_set": {"held_out": 0.2},
-    "extractor": {"kind": "autoencoder", "epochs": 1},
+    "extractor": {"epochs": 1},
     "candidate": {
         "preset": "lsun64",
         "width": 0.05,
@@ -15,7 +15,6 @@ CATS = {
     },
     "quality": {
         "samples": 20,
-        "train_samples": 30,
         "kid_subsets": 2,
         "kid_size": 4,
         "snapshot_samples": 20,

@@ -15,12 +15,28 @@ from graph_table import graph_table, table_file
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.params.file import PROFILES
+from dcgan_assets.params.file import PROFILES, profile_text
+
+# Of the sections about pictures those that fill a module of their own.
+PARTS = {"faces": "pictures", "search": "pictures"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_graph_is_as_committed(profile: str) -> None:
     assert graph_table(profile) == table_file(profile).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_topic_has_the_same_word_in_assets_and_in_params(profile: str, tmp_path: Path) -> None:
+    """A section lies in the module of params that is called as its step's folder in assets."""
+    (tmp_path / "params.yaml").write_text(profile_text(profile), encoding="utf-8")
+    catalogue = open_catalogue(Workspace(tmp_path))
+    for step in catalogue.steps:
+        if step.key.replace("/", ".") != step.section:
+            continue  # it reads another step's section
+        topic = step.compute.__module__.split(".")[2]
+        module = type(catalogue.section(step)).__module__.split(".")[2]
+        assert PARTS.get(module, module) == topic, step.key
 
 
 def graph(folder: Path, params: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -36,7 +52,7 @@ def test_the_graph_is_the_designs(tmp_path: Path) -> None:
     assert inputs["faces/image_urls"] == ("faces/people",)
     assert inputs["faces/photos"] == ("faces/image_urls", "faces/people")
     assert inputs["faces/face_boxes"] == ("faces/photos",)
-    assert inputs["faces/manifest"] == ("faces/face_boxes",)
+    assert inputs["faces/manifest"] == ("faces/face_boxes", "faces/people")
     assert inputs["faces/training_set"] == ("faces/face_boxes", "faces/manifest")
     assert inputs["faces/candidate"] == ("faces/face_boxes", "faces/training_set")
     assert inputs["faces/samples"] == ("faces/generator",)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixel_folders import N, pictures
 
-from dcgan_models.data import PixelStore, write_dataset
+from dcgan_models.data import PixelStore, write_dataset, write_smaller
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +111,26 @@ def test_shards_and_index_may_lie_elsewhere(tmp_path: Path, write_pictures: Any)
     assert np.array_equal(store.gather(range(N)), pictures())
     described = json.loads((tmp_path / "training_set" / "dataset.json").read_text())
     assert described["recipe"] == "all of them"
+
+
+# --- Smaller copies ---------------------------------------------------------------------------
+
+
+def test_smaller_pictures_are_means_of_squares(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
+    labels, rows = np.array([4, 3, 2, 1, 0]), np.array([4, 0, 3, 1, 2])
+    store = PixelStore([pixels], np.zeros(5, np.int64), rows, labels, list("abcde"))
+    write_smaller(store, 4, tmp_path, "train")
+    smaller = PixelStore.open(tmp_path, "train")
+    expected = pixels[rows].reshape(5, 4, 2, 4, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(smaller.gather(np.arange(5)), expected, atol=0.5)
+    assert (list(smaller.keys), smaller.labels.tolist()) == (list("abcde"), labels.tolist())
+
+
+def test_pictures_of_the_same_side_are_written_as_they_are(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype(np.uint8)
+    store = PixelStore(
+        [pixels], np.zeros(3, np.int64), np.arange(3), np.zeros(3, np.int64), list("abc")
+    )
+    write_smaller(store, 4, tmp_path)
+    assert (PixelStore.open(tmp_path).gather(np.arange(3)) == pixels).all()

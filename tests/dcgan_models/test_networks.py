@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from fixture_types import WritePictures
 from safetensors.torch import load_file
 from small_networks import enliven, generator, rng, save_generator, small
+from torch import nn
 
 import dcgan_models
 from dcgan_models.data import PixelStore
@@ -321,6 +323,26 @@ def test_the_only_biases_are_shifts_of_batch_norm(name: str) -> None:
         assert biases == ([f"{key}.bias" for key in norms] if affine else [])
 
 
+def test_biased_layers_are_those_without_batch_norm() -> None:
+    chosen = replace(small("lsun64"), biased=True)
+    for network, bare in ((Generator(chosen), [4]), (Discriminator(chosen), [0, 4])):
+        initialise(network, rng(0))
+        biases = {key: b for key, b in network.named_parameters() if key.endswith("weight.bias")}
+        assert list(biases) == [f"blocks.{row}.weight.bias" for row in bare]
+        assert not any(bias.any() for bias in biases.values())
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_without_a_bias_d_does_not_see_how_strong_colours_are(biased: bool) -> None:
+    network = Discriminator(replace(small("lsun64"), biased=biased))
+    initialise(network, rng(0))
+    if biased:
+        nn.init.constant_(network.get_parameter("blocks.0.weight.bias"), 0.1)
+    strong = torch.rand(8, 3, 64, 64, generator=rng(1)) * 2 - 1
+    logits, pale = network(strong), network(strong / 4)
+    assert torch.allclose(logits, pale, rtol=1e-3, atol=1e-3) != biased
+
+
 @pytest.mark.parametrize(("name", "role"), [("torch64", Generator), ("torch64", Discriminator)])
 def test_initial_weights_are_normal(name: str, role: Any) -> None:
     network = role(preset(name))
@@ -484,7 +506,8 @@ def conv(block: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 def test_statistics_are_those_of_whole_minibatches_of_the_given_pictures() -> None:
     network, real = small_discriminator("svhn32"), pictures(36, 150)
     fix_statistics(network, real, batch=64)
-    x = from_pixels(torch.from_numpy(real), network.preset).double()
+    dealt = np.random.default_rng(0).permutation(150)
+    x = from_pixels(torch.from_numpy(real[dealt]), network.preset).double()
     first_row, second_row = list(network.double().blocks)[:2]
     first = torch.nn.functional.leaky_relu(conv(first_row, x), 0.2)
     second = conv(second_row, first)
@@ -495,6 +518,27 @@ def test_statistics_are_those_of_whole_minibatches_of_the_given_pictures() -> No
     torch.testing.assert_close(norm.mean, mean, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(norm.var, var, rtol=1e-4, atol=1e-6)
     assert not network.training
+
+
+@pytest.mark.parametrize("as_store", [False, True])
+def test_statistics_do_not_hang_on_the_order_of_files(
+    tmp_path: Path, write_pictures: WritePictures, as_store: bool
+) -> None:
+    """Class folders come class by class: ten classes, each of its own brightness and contrast."""
+    rng = np.random.default_rng(44)
+    brightness = np.repeat(np.linspace(20, 230, 10), 128)[:, None, None, None]
+    noise = rng.normal(0, 20, (1280, 32, 32, 3))
+    by_class = np.clip(brightness + noise, 0, 255).astype(np.uint8)
+    shuffled = by_class[rng.permutation(1280)]
+    networks = [small_discriminator("svhn32") for _ in range(2)]
+    for network, real in zip(networks, (by_class, shuffled), strict=True):
+        given = (
+            PixelStore.open(write_pictures(tmp_path / str(id(real)), real)) if as_store else real
+        )
+        fix_statistics(network, given)
+    (_, ours), (_, theirs) = (next(network.norms()) for network in networks)
+    torch.testing.assert_close(ours.var, theirs.var, rtol=0.05, atol=0)
+    torch.testing.assert_close(ours.mean, theirs.mean, rtol=0.02, atol=0.01)
 
 
 @pytest.mark.parametrize("n", [1, 63])
@@ -553,7 +597,7 @@ def test_a_loaded_generator_is_the_saved_one(tmp_path: Path, name: str) -> None:
     loaded = dcgan_models.load_generator(tmp_path)
     assert loaded.preset == network.preset
     assert not loaded.training
-    assert_same_tensors(loaded.state_dict(), network.state_dict())
+    assert_rounded(loaded.state_dict(), network.state_dict())
     assert loaded.fixed_z is not None
     assert torch.equal(loaded.fixed_z, network.fixed_z)
     if network.fixed_labels is None:
@@ -561,13 +605,30 @@ def test_a_loaded_generator_is_the_saved_one(tmp_path: Path, name: str) -> None:
     else:
         assert loaded.fixed_labels is not None
         assert torch.equal(loaded.fixed_labels, network.fixed_labels)
-    assert np.array_equal(loaded.sample(5, seed=1), network.sample(5, seed=1))
+    changes = loaded.sample(50, seed=1).astype(int) - network.sample(50, seed=1)
+    assert np.abs(changes).max() <= 1
+    assert np.abs(changes).mean() < 0.05
 
 
-def assert_same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert set(one) == set(other)
-    for name in one:
-        assert torch.equal(one[name], other[name])
+def assert_rounded(loaded: dict[str, torch.Tensor], saved: dict[str, torch.Tensor]) -> None:
+    """Matrices have half's 11 bits, vectors all of theirs."""
+    assert set(loaded) == set(saved)
+    for name, tensor in saved.items():
+        assert loaded[name].dtype == torch.float32
+        expected = tensor.half().float() if tensor.dim() > 1 else tensor
+        assert torch.equal(loaded[name].nan_to_num(-1), expected.nan_to_num(-1))
+
+
+def test_what_half_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
+    network = Discriminator(small("mnist28"))
+    with torch.no_grad():
+        largest = max(network.parameters(), key=torch.Tensor.numel)
+        largest.flatten()[0] = 7e4
+        largest.flatten()[1] = 1 + 2**-20
+    save_network(network, tmp_path)
+    loaded = dcgan_models.load_discriminator(tmp_path)
+    found = max(loaded.parameters(), key=torch.Tensor.numel)
+    assert torch.equal(found, largest)
 
 
 def test_a_loaded_discriminator_is_the_saved_one(tmp_path: Path) -> None:
@@ -576,8 +637,7 @@ def test_a_loaded_discriminator_is_the_saved_one(tmp_path: Path) -> None:
     save_network(network, tmp_path)
     loaded = dcgan_models.load_discriminator(tmp_path)
     assert loaded.preset == network.preset
-    images, labels = torch.rand((4, 1, 28, 28), generator=rng(0)), torch.arange(4)
-    assert torch.equal(loaded.train()(images, labels), network.train()(images, labels))
+    assert_rounded(loaded.state_dict(), network.state_dict())
 
 
 def test_another_weights_file_of_the_folder_can_be_chosen(saved: Path) -> None:
@@ -585,7 +645,7 @@ def test_another_weights_file_of_the_folder_can_be_chosen(saved: Path) -> None:
     (saved / "snapshots").mkdir()
     save_weights(early, saved / "snapshots" / "epoch_0001.safetensors")
     loaded = load_generator(saved, weights="snapshots/epoch_0001.safetensors")
-    assert_same_tensors(loaded.state_dict(), early.state_dict())
+    assert_rounded(loaded.state_dict(), early.state_dict())
 
 
 def test_weights_without_statistics_can_be_loaded(tmp_path: Path, refused: Any) -> None:

@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from dcgan_models.errors import UserError
-from dcgan_models.networks import Discriminator, Generator
-from dcgan_models.presets import PRESETS, SIZES, broken_guidelines, preset, receptive_fields
-from dcgan_models.training.ablations import ABLATIONS
+from dcgan_models.networks import Block, Discriminator, Generator
+from dcgan_models.presets import (
+    PRESETS,
+    SIZES,
+    Layer,
+    broken_guidelines,
+    preset,
+    receptive_fields,
+    trace,
+)
+from dcgan_models.training.ablations import ABLATIONS, GUIDELINES, Ablation
 
 
 def test_faces_are_the_networks_of_figure_1_and_albums_have_one_stage_more() -> None:
@@ -75,10 +83,18 @@ def test_guidelines_hold_for_the_papers_picture_networks() -> None:
     [
         ("batch norm on G's output and D's input", "generator layer 5: batch norm in both"),
         ("global average pooling in D", "discriminator layer 5: strided convolutions instead"),
+        ("pooling for strides in D", "discriminator layer 2: strided convolutions instead"),
+        ("no batch norm", "generator layer 1: batch norm in both"),
+        ("no batch norm", "discriminator layer 4: batch norm in both"),
+        ("fully connected hidden layers", "generator layer 2: no fully connected hidden"),
+        ("fully connected hidden layers", "discriminator layer 5: no fully connected hidden"),
+        ("LeakyReLU in G", "generator layer 4: ReLU in the generator"),
+        ("sigmoid at G's output", "generator layer 5: ReLU in the generator, tanh at its output"),
+        ("ReLU in D", "discriminator layer 1: LeakyReLU in the discriminator"),
     ],
 )
 def test_a_broken_guideline_is_named_with_its_layer(ablation: str, line: str) -> None:
-    change = next(a.change for a in ABLATIONS if a.name == ablation)
+    change = next(a.change for a in GUIDELINES if a.name == ablation)
     assert any(line in found for found in broken_guidelines(change(preset("lsun64"))))
 
 
@@ -105,14 +121,61 @@ def test_impossible_sizes_are_one_line(name: str, size: int) -> None:
         preset(name).with_overrides(size=size)
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda a: a.name)
-@pytest.mark.parametrize("name", ["mnist28", "lsun64"])
-def test_every_ablation_gives_a_trainable_pair(ablation: object, name: str) -> None:
-    p = ablation.change(preset(name).with_overrides(width=0.03))  # type: ignore[attr-defined]
+def test_each_guideline_is_broken_alone() -> None:
+    """Of the words of section 3: each change breaks what it is named for, and nothing else."""
+    p = preset("lsun64").with_overrides(size=32)
+    for one in GUIDELINES:
+        kinds = {line.split(": ", 2)[2] for line in broken_guidelines(one.change(p))}
+        assert len(kinds) == 1, one.name
+
+
+@pytest.mark.parametrize(
+    ("name", "ablation"),
+    [
+        *(("mnist28", one) for one in ABLATIONS),
+        *(("lsun64", one) for one in dict.fromkeys((*ABLATIONS, *GUIDELINES))),
+    ],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_every_ablation_gives_a_trainable_pair(name: str, ablation: Ablation) -> None:
+    small = preset(name).with_overrides(width=0.03)
+    p = ablation.change(small)
     p.check()
-    if name == "mnist28":
-        assert p != preset(name).with_overrides(width=0.03)
+    assert p != small or (name == "lsun64" and ablation not in GUIDELINES)
     labels = torch.arange(4) if p.classes else None
     logits = Discriminator(p)(Generator(p)(torch.rand(4, p.z_dim), labels), labels)
     logits.sum().backward()
     assert logits.shape == (4,)
+
+
+# --- Pooling ----------------------------------------------------------------------------------
+
+
+def test_pooling_averages_windows_or_whole_maps() -> None:
+    base = replace(preset("svhn32"), image=(2, 8, 8))
+    maps = torch.arange(2 * 2 * 8 * 8, dtype=torch.float32).reshape(2, 2, 8, 8)
+    windows = Block(Layer("pool", 2, 2, 2), 2, base)(maps, None)
+    assert torch.equal(windows, maps.reshape(2, 2, 4, 2, 4, 2).mean(dim=(3, 5)))
+    assert torch.equal(Block(Layer("pool", 2), 2, base)(maps, None), maps.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "after"),
+    [
+        (Layer("pool", 2, 2, 2), (2, 4, 4)),
+        (Layer("pool", 2, 3, 2), (2, 3, 3)),
+        (Layer("pool", 2, 8, 1), (2, 1, 1)),
+        (Layer("pool", 2), (2,)),
+        (Layer("pool", 3, 2, 2), None),
+        (Layer("pool", 2, 9), None),
+        (Layer("pool", 2, 2, 2, 1), None),
+    ],
+    ids=str,
+)
+def test_what_pooling_makes_of_a_map(layer: Layer, after: tuple[int, ...] | None) -> None:
+    if after is None:
+        with pytest.raises(UserError, match=r"layer 1 \(pool\) cannot follow"):
+            trace([layer], (2, 8, 8), "D")
+    else:
+        assert trace([layer], (2, 8, 8), "D") == [(2, 8, 8), after]
+        assert Block(layer, 2, preset("svhn32"))(torch.zeros(1, 2, 8, 8), None).shape[1:] == after

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pages import PATIENCE_MS
-from workbench import Bench, clean_environment, lengthen, make_workspace, shrink
+from workbench import Bench, clean_environment, lengthen, make_workspace, shrink, without_dvc
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,21 +34,36 @@ MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture(scope="session")
-def make_bench(tmp_path_factory: pytest.TempPathFactory) -> MakeBench:
-    """`make_bench("name", change, ..., VARIABLE="value")`: a new workspace of seconds."""
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dcgan init` makes: git's, DVC's and Dagster's folders, to be copied."""
+    return make_workspace(tmp_path_factory.mktemp("initialised") / "ws", clean_environment()).root
+
+
+@pytest.fixture(scope="session")
+def make_bench(tmp_path_factory: pytest.TempPathFactory, initialised: Path) -> MakeBench:
+    """`make_bench("name", change, ..., VARIABLE="value")`: a new workspace of seconds.
+
+    With variables of its own it is initialised under them, else it is a copy.
+    """
 
     def make(name: str, *changes: Callable[[dict[str, Any]], None], **environment: str) -> Bench:
         root = tmp_path_factory.mktemp(name) / "workspace"
-        return make_workspace(root, clean_environment(**environment), shrink, *changes)
+        if environment:
+            return make_workspace(root, clean_environment(**environment), shrink, *changes)
+        shutil.copytree(initialised, root, symlinks=True)
+        bench = Bench(root, clean_environment())
+        for change in (shrink, *changes):
+            bench.edit_params(change)
+        return bench
 
     return make
 
 
 @pytest.fixture(scope="session")
 def uninterrupted(make_bench: MakeBench) -> Bench:
-    """A workspace whose two trainings ran to their end in one go."""
-    bench = make_bench("uninterrupted", lengthen)
-    bench.dcgan("materialize", "mnist/candidate", "mnist/fc_candidate")
+    """A workspace whose training ran to its end in one go."""
+    bench = make_bench("uninterrupted", lengthen, without_dvc)
+    bench.dcgan("materialize", "mnist/candidate")
     return bench
 
 
@@ -77,3 +94,17 @@ def page() -> Iterator[Page]:
         page.set_default_timeout(PATIENCE_MS)
         yield page
         browser.close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """Another site, on this machine too."""
+    handler = http.server.SimpleHTTPRequestHandler
+    handler.log_message = lambda *_: None  # type: ignore[method-assign]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -64,6 +64,37 @@ def click_materialize(page: Page, server: Server) -> str:
     return server.latest_run()
 
 
+def open_launchpad(page: Page, server: Server, key: str) -> str:
+    """Open the Launchpad of an asset; the configuration that it begins with, and what it says."""
+    open_asset(page, server, key)
+    button = page.locator("button", has_text="Materialize").first
+    button.locator("xpath=following::button[1]").click(timeout=PATIENCE_MS)
+    page.get_by_text("Open launchpad").click(timeout=PATIENCE_MS)
+    dialog = page.locator(".dagster-dialog")
+    line = dialog.locator(".CodeMirror-line", has_text="force: false").first
+    sure = page.get_by_role("button", name="Confirm")  # where an input is not made yet
+    sure.or_(line).first.wait_for(timeout=PATIENCE_MS)
+    if sure.is_visible():
+        sure.click()
+    line.click(timeout=PATIENCE_MS)  # it explains what is at hand
+    dialog.get_by_text("Make it anew").wait_for(timeout=PATIENCE_MS)
+    return dialog.inner_text()
+
+
+def open_training(page: Page, server: Server, key: str) -> None:
+    """Open the page that follows a training, by the link on its asset's page."""
+    open_asset(page, server, key)
+    link = page.locator(f"a[href='/training/{key}/']").first
+    link.wait_for(timeout=PATIENCE_MS)
+    page.goto(f"{server.url}{link.get_attribute('href')}")
+
+
+def wait_for_state(page: Page, words: str) -> str:
+    """Wait until the page of a training says something of it; all that it says."""
+    page.locator("#state", has_text=re.compile(words)).wait_for(timeout=PATIENCE_MS)
+    return page.locator("#state").inner_text()
+
+
 def click_materialize_shards(page: Page, server: Server, choice: str) -> str:
     """Click Materialize… (all), choose All, Failed or Missing shards; the id of what was launched.
 
@@ -97,6 +128,15 @@ def show_picture(page: Page, about: str) -> list[int]:
     picture = page.get_by_role("dialog").locator("img").first
     picture.wait_for(timeout=PATIENCE_MS)
     size: list[int] = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    return size
+
+
+def shown_figure(page: Page) -> list[int]:
+    """The size in pixels of the first figure that an asset's page shows without a click."""
+    figure = page.locator("img[src^='/results/']").first
+    figure.wait_for(timeout=PATIENCE_MS)
+    figure.evaluate("image => image.decode()")
+    size: list[int] = figure.evaluate("image => [image.naturalWidth, image.naturalHeight]")
     return size
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe import faults
 from pages import PATIENCE_MS
 from small_generator import SAMPLES, publish_generator
 from workbench import Bench, Running, wait_for
@@ -248,6 +247,8 @@ def test_light_dark_and_narrow(fresh: Annotator, screenshots: Path) -> None:
             assert page.evaluate(overflow) <= 0, f"wider than the window of {width}"
             name = f"annotate_{tab.split()[0].lower()}_{scheme}_{width}.png"
             page.screenshot(path=screenshots / name, full_page=True)
+            if width == 1440:
+                assert faults(page) == []
     page.emulate_media(color_scheme="light")
 
 
@@ -266,7 +267,7 @@ def test_figures_are_made_with_what_a_person_picked_and_drew(fresh: Annotator) -
     assert page.locator(".tile[aria-selected=true]").count() == 3
 
     bench.edit_params(_add_arithmetic)
-    bench.dcgan("materialize", "lsun/training_set")
+    bench.dcgan("materialize", "lsun/judge")
     figures = ("lsun/vector_arithmetic", "lsun/window_dropout")
     said = bench.dcgan("materialize", "--only", *figures)
     assert "done: 2 made" in said
@@ -366,24 +367,11 @@ def test_everything_that_takes_the_focus_has_a_name(fresh: Annotator) -> None:
 # --- From elsewhere -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[str]:
-    """Another site, on this machine too."""
-    handler = http.server.SimpleHTTPRequestHandler
-    handler.log_message = lambda *_: None  # type: ignore[method-assign]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 _ATTACK = """
 async ([url, token, mode, method]) => {
   const body = JSON.stringify({ revision: "", content: { stolen: [1] } });
-  const headers = token ? { "x-annotate-token": token } : {};
+  const headers = token
+    ? { "x-annotate-token": token, "content-type": "application/json" } : {};
   try {
     const answer = await fetch(url, { method, mode, headers, body });
     return answer.status;

@@ -74,7 +74,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
         said += [line for line in lines if line.startswith("plan: ")]
     assert folder == workspace.root
     # Twice asked before and while making it; once after pictures came, of which none did here.
-    assert said == ["plan: 8 to make, 0 up to date"] * 2
+    assert said == ["plan: 9 to make, 0 up to date"] * 2
     assert Image.open(workspace.root / "shop.png").size == (8 * 64, 8 * 64)
     contest = json.loads((workspace.root / "results/shop/quality/contest.json").read_text("utf-8"))
     assert contest

@@ -9,7 +9,7 @@ import dagster as dg
 import psutil
 import pytest
 from web_ui import served
-from workbench import Bench, Running, lengthen, wait_for
+from workbench import Bench, Running, lengthen, wait_for, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -54,7 +54,7 @@ def _assert_gone(family: list[psutil.Process]) -> None:
 
 
 def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: Any) -> None:
-    bench: Bench = make_bench("processes", lengthen, _two_processes)
+    bench: Bench = make_bench("processes", lengthen, _two_processes, without_dvc)
 
     with bench.running(*_COMMAND) as stopped:
         family = _until_tick(bench, stopped, 100)
@@ -96,7 +96,7 @@ def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: An
 
 
 def test_terminate_and_kill_in_the_ui_reach_every_process(make_bench: Any) -> None:
-    bench: Bench = make_bench("team", lengthen, _two_processes)
+    bench: Bench = make_bench("team", lengthen, _two_processes, without_dvc)
     bench.dcgan("materialize", "mnist/images")
     with served(bench) as server:
 

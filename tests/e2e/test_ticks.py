@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from web_ui import Server, served
-from workbench import Bench
+from workbench import Bench, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -35,7 +35,7 @@ _RUNS = """
 
 def _every_minute(params: dict[str, Any]) -> None:
     params["retraining"]["cron"] = "* * * * *"
-    params["mnist"]["candidate"].update(epochs=90, decay_epochs=10)
+    params["mnist"]["candidate"].update(epochs=30, decay_epochs=10)
 
 
 def _runs(server: Server) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def _finished(server: Server) -> bool:
 
 
 def test_two_ticks_with_a_kill_between_are_two_candidates(make_bench: Any) -> None:
-    bench: Bench = make_bench("ticks", _every_minute)
+    bench: Bench = make_bench("ticks", _every_minute, without_dvc)
     bench.dcgan("materialize", "mnist/images")
     with served(bench) as server:
         running = server.running

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import requests
-from filelock import FileLock
 from pages import (
     PATIENCE_MS,
     click_materialize,
@@ -25,6 +24,7 @@ from pages import (
     open_plots,
     plotted,
     show_picture,
+    shown_figure,
 )
 from web_ui import Server, served
 from workbench import Bench, lengthen, wait_for
@@ -84,6 +84,84 @@ def test_its_home_is_in_the_workspace_and_telemetry_is_off(bench: Bench, server:
     assert (bench.root / ".dagster_home" / "history").is_dir()
 
 
+_ATTACKS = """
+async ([url, query]) => {
+  const asked = `${url}/graphql?query=${encodeURIComponent(query)}`;
+  const body = JSON.stringify({ query });
+  const outcome = (answer) => answer.then((found) => found.status, (error) => error.name);
+  const event = (thing, yes, no) => new Promise((done) => {
+    thing[yes] = () => done(yes);
+    thing[no] = () => done(no);
+  });
+  const image = new Image();
+  const seen = event(image, "onload", "onerror");
+  image.src = asked;
+  const frame = document.createElement("iframe");
+  const framed = event(frame, "onload", "onerror");
+  frame.name = "frame";
+  frame.src = url;
+  document.body.append(frame);
+  await framed;
+  const form = document.createElement("form");
+  Object.assign(form, { action: `${url}/graphql`, method: "post", target: "frame" });
+  const input = document.createElement("input");
+  Object.assign(input, { name: "query", value: query });
+  form.append(input);
+  document.body.append(form);
+  const sent = event(frame, "onload", "onerror");
+  form.submit();
+  await sent;
+  const json = { method: "POST", headers: { "content-type": "application/json" }, body };
+  return {
+    read: await outcome(fetch(asked)),
+    blind: await outcome(fetch(asked, { mode: "no-cors" })),
+    text: await outcome(fetch(`${url}/graphql`, { method: "POST", mode: "no-cors", body })),
+    json: await outcome(fetch(`${url}/graphql`, json)),
+    image: await seen,
+    socket: await event(
+      new WebSocket(`${url.replace("http", "ws")}/graphql`, "graphql-ws"), "onopen", "onerror"),
+  };
+}
+"""
+_PAUSE = "mutation { setAutoMaterializePaused(paused: %s) }"
+
+
+def test_a_page_of_another_origin_gets_nowhere(
+    bench: Bench, server: Server, page: Page, elsewhere: str
+) -> None:
+    """On this machine, too; and a name of this very machine is another site to a browser."""
+    paused = "{ instance { autoMaterializePaused } }"
+    before = server.query(paused)["instance"]["autoMaterializePaused"]
+    change = _PAUSE % str(not before).lower()
+    answers = []
+    page.on("response", lambda answer: answers.append((answer.status, answer.url)))
+    for target in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        page.goto(elsewhere)
+        # What could be sent without asking was (blind, text): the door's answer is below.
+        assert page.evaluate(_ATTACKS, [target, change]) == {
+            **{"read": "TypeError", "blind": 0, "text": 0, "json": "TypeError"},
+            **{"image": "onerror", "socket": "onerror"},
+        }
+        asked = [status for status, url in answers if url.startswith(target)]
+        assert asked
+        assert set(asked) <= {400, 403}
+    assert server.query(paused)["instance"]["autoMaterializePaused"] == before
+    open_group(page, server, "mnist", _names(bench, "mnist"))
+    own = "([url, query]) => fetch(url, {method: 'POST', body: JSON.stringify({query}),"
+    own += " headers: {'content-type': 'application/json'}}).then(answer => answer.status)"
+    assert page.evaluate(own, ["/graphql", change]) == 200, "the page itself may"
+    assert server.query(paused)["instance"]["autoMaterializePaused"] != before
+    server.query(_PAUSE % str(before).lower())
+
+
+def test_the_pages_socket_is_open(bench: Bench, server: Server, page: Page) -> None:
+    """The live pages are told over it what happens."""
+    with page.expect_websocket(timeout=PATIENCE_MS) as opened:
+        open_group(page, server, "mnist", _names(bench, "mnist"))
+        page.goto(f"{server.url}/runs")
+    assert opened.value.url.startswith(f"ws://127.0.0.1:{server.port}/graphql")
+
+
 def test_a_click_makes_an_asset_and_shows_its_picture(
     bench: Bench, server: Server, page: Page, screenshots: Path
 ) -> None:
@@ -98,7 +176,7 @@ def test_a_click_makes_an_asset_and_shows_its_picture(
     # The status follows the run by itself; the metadata come with the next visit.
     never.wait_for(state="detached", timeout=PATIENCE_MS)
     page.reload()
-    assert min(show_picture(page, "digits")) > 28
+    assert min(show_picture(page, "pictures")) > 28
     page.screenshot(path=screenshots / "asset_page.png")
 
     open_group(page, server, "mnist", _names(bench, "mnist"))
@@ -193,12 +271,16 @@ def test_a_bad_shard_fails_alone_and_is_made_again_alone(
     bench: Bench, server: Server, page: Page, screenshots: Path
 ) -> None:
     images = bench.root / "data/imagenet/images"
-    with FileLock(bench.root / "runs/locks/imagenet__images[01].lock"):
-        open_asset(page, server, "imagenet/images")
-        backfill = click_materialize_shards(page, server, "All")
-        ended = server.wait_for_backfill(backfill)
+    # A folder where the shard's lock is to lie: this shard cannot be made, the other can.
+    lock = bench.root / "runs/locks/imagenet__images[01].lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir(parents=True)
+    open_asset(page, server, "imagenet/images")
+    backfill = click_materialize_shards(page, server, "All")
+    ended = server.wait_for_backfill(backfill)
     assert ended == ("COMPLETED_FAILED", {"00": "SUCCESS", "01": "FAILURE"})
     assert sorted(path.name for path in images.iterdir() if path.name.isdigit()) == ["00"]
+    lock.rmdir()
     page.goto(f"{server.url}/runs/b/{backfill}")
     page.get_by_text("Failed", exact=True).last.wait_for(timeout=PATIENCE_MS)
     page.screenshot(path=screenshots / "bad_shard.png")
@@ -237,7 +319,7 @@ def test_a_click_makes_a_whole_group_and_its_figure_is_there(
     # Not all boxes are green: a check may fail that asks so little training for better features.
     assert _fresh(server, "cifar10") == {f"cifar10/{name}" for name in names}
     open_asset(page, server, "cifar10/svm_scores")
-    assert min(show_picture(page, "figure")) > 200
+    assert min(shown_figure(page)) > 200
     page.screenshot(path=screenshots / "figure.png")
 
 

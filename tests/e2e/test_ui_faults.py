@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from web_ui import Server, free_port, served
-from workbench import Bench, lengthen, wait_for
+from workbench import Bench, lengthen, wait_for, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def cut_short(make_bench: Any) -> tuple[Bench, str]:
     """A workspace whose UI and all its processes died while it trained, and that run's id."""
-    bench: Bench = make_bench("cut_short", lengthen)
+    bench: Bench = make_bench("cut_short", lengthen, without_dvc)
     bench.dcgan("materialize", "mnist/images")
     with _training(bench, "mnist/candidate", "mnist28") as (server, run_id):
         server.running.kill_session()
@@ -29,7 +29,9 @@ def cut_short(make_bench: Any) -> tuple[Bench, str]:
 @contextmanager
 def _training(bench: Bench, key: str, preset: str) -> Iterator[tuple[Server, str]]:
     """A web UI in which an asset is being trained; unlike `served`, it may end in disorder."""
-    with bench.running("dcgan", "ui", "--port", str(port := free_port())) as running:
+    with bench.running(
+        "dcgan", "ui", "--no-browser", "--port", str(port := free_port())
+    ) as running:
         server = Server(running, port)
         running.until(server.is_up, "the web UI")
         run_id = server.launch(key)
@@ -65,7 +67,7 @@ def test_a_training_outlives_the_web_server(cut_short: tuple[Bench, str]) -> Non
         worker = server.worker(run_id)
         commands = server.running.commands()
         family = list(commands)
-        web = [process for process, words in commands.items() if "dagster_webserver" in words]
+        web = [process for process, words in commands.items() if "webserver" in words]
         before = bench.steps("mnist28_fc")[-1]
         for process in web:
             process.kill()
@@ -132,7 +134,7 @@ def test_workspace_yaml_is_loaded_where_its_workspace_is(
 
 def _refused(bench: Bench, *command: str) -> str:
     """The one line with which `dcgan` (or `dcgan ui`) refuses to begin."""
-    said = bench.dcgan(*(command or ("ui", "--port", str(free_port()))), code=1)
+    said = bench.dcgan(*(command or ("ui", "--no-browser", "--port", str(free_port()))), code=1)
     (line,) = said.splitlines()
     assert line.startswith("error: ")
     return line

@@ -45,10 +45,13 @@ class Server:
             return False
         return bool(found["repositoriesOrError"].get("nodes"))
 
-    def try_to_launch(self, keys: Sequence[str], **tags: str) -> dict[str, Any]:
-        """What the server answers to a materialisation; tags are Dagster's own."""
+    def try_to_launch(
+        self, keys: Sequence[str], *, job: str | None = None, **tags: str
+    ) -> dict[str, Any]:
+        """What the server answers to a materialisation, or to a job; tags are Dagster's own."""
+        what: dict[str, Any] = {"assetSelection": [{"path": key.split("/")} for key in keys]}
         parameters = {
-            "selector": {**_LOCATION, "assetSelection": [{"path": k.split("/")} for k in keys]},
+            "selector": {**_LOCATION, **({"pipelineName": job} if job else what)},
             "runConfigData": {},
             "mode": "default",
             "executionMetadata": {
@@ -61,9 +64,31 @@ class Server:
 
     def launch(self, *keys: str, **tags: str) -> str:
         """Materialise assets in one run, as the button does; its id."""
-        answer = self.try_to_launch(keys, **tags)
+        return self._launched(self.try_to_launch(keys, **tags))
+
+    def launch_job(self, name: str) -> str:
+        """Launch a job, as the button of its page does; the run's id."""
+        return self._launched(self.try_to_launch((), job=name))
+
+    def _launched(self, answer: dict[str, Any]) -> str:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
+
+    def asset(self, key: str) -> dict[str, Any]:
+        """Whether an asset has partitions, and what Dagster thinks of it: FRESH, STALE, MISSING."""
+        found = self.query(_ASSET, key={"path": key.split("/")})["assetNodeOrError"]
+        assert isinstance(found, dict)
+        return found
+
+    def runs_of(self, key: str) -> list[str]:
+        """The ids of the runs that made an asset or were to, the newest first."""
+        found = self.query(_RUNS)["runsOrError"]["results"]
+        path = key.split("/")
+        return [
+            run["runId"]
+            for run in found
+            if any(asset["path"] == path for asset in run["assetSelection"] or ())
+        ]
 
     def latest_run(self) -> str:
         """The id of the run that was launched last."""
@@ -155,7 +180,7 @@ def _shard(run: dict[str, Any]) -> str:
 def served(bench: Bench, *options: str) -> Iterator[Server]:
     """`dcgan ui` of a workspace until the block ends; Ctrl-C must end it and all below it."""
     port = free_port()
-    with bench.running("dcgan", "ui", "--port", str(port), *options) as running:
+    with bench.running("dcgan", "ui", "--no-browser", "--port", str(port), *options) as running:
         server = Server(running, port)
         running.until(server.is_up, "the web UI")
         yield server
@@ -186,6 +211,14 @@ mutation Launch($parameters: ExecutionParams!) {
 }
 """
 _STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+_ASSET = """
+query Asset($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) { ... on AssetNode { isPartitioned staleStatus } }
+}
+"""
+_RUNS = """
+{ runsOrError(limit: 50) { ... on Runs { results { runId assetSelection { path } } } } }
+"""
 _BACKFILLS = """
 { partitionBackfillsOrError(limit: 1) { ... on PartitionBackfills { results { id } } } }
 """

@@ -237,12 +237,21 @@ def shrink(params: dict[str, Any]) -> None:
                 params[key] = small[key]
     if "batch" in params:
         params["batch"] = 32
+    if "factors" in params:  # a judge
+        params["updates"] = 10
+    if {"forget", "turn"} & params.keys():  # claims
+        params.update(samples=100, repeats=10)
 
 
 def lengthen(params: dict[str, Any]) -> None:
     """Trainings long enough to be stopped in: 18 minibatches an epoch."""
     params["mnist"]["candidate"].update(epochs=60, decay_epochs=40)
     params["mnist"]["fc_candidate"].update(epochs=150, decay_epochs=100)
+
+
+def without_dvc(params: dict[str, Any]) -> None:
+    """For what is not about DVC: a process of its own after whatever is made."""
+    params["machine"]["dvc"] = "off"
 
 
 def make_workspace(

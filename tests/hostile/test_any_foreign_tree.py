@@ -2,7 +2,8 @@
 
 Files of somebody else's are strewn over all places that are written; one operation runs, and dies
 at a random change of the disk, as by `kill -9`: nothing after that changes the disk any more. Then
-it runs again, to its end. DCGAN_EXAMPLES says how many examples are drawn.
+it runs again, to its end. DCGAN_EXAMPLES says how many examples are drawn; `make test-hostile`
+draws 500.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from dcgan_assets.dvc.release import REMOTE, made_objects
 from dcgan_assets.engine.cleaning import remove_made, work_files
 from dcgan_assets.engine.records import RECORDS, Record, records_in, require_records_alone
 from dcgan_assets.engine.store import META_FILE, Artefact, Meta, Store
-from dcgan_assets.releases.release import REMOTE, made_objects
 from dcgan_models import files
 from dcgan_models.errors import UserError
 from dcgan_models.files import BUILDING, remove_listed, staged, swap_in
@@ -33,7 +34,7 @@ from dcgan_models.training import TrainConfig
 from dcgan_models.training.checkpoint import remove_half_states
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-EXAMPLES = int(os.environ.get("DCGAN_EXAMPLES", "500"))
+EXAMPLES = int(os.environ.get("DCGAN_EXAMPLES", "150"))
 IMAGES, FIGURE = Artefact("toy/images", "data"), Artefact("toy/figure", "results")
 SHARDS = tuple(Artefact("toy/photos", "data", shard) for shard in ("00", "01", "02"))
 WORK, RUN = "runs/toy/abcdef012345", "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -47,6 +48,7 @@ _PLACES = (
     *(f"{WORK}/states", f"{WORK}/result", "runs/locks", "runs/reproduce", REMOTE, ".dagster_home"),
     *(f"{REMOTE}/files/md5/ab", f".{REMOTE}.0123abcd.part", ".dagster_home/history/runs"),
     *(f".dagster_home/storage/{RUN}", f".dagster_home/storage/{RUN}/compute_logs"),
+    *("history", "history/objects", "history/objects/ab", "history/publications/toy"),
 )
 _NAMES = (
     *(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bz2
+import copy
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,14 +21,10 @@ from fixture_types import Refused
 
 from dcgan_assets.sources import archive as archive_module
 from dcgan_assets.sources.archive import Archive
-from dcgan_assets.sources.reading.items import UnreadableError, forget_listings
+from dcgan_assets.sources.reading.items import Item, UnreadableError
+from dcgan_models.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
+pytestmark = pytest.mark.usefixtures("fresh_listings")
 
 
 HOSTILE = {
@@ -179,3 +178,168 @@ def test_no_archive(tmp_path: Path, content: str, refused: Refused) -> None:
         write_zip(path, {"a/": b""})
     with refused(str(path)):
         Archive(path).items(0, 1)
+
+
+# --- Headers of a tar that lie ---------------------------------------------------------------
+
+
+def header(
+    name: str = "a.jpg", size: int | bytes = 0, kind: bytes = tarfile.REGTYPE, **changes: bytes
+) -> bytes:
+    """A header whose size may be any; tarfile writes what `size` is 0 as, the rest is put in."""
+    block = bytearray(tar_info(name, 0, kind).tobuf(tarfile.USTAR_FORMAT))
+    # Base 256, as GNU tar writes large numbers: the first byte is 0xFF where it is negative.
+    field = size
+    if isinstance(field, int):
+        field = bytes([0xFF if field < 0 else 0x80]) + field.to_bytes(11, "big", signed=True)
+    block[124:136] = field
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def pax(content: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    return header("x", len(content), kind) + content + bytes(-len(content) % 512)
+
+
+def record(name: bytes, value: bytes) -> bytes:
+    """A record of a pax header, which begins with its own length."""
+    rest = b" " + name + b"=" + value + b"\n"
+    length = len(rest) + 1
+    while length != len(rest) + len(str(length)):
+        length = len(rest) + len(str(length))
+    return b"%d" % length + rest
+
+
+END = bytes(1024)
+GOOD = header("good.jpg", 3) + b"yes" + bytes(509)
+LYING_TARS = {
+    "a negative size": header(size=-512),
+    "a negative size that leads to itself": GOOD + header(size=-512),
+    "a negative size that leads to the beginning": GOOD + header(size=-1536),
+    "a size of minus one": GOOD + header(size=-1),
+    "the most negative size": GOOD + header(size=-(1 << 87)),
+    "a negative size of a folder": GOOD + header("d", -512, tarfile.DIRTYPE) + GOOD,
+    "a negative size of a link": GOOD + header("l", -512, tarfile.SYMTYPE),
+    "a negative size in a pax header": GOOD + pax(record(b"size", b"-512")) + header(),
+    "a negative size of a pax header": GOOD + header("x", -512, tarfile.XHDTYPE) + header(),
+    "a negative size of a long name": GOOD + header("x", -512, tarfile.GNUTYPE_LONGNAME),
+    "a long name of 8 GB": GOOD + header("x", 8 << 30, tarfile.GNUTYPE_LONGNAME) + GOOD,
+    "a pax header of 8 GB": GOOD + header("x", 8 << 30, tarfile.XHDTYPE) + GOOD,
+    "a global header of 8 GB": GOOD + header("x", 8 << 30, tarfile.XGLTYPE) + GOOD,
+    "a member beyond the end": GOOD + header(size=1 << 40),
+    "a member beyond all ends": GOOD + header(size=(1 << 87) - 1),
+    "a size in a pax header beyond the end": GOOD + pax(record(b"size", b"9" * 30)) + header(),
+    "a thousand pax headers": GOOD + pax(record(b"a", b"b")) * 2000 + header(),
+    "a thousand long names": GOOD + (header("x", 1, b"L") + b"a" + bytes(511)) * 2000 + header(),
+    "a pax header without a member": GOOD + pax(record(b"a", b"b")),
+    "a record without its length": GOOD + pax(b"size=1\n") + header(),
+    "a record of length nought": GOOD + pax(b"0 size=1\n") + header(),
+    "a size that is no number": header(size=b"77777z777777"),
+    "a sparse file": GOOD + header("s", -512, tarfile.GNUTYPE_SPARSE),
+    "the end mark halfway": header()[:300],
+}
+
+
+def listed(path: Path) -> list[Item]:
+    """The members; none where the archive is refused, which is one line."""
+    try:
+        return Archive(path).items(0, 1)
+    except UserError as error:
+        line = str(error)
+    assert "\n" not in line
+    assert line.startswith(f"{path}: ")
+    return []
+
+
+@pytest.mark.parametrize("lie", LYING_TARS)
+def test_headers_of_a_tar_that_lie_are_one_line_or_a_row(tmp_path: Path, lie: str) -> None:
+    """None leads to a loop, to gigabytes or to a traceback."""
+    path = tmp_path / "p.tar"
+    path.write_bytes(LYING_TARS[lie] + END)
+    tracemalloc.start()
+    items = listed(path)
+    assert len(items) < 4000
+    for item in items:
+        with suppress(UnreadableError):
+            assert len(item.location.read()) < 2000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+# --- The directory of a zip that lies --------------------------------------------------------
+
+
+def changed_zip(tmp_path: Path, place: int, value: bytes, extra: bytes = b"") -> Path:
+    """A zip of two members in whose directory bytes of the first are others."""
+    path = tmp_path / "p.zip"
+    info = zipfile.ZipInfo("a.jpg")
+    info.extra = extra
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, b"picture" * 9)
+        archive.writestr("b.jpg", b"fine")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"PK\x01\x02") + place
+    content[start : start + len(value)] = value
+    path.write_bytes(content)
+    return path
+
+
+LYING_ZIPS = {
+    "its size": (24, b"\xff\xff\xff\x00"),
+    "its compressed size": (20, b"\xff\xff\x00\x00"),
+    "both sizes": (20, b"\x10\0\0\0\x10\0\0\0"),
+    "its checksum": (16, b"abcd"),
+    "its place": (42, b"\x05\0\0\0"),
+    "its place, beyond the end": (42, b"\xf0\xff\xff\x7f"),
+    "its method": (10, b"\x08\0"),
+    "an unknown method": (10, b"\x63\0"),
+    "that it is encrypted": (8, b"\x01\0"),
+    "that its name is UTF-8": (46, b"\xff\xfe\0\x1b\x0a"),
+    "a name with a zero": (46, b"a\0jpg"),
+    "the length of its name": (28, b"\xff\xff"),
+    "the length of its comment": (32, b"\xff\xff"),
+    "its disk": (34, b"\x07\0"),
+    "that it is a link": (4, b"\x14\x03" + b"\x14\0\0\0\0\0\0\0\0\0"),
+    "sizes of 64 bits that are not there": (20, b"\xff" * 8),
+}
+
+
+@pytest.mark.parametrize("lie", LYING_ZIPS)
+def test_a_directory_of_a_zip_that_lies_is_one_line_or_a_row(tmp_path: Path, lie: str) -> None:
+    path = changed_zip(tmp_path, *LYING_ZIPS[lie])
+    for item in listed(path):
+        assert min(item.key) >= " "
+        if item.key == "b.jpg":
+            assert item.location.read() == b"fine"
+        else:
+            with suppress(UnreadableError):
+                assert item.location.read() == b"picture" * 9
+
+
+@pytest.mark.parametrize("place", [1 << 63, (1 << 64) - 1, 1 << 62])
+def test_a_place_of_64_bits(tmp_path: Path, place: int) -> None:
+    extra = struct.pack("<HHQ", 1, 8, place)
+    path = changed_zip(tmp_path, 42, b"\xff" * 4, extra)
+    found = {item.key: item.location for item in Archive(path).items(0, 1)}
+    with pytest.raises(UnreadableError):
+        found["a.jpg"].read()
+    assert found["b.jpg"].read() == b"fine"
+
+
+def test_members_that_share_their_bytes_are_unpacked_once(tmp_path: Path) -> None:
+    """A bomb of 40 members in the bytes of one: each would unpack all of it."""
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a00.jpg", bytes(10**7))
+        for number in range(1, 40):
+            info = copy.copy(archive.infolist()[0])
+            info.filename = info.orig_filename = f"a{number:02}.jpg"
+            archive.filelist.append(info)
+            archive.NameToInfo[info.filename] = info
+        archive._didModify = True  # type: ignore[attr-defined]
+    assert path.stat().st_size < 20_000
+    found = reasons(Archive(path))
+    assert len(found) == 40
+    assert set(found.values()) == {"overlaps another member"}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -21,10 +20,10 @@ from PIL import Image
 from dcgan_assets.params.file import profile_text
 from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
+from dcgan_models.pixels import Pixels
 
 pytestmark = pytest.mark.slow
 
-Pixels = npt.NDArray[np.uint8]
 SIDE, BATCH = 32, 8
 
 
@@ -64,13 +63,13 @@ def section(held_out: float) -> dict[str, Any]:
     """A group as small as they come."""
     return {
         "training_set": {"held_out": held_out},
-        "extractor": {"kind": "autoencoder", "epochs": 1},
+        "extractor": {"epochs": 1},
         "candidate": {
             **{"preset": "lsun64", "size": SIDE, "width": 0.03, "batch": BATCH},
             **{"epochs": 1, "decay_epochs": 0, "snapshots": []},
             "health": {"diversity": 0.0},
         },
-        "quality": {"samples": 20, "train_samples": 60, "kid_size": 13, "snapshot_samples": 20},
+        "quality": {"samples": 20, "kid_size": 13, "snapshot_samples": 20},
         "samples": {"rows": 1, "columns": 2, "epochs": []},
         "latent_walk": {"segments": 2, "steps": 3, "pixel_rows": 1},
     }

@@ -45,13 +45,11 @@ PICTURES = ("cat.jpg", "sub/cat.jpg", "recycle/glass.jpg", "tmp/x.jpg", "snapsho
 
 
 @pytest.fixture
-def tree() -> Iterator[Path]:
+def tree(fresh_listings: None) -> Iterator[Path]:
     """A folder that every user can reach, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        forget_listings()
         yield Path(name)
-    forget_listings()
 
 
 def put(path: Path, content: bytes = b"x") -> Path:

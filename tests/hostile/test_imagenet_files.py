@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,21 +22,9 @@ from imagenet_files import (
 
 from dcgan_assets.sources import imagenet as imagenet_module
 from dcgan_assets.sources.imagenet import imagenet
-from dcgan_assets.sources.reading.items import Unread, forget_listings
-from dcgan_assets.sources.reading.workers import close_workers
+from dcgan_assets.sources.reading.items import Unread
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_workers_left() -> Iterator[None]:
-    yield
-    close_workers()
+pytestmark = pytest.mark.usefixtures("fresh_listings", "no_workers_left")
 
 
 def test_a_picture_too_large_is_a_rejected_row(

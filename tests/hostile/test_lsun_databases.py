@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,10 @@ from lmdb_databases import pictures, write
 
 from dcgan_assets.sources import lsun as lsun_module
 from dcgan_assets.sources.lsun import LmdbValue, Lsun
-from dcgan_assets.sources.reading.items import UnreadableError, forget_listings
+from dcgan_assets.sources.reading.items import UnreadableError
 from dcgan_models.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
+pytestmark = pytest.mark.usefixtures("fresh_listings")
 
 
 def test_value_that_is_gone_or_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

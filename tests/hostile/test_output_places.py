@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +90,35 @@ def test_nothing_else_is_replaced_than_a_file_of_its_kind(
     (kept / "z.npy").unlink()
     assert everything(kept) == before
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/dev/null", "link.png", "pipe.png", "loop.png"])
+def test_a_device_or_a_pipe_is_not_replaced(
+    root: Path, tmp_path: Path, photograph: Path, place: str
+) -> None:
+    (tmp_path / "link.png").symlink_to("/dev/full")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    there = {path: path.lstat().st_ino for path in (*tmp_path.iterdir(), Path("/dev/full"))}
+    for command in (("sample", "lsun", "-n", 4), ("invert", "lsun", photograph)):
+        code, (line,) = call(root, *command, "-o", tmp_path / place)
+        assert code == 1
+        assert line.startswith(f"error: {tmp_path / place}: ")
+    assert {path: path.lstat().st_ino for path in there} == there
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null", "pipe", "socket", "folder", "loop"])
+def test_what_is_no_plain_file_is_not_read(root: Path, tmp_path: Path, place: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as sock, contextlib.chdir(tmp_path):
+        sock.bind("socket")
+    out = tmp_path / "out.png"
+    code, (line,) = call(root, "invert", "lsun", tmp_path / place, "-o", out)
+    assert code == 1
+    assert line.startswith(f"error: {tmp_path / place}: cannot be read (")
+    assert not out.exists()
 
 
 def test_the_photograph_is_not_written_over(root: Path, tmp_path: Path, photograph: Path) -> None:

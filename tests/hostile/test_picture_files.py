@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,12 @@ from PIL import Image
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.photographs import PHOTOGRAPHS, photograph
 from dcgan_assets.sources.reading.complaints import listening
-from dcgan_assets.sources.reading.decode import Decoded, Pixels, Refused, decode
+from dcgan_assets.sources.reading.decode import Decoded, Refused, decode
+from dcgan_assets.sources.reading.header import MAX_SCANS
 from dcgan_assets.sources.reading.ingest import ingest
-from dcgan_assets.sources.reading.workers import close_workers
+from dcgan_models.pixels import Pixels
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_workers_left() -> Iterator[None]:
-    yield
-    close_workers()
+pytestmark = pytest.mark.usefixtures("no_workers_left")
 
 
 def windows(count: int) -> Iterator[Image.Image]:
@@ -451,3 +450,242 @@ def test_every_format_in_one_folder(tmp_path: Path) -> None:
     pixels: Pixels = np.load(made / "pixels_64.npy")
     spread = np.abs(pixels.astype(int) - np.median(pixels, axis=0)).mean(axis=(1, 2, 3))
     assert spread.max() < 6  # all are the same picture
+
+
+# --- Scans of a JPEG --------------------------------------------------------------------------
+
+
+def scans_of(data: bytes) -> tuple[bytes, list[bytes]]:
+    """What stands before the first scan of a JPEG, and its scans with the tables before each."""
+    first = data.index(b"\xff\xda")
+    marks = [found.start() for found in re.finditer(rb"\xff[\xc4\xda]", data)]
+    ends = [mark for mark in marks if mark > first] + [data.rindex(b"\xff\xd9")]
+    return data[:first], [data[a:b] for a, b in pairwise([first, *ends])]
+
+
+def many_scans(count: int, between: bytes = b"", **options: Any) -> bytes:
+    """A JPEG that shows one of its scans so many times more."""
+    data = encoded(Image.new("RGB", (64, 48), "navy"), **options)
+    before, scans = scans_of(data)
+    last = next(scan for scan in reversed(scans) if scan.startswith(b"\xff\xda"))
+    return before + b"".join(scans) + (between + last) * count + b"\xff\xd9"
+
+
+SCANS = {
+    "progressive": many_scans(1500, progressive=True),
+    "sequential": many_scans(1500),
+    "one more than allowed": many_scans(MAX_SCANS, progressive=True),
+    "an end mark in each comment": many_scans(200, b"\xff\xfe\x00\x04\xff\xd9", progressive=True),
+    "scans in comments do not count, others do": many_scans(
+        200, b"\xff\xfe\x00\x06\xff\xda\xff\xd9", progressive=True
+    ),
+    "restarts between": many_scans(200, b"\xff\xd0\xff\xd7", progressive=True),
+    "fill bytes between": many_scans(200, b"\xff" * 50, progressive=True),
+    "junk between": many_scans(200, b"junk\xff\x00", progressive=True),
+    "tables between": many_scans(200, b"\xff\xdd\x00\x04\x00\x00", progressive=True),
+    "comments without end": many_scans(1, b"\xff\xfe\x00\x02" * 10_000, progressive=True),
+}
+
+
+@pytest.mark.parametrize("case", SCANS)
+def test_scans_without_end(case: str) -> None:
+    assert refusal(SCANS[case]) == "too many scans: at most 100 are read"
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_no_encoders_scans_are_too_many(kind: str) -> None:
+    before, _ = scans_of(data := JPEGS[kind](next(windows(1))))
+    assert data.startswith(before)
+    assert isinstance(decode(data), Decoded)
+
+
+def test_scans_in_what_follows_a_jpeg_do_not_count() -> None:
+    """A film behind a photograph, as telephones write them."""
+    data = encoded(next(windows(1)), progressive=True) + b"\xff\xda\x00\x02" * 1000 + b"\xff\xd9"
+    found = decode(data)
+    assert isinstance(found, Decoded)
+
+
+# --- Of all kinds -----------------------------------------------------------------------------
+
+
+def png_of(width: int, height: int, depth: int = 8, colour: int = 0, *more: bytes) -> bytes:
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))]
+    chunks += [(one[:4], one[4:]) for one in more] + [(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+def idat(content: bytes) -> bytes:
+    return b"IDAT" + zlib.compress(content, 9)
+
+
+def gif_of(screen: tuple[int, int], frame: tuple[int, int, int, int], coded: bytes) -> bytes:
+    head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + bytes(6)
+    return head + b"," + struct.pack("<HHHHB", *frame, 0) + coded + b";"
+
+
+def bmp_of(width: int, height: int, bits: int, packing: int, rest: bytes) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, packing, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(rest), 0, 0, 54) + info + rest
+
+
+def with_bytes(data: bytes, place: int, value: bytes) -> bytes:
+    return data[:place] + value + data[place + len(value) :]
+
+
+def of_kind(kind: str, **options: Any) -> bytes:
+    return encoded(Image.new("RGB", (64, 48), "teal"), kind, **options)
+
+
+def jpeg_size(height: int, width: int) -> bytes:
+    data = of_kind("JPEG")
+    return with_bytes(data, data.index(b"\xff\xc0") + 5, struct.pack(">HH", height, width))
+
+
+PNG, GIF, WEBP, AVIF = of_kind("PNG"), of_kind("GIF"), of_kind("WEBP"), of_kind("AVIF")
+ISPE = AVIF.index(b"ispe") + 8
+KINDS = {
+    "nothing": (b"", "empty"),
+    "a zero": (b"\0", "not a JPEG"),
+    "zeros": (bytes(10_000), "not a JPEG"),
+    "the mark of a JPEG": (b"\xff\xd8\xff", "truncated"),
+    "the mark of a PNG": (PNG[:8], "truncated"),
+    "the mark of a GIF": (b"GIF89a", "truncated"),
+    "the mark of a WebP": (b"RIFF\4\0\0\0WEBP", "damaged"),
+    "the mark of a BMP": (b"BM", "truncated"),
+    "the mark of a TIFF": (b"II*\0", "truncated"),
+    "the mark of an AVIF": (b"\0\0\0\x0cftypavif", "damaged"),
+    "a JPEG of 65,535 a side": (jpeg_size(65_535, 65_535), "too many pixels"),
+    "a JPEG without height": (jpeg_size(0, 64), "damaged"),
+    "a JPEG without width": (jpeg_size(64, 0), "damaged"),
+    "a JPEG that is higher than its data": (jpeg_size(4000, 4000), "damaged"),
+    "a JPEG without a frame": (b"\xff\xd8\xff\xda\0\2\xff\xd9", "damaged"),
+    "a JPEG of marks alone": (b"\xff\xd8" + b"\xff\xd0" * 5000, "truncated"),
+    "a JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * 100_000, "truncated"),
+    "a JPEG of segments without length": (b"\xff\xd8" + b"\xff\xfe\0\0" * 5000, "truncated"),
+    "a JPEG without loss": (of_kind("JPEG").replace(b"\xff\xc0", b"\xff\xc3", 1), "damaged"),
+    "a JPEG with arithmetic codes cut": (
+        of_kind("JPEG").replace(b"\xff\xc0", b"\xff\xc9", 1),
+        "damaged",
+    ),
+    "a JPEG without tables": (re.sub(rb"\xff\xdb", b"\xff\xfe", of_kind("JPEG")), "damaged"),
+    "a JPEG of five channels": (
+        with_bytes(of_kind("JPEG"), of_kind("JPEG").index(b"\xff\xc0") + 9, b"\5"),
+        "damaged",
+    ),
+    "a PNG of 2,147,483,647 a side": (png_of(2**31 - 1, 2**31 - 1), "too many pixels"),
+    "a PNG of 4,294,967,295 a side": (png_of(2**32 - 1, 2**32 - 1), "too many pixels"),
+    "a PNG without width": (png_of(0, 8), "damaged"),
+    "a PNG without data": (png_of(8, 8), "damaged"),
+    "a PNG with half its data": (png_of(64, 64, 8, 0, idat(bytes(65 * 32))), "damaged"),
+    "a PNG of another depth": (png_of(8, 8, 7, 0, idat(bytes(72))), "damaged"),
+    "a PNG of another colour": (png_of(8, 8, 8, 5, idat(bytes(200))), "damaged"),
+    "a PNG without its palette": (png_of(8, 8, 8, 3, idat(bytes(72))), "damaged"),
+    "a PNG of another filter": (png_of(8, 8, 8, 0, idat(b"\x09" * 72)), "damaged"),
+    "a PNG as high as it may be wide": (png_of(1, 16_384, 8, 0, idat(bytes(9))), "too long"),
+    "a PNG of no deflate": (png_of(8, 8, 8, 0, b"IDATnot deflate"), "damaged"),
+    "a GIF whose frame is larger than all": (
+        gif_of((1, 1), (65_535, 65_535, 65_535, 65_535), b"\2\2\x44\1\0"),
+        "too many pixels",
+    ),
+    "a GIF without size": (gif_of((0, 0), (0, 0, 0, 0), b"\2\2\x44\1\0"), "damaged"),
+    "a GIF without end": (GIF[:-1] + b"!\xfe" + b"\xff" * 300, "truncated"),
+    "a GIF without frames": (GIF[:13] + b";", "truncated"),
+    "a WebP longer than its file": (with_bytes(WEBP, 4, b"\xff\xff\xff\x7f"), "truncated"),
+    "a WebP of another kind": (with_bytes(WEBP, 12, b"VP9 "), "damaged"),
+    "a WebP without size": (with_bytes(WEBP, 26, b"\0\0\0\0"), "damaged"),
+    "a WebP of 16,383 a side": (with_bytes(WEBP, 26, b"\xff\x3f\xff\x3f"), "too many pixels"),
+    "a canvas of 16,777,216 a side": (
+        b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6,
+        "too many pixels",
+    ),
+    "a BMP of negative width": (bmp_of(-8, 8, 24, 0, bytes(500)), "damaged"),
+    "a BMP without size": (bmp_of(0, 0, 24, 0, b""), "damaged"),
+    "a BMP of runs that is not there": (bmp_of(7000, 7000, 8, 1, b""), "damaged"),
+    "a BMP of runs of 20,000 a side": (bmp_of(20_000, 20_000, 8, 1, b"\0\1"), "too many pixels"),
+    "an AVIF of 4,294,967,295 a side": (with_bytes(AVIF, ISPE, b"\xff" * 8), "too many pixels"),
+    "an AVIF without size": (with_bytes(AVIF, ISPE, bytes(8)), "damaged"),
+    "an AVIF that is cut": (AVIF[: len(AVIF) // 2], "truncated"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC"),
+    "a web page": (b"\n <!DOCTYPE html><html>", "HTML"),
+    "SVG with an entity": (b"<!DOCTYPE svg [<!ENTITY a 'b'>]><svg>&a;</svg>", "not a JPEG"),
+    "PostScript, which Pillow would run": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9",
+        "not",
+    ),
+    "PDF": (b"%PDF-1.7\n", "not a JPEG"),
+    "a program": (b"MZ" + bytes(500), "not a JPEG"),
+    "an icon": (b"\0\0\1\0\1\0" + bytes(50), "not a JPEG"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "not a JPEG"),
+    "JPEG XL": (b"\xff\x0a" + bytes(50), "not a JPEG"),
+    "a zip": (b"PK\3\4" + bytes(50), "not a JPEG"),
+    "a pickle": (b"cos\nsystem\n(S'true'\ntR.", "not a JPEG"),
+    "a sound in RIFF": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(30), "not a JPEG"),
+    "a film": (b"\0\0\0\x14ftypisom\0\0\0\0isom" + bytes(40), "not a JPEG"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_files_of_all_kinds_are_refused_with_their_reason(case: str) -> None:
+    data, reason = KINDS[case]
+    tracemalloc.start()
+    found = refusal(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.startswith(reason)
+    assert found.isprintable()
+    assert len(found) < 200
+    assert peak < 64 << 20
+
+
+def exif(tag: int, kind: int, value: int, after: int = 0, count: int = 1) -> bytes:
+    """EXIF data with one entry; `after` is where the next directory is said to be."""
+    entry = struct.pack("<HHHII", count, tag, kind, 1, value)
+    return b"Exif\0\0II*\0\x08\0\0\0" + entry + struct.pack("<I", after)
+
+
+SOUND = {
+    "a GIF that goes on as another file": GIF + b"PK\3\4" + bytes(500),
+    "a page in a comment": of_kind("JPEG", comment=b"<!DOCTYPE html><html><script>"),
+    "a PNG with a text of 64 MB": png_of(
+        *(64, 64, 8, 0, b"zTXta\0\0" + zlib.compress(bytes(64 << 20), 9)), idat(bytes(65 * 64))
+    ),
+    "a PNG with more data than pixels": png_of(64, 64, 8, 0, idat(bytes(32 << 20))),
+    "an orientation of 0": of_kind("JPEG", exif=exif(0x0112, 3, 0)),
+    "an orientation of 65,535": of_kind("JPEG", exif=exif(0x0112, 3, 65_535)),
+    "EXIF data that lead to themselves": of_kind("JPEG", exif=exif(0x8769, 4, 8, after=8)),
+    "EXIF data of 65,535 entries": of_kind("JPEG", exif=exif(0x0112, 3, 1, count=65_535)),
+    "a GIF of 2,000 frames": GIF[:-1] + GIF[GIF.index(b",", 13) : -1] * 1999 + b";",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_what_is_odd_and_harmless_is_read_and_no_larger_than_it_says(case: str) -> None:
+    tracemalloc.start()
+    found = decode(SOUND[case])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, Decoded), found
+    assert max(found.width, found.height) == 64
+    assert peak < 64 << 20
+
+
+def test_each_of_them_is_a_row_of_a_folder(tmp_path: Path) -> None:
+    """Through the real workers, which outlive all of them."""
+    pictures, made = tmp_path / "pictures", tmp_path / "made"
+    pictures.mkdir()
+    made.mkdir()
+    refused = {**{name: data for name, (data, _) in KINDS.items()}, **SCANS}
+    for name, data in {**refused, **SOUND}.items():
+        (pictures / f"{name}.jpg").write_bytes(data)
+    report = ingest(Folder(pictures).items(0, 1), made, (32,), workers=1)
+    assert report is not None
+    rows = pq.read_table(made / "manifest.parquet").to_pylist()
+    status = {row["key"].removesuffix(".jpg"): row["status"] for row in rows}
+    assert status == {**dict.fromkeys(refused, "rejected"), **dict.fromkeys(SOUND, "kept")}

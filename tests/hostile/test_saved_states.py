@@ -78,5 +78,5 @@ def test_foreign_files_are_no_state(tmp_path: Path, refused: Any) -> None:
     with refused("not a training state"):
         load_state(tmp_path)
     (tmp_path / STATES / NAME).write_bytes(b"PK\x03\x04 a pickle in a zip, as torch.save writes")
-    with refused("not a safetensors file"):
+    with refused("not a whole safetensors file"):
         load_state(tmp_path)

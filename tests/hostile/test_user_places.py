@@ -22,6 +22,7 @@ _NO_PATHS = {
     *("preset", "contact"),
     *("licence", "attribution", "category", "name", "model_sha256", "licences", "expressions"),
     *("groups", "presets", "cron", "time_zone", "start", "end", "discriminator"),
+    *("factors", "forget", "beside", "turn"),
 }
 
 
@@ -102,6 +103,21 @@ def test_new_group_refuses_such_a_folder(
     with refused("groups.cats: ", "such as pictures/cats"):
         add_group(workspace, "cats", folder, 64)
     assert (workspace.root / PARAMS_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [".", "", "..", "pictures/.."])
+def test_new_group_refuses_the_workspace_itself(
+    workspace: Workspace, refused: Refused, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """By whatever name it goes where the command is typed; a folder of pictures may be `.`."""
+    mine = pictures(workspace.root / "pictures/mine")
+    before = (workspace.root / PARAMS_FILE).read_bytes()
+    monkeypatch.chdir(workspace.root)
+    with refused("groups.cats: ", "such as pictures/cats"):
+        add_group(workspace, "cats", Path(words), 64)
+    assert (workspace.root / PARAMS_FILE).read_bytes() == before
+    monkeypatch.chdir(mine)
+    assert add_group(workspace, "cats", Path(), 64)["images"]["path"] == "pictures/mine"
 
 
 @pytest.mark.parametrize("name", sorted({*RESERVED_NAMES, *BUILT_IN, "seed", "groups"}))

@@ -1,7 +1,7 @@
 """`cifar10/features` and `svhn/features`: what a discriminator sees in labelled pictures.
 
 Sections 5.1 and 5.2: the activations of every convolution, max-pooled to 4x4 places. Batch norm's
-statistics are those of the target's own training pictures.
+statistics are those of the target's own training pictures, of SVHN without those for validation.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_labelled
-from dcgan_assets.assets.pictures.shards import image_versions, shard_facts
+from dcgan_assets.assets.pictures.shards import image_versions
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import GPU, Check, Outcome, Reading, Step, StepMaker, Verdict
 from dcgan_assets.params.classification import Features, SvhnFeatures
 from dcgan_assets.sources.reading.listing import listing_version
 from dcgan_models.data import PixelStore
@@ -46,7 +47,8 @@ def make_features(work: Work) -> Outcome:
     table = read_labelled(work)
     pictures = labelled_store(work, table)
     splits = table["split"].to_pylist()
-    training = pictures.subset(np.flatnonzero(np.array(splits) == "train"))
+    chosen = rows_for_statistics(np.array(splits), section.validation, section.seed)
+    training = pictures.subset(chosen)
     fix_for(discriminator, training)
     first_look(discriminator, training)
     columns = feature_columns(preset)
@@ -67,9 +69,10 @@ def make_features(work: Work) -> Outcome:
     write_json(
         work.out() / FACTS_FILE,
         {
-            "stand_in": shard_facts(work)["stand_in"],
             "preset": preset.to_dict(),
             "images": image_versions(work),
+            "validation": section.validation,
+            "seed": section.seed,
         },
     )
     layers = layer_views(summary, preset)
@@ -84,6 +87,7 @@ def make_features(work: Work) -> Outcome:
             **facts,
         },
         verdicts=_judge([layer.summary for layer in layers]),
+        figures={SHEET_FILE: "a test picture of each class, its nearest beside it"},
     )
 
 
@@ -97,7 +101,7 @@ def features_step(step: StepMaker, discriminator: str | None) -> Step:
         source_version=None if discriminator else released_version,
         files=None if discriminator else _released,
         checks=FEATURE_CHECKS,
-        pool="gpu",
+        pool=GPU,
         kinds=frozenset({"pytorch", "arrow"}),
         description=(
             "What a discriminator's convolutions see in every picture, max-pooled to 4x4 places "
@@ -133,9 +137,7 @@ def _neighbours(work: Work, pictures: PixelStore) -> dict[str, Any]:
     found = feature_neighbours(table, queries, table.rows("train"), section.neighbours)
     sheet = neighbour_sheet(pictures.gather(queries), pictures, found.rows)
     write_png(work.out() / SHEET_FILE, sheet)
-    facts: dict[str, Any] = {
-        "neighbours": shown.picture(sheet, "a test picture of each class, its nearest beside it")
-    }
+    facts: dict[str, Any] = {}
     shares = found.class_shares()
     if shares is not None:
         facts["neighbours_of_the_same_class"] = round(shares[0], 4)
@@ -146,7 +148,7 @@ def _neighbours(work: Work, pictures: PixelStore) -> dict[str, Any]:
 def _discriminator(work: Work) -> Any:
     """D that the section asks for, on the machine's device."""
     from dcgan_models import load_discriminator
-    from dcgan_models.training.config import choose_device
+    from dcgan_models.networks import on_device
 
     section: Features = work.section
     released = section.released if isinstance(section, SvhnFeatures) else None
@@ -157,13 +159,30 @@ def _discriminator(work: Work) -> Any:
     else:
         (key,) = (key for key in work.step.inputs if key.endswith("/discriminator"))
         discriminator = load_discriminator(work.input(key))
-    return discriminator.to(choose_device(work.params.machine.device))
+    return on_device(discriminator, work.params.machine.device)
 
 
 def released_version(reading: Reading) -> str:
     """The listing of the authors' arrays, where the features are theirs."""
     section: SvhnFeatures = reading.section
     return listing_version(reading.root / section.released) if section.released else ""
+
+
+def rows_for_statistics(
+    splits: npt.NDArray[np.str_], validation: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """The training pictures that batch norm's statistics are taken from.
+
+    Args:
+        splits: (n,), `train` or `test` for each picture.
+        validation, seed: So many are left out, those that C is chosen on; 0 takes all.
+    """
+    from dcgan_models.classification.protocols import split_rows
+
+    if not validation:
+        return np.flatnonzero(splits == "train")
+    pool: npt.NDArray[np.int64] = split_rows(splits, validation, seed).pool
+    return pool
 
 
 def fix_for(discriminator: Any, training: PixelStore) -> None:

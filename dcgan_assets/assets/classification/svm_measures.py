@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.classification.features import FACTS_FILE, counted
+from dcgan_assets.assets.classification.features import FACTS_FILE, counted, rows_for_statistics
 from dcgan_assets.assets.pictures.labelled_images import labelled_store, read_labelled
 from dcgan_assets.assets.pictures.shards import image_versions
 from dcgan_assets.engine.making import Work
@@ -143,7 +143,7 @@ def open_measures(work: Work) -> Iterator[Measures]:
     pictures = labelled_store(work, read_labelled(work))
     with tempfile.TemporaryDirectory(dir=work.out()) as place:
         random = [
-            _random_features(work, facts["preset"], seed, pictures, trained, Path(place, str(seed)))
+            _random_features(work, facts, seed, pictures, trained, Path(place, str(seed)))
             for seed in range(work.section.random_networks)
         ]
         features = {TRAINED: [trained], RANDOM: random, PIXELS: [_pixels(pictures)]}
@@ -161,18 +161,19 @@ def _checked_split(section: SvmScores, table: Any) -> Any:
 
 
 def _random_features(
-    work: Work, preset: Any, seed: int, pictures: Any, like: Any, place: Path
+    work: Work, facts: Mapping[str, Any], seed: int, pictures: Any, like: Any, place: Path
 ) -> Any:
     """The same features of a D as it is before training."""
     from dcgan_models.classification.feature_table import FeatureTable, write_feature_table
     from dcgan_models.classification.features import feature_blocks
+    from dcgan_models.machine import choose_device
     from dcgan_models.networks import untrained_discriminator
     from dcgan_models.presets import Preset
-    from dcgan_models.training.config import choose_device
 
     device = choose_device(work.params.machine.device)
-    training = pictures.subset(like.rows("train"))
-    discriminator = untrained_discriminator(Preset.from_dict(preset), training, seed, device)
+    chosen = rows_for_statistics(like.splits, facts["validation"], facts["seed"])
+    preset = Preset.from_dict(facts["preset"])
+    discriminator = untrained_discriminator(preset, pictures.subset(chosen), seed, device)
     place.mkdir()
     with work.progress(len(pictures), f"pictures, random D {seed}") as bar:
         write_feature_table(

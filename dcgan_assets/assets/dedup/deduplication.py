@@ -18,12 +18,12 @@ from dcgan_assets.assets.pictures.shards import (
 )
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import GPU, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.dedup import DedupAutoencoder, Deduplication
 from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import key_hash
-from dcgan_assets.sources.reading.pictures import MANIFEST_FILE, REJECTED
+from dcgan_assets.sources.reading.manifest import MANIFEST_FILE, REJECTED
 from dcgan_models.files import read_json, write_json
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
@@ -63,7 +63,7 @@ def make_autoencoder(work: Work) -> Outcome:
         train_autoencoder,
     )
     from dcgan_models.dedup.judging import judge_codes
-    from dcgan_models.training.config import choose_device
+    from dcgan_models.machine import choose_device
 
     section: DedupAutoencoder = work.section
     names = ("epochs", "max_updates", "batch", "learning_rate")
@@ -122,7 +122,7 @@ def autoencoder_step(step: StepMaker) -> Step:
         kind="models",
         compute=make_autoencoder,
         checks=AUTOENCODER_CHECKS,
-        pool="gpu",
+        pool=GPU,
         seeded=True,
         kinds=frozenset({"pytorch"}),
         description=(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from dcgan_assets.assets.dedup.sheets import (
     write_pairs,
 )
 from dcgan_assets.assets.pictures.images import probe_items
-from dcgan_assets.assets.pictures.shards import open_pixels, shard_facts
+from dcgan_assets.assets.pictures.shards import open_pixels, shard_facts, stand_in
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
@@ -41,18 +43,19 @@ from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Outcome, Reading, Step, StepMaker, where_there
 from dcgan_assets.params.dedup import DedupReport
 from dcgan_assets.params.pictures import HASH_SIDE
-from dcgan_assets.sources.photographs import photograph_of, planted_edit, planted_original
-from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
-from dcgan_assets.sources.reading.items import UnreadableError
-from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
+from dcgan_assets.sources.drawn.drawings import drawing_of
+from dcgan_assets.sources.photographs import photograph_of
+from dcgan_assets.sources.planted import planted_edit, planted_original
+from dcgan_assets.sources.reading.decode import Decoded, thumbnails
+from dcgan_assets.sources.reading.manifest import MANIFEST_FILE
+from dcgan_assets.sources.reading.readers import decode_apart
+from dcgan_models.dedup.codes import Codes
 from dcgan_models.dedup.grouping import near_pairs
 from dcgan_models.dedup.judging import judge_codes
 from dcgan_models.dedup.planted import false_pairs, recall
 from dcgan_models.errors import UserError
-from dcgan_models.files import read_json
+from dcgan_models.files import open_text, read_json
 from dcgan_models.pixels import Pixels
-
-Codes = npt.NDArray[np.uint8]
 
 _PAPER_REMOVED = 275_000
 _PAPER_PICTURES = 3_033_042  # LSUN's own count; the paper says "a little over 3 million"
@@ -90,7 +93,7 @@ def make_report(work: Work) -> Outcome:
     ]
     work.result(
         paper_ref="section 3.1, deduplication of LSUN",
-        stand_in=shard_facts(work)["stand_in"],
+        stand_in=stand_in(work),
         rows=rows,
         notes=(
             f"Recall: {len(originals[OURS])} pictures that the autoencoder never saw, each edit "
@@ -103,15 +106,12 @@ def make_report(work: Work) -> Outcome:
     pictures = open_pixels(work, shard_facts(work)["size"])
     pairs = manifest.pairs(section.pairs)
     write_pairs(pairs, manifest.keys, codes, work.out() / PAIRS_FILE)
-    facts = {
-        "recall": shown.picture_file(work.out() / "figure.png", "recall of planted copies"),
-        "bits": shown.picture_file(work.out() / "bits.png", "activation of each bit"),
-        "table": shown.table([_shown(row) for row in rows]),
-    }
+    figures = {"figure.png": "recall of planted copies", "bits.png": "activation of each bit"}
     if len(pairs):
-        facts["kept_and_removed"] = pair_sheet(pictures, pairs, work.out() / "pairs.png")
-        facts["largest_groups"] = group_sheet(pictures, manifest.kept, work.out() / "groups.png")
-    return Outcome(metadata=facts)
+        figures["pairs.png"] = pair_sheet(pictures, pairs, work.out() / "pairs.png")
+        figures["groups.png"] = group_sheet(pictures, manifest.kept, work.out() / "groups.png")
+    table = shown.table([_shown(row) for row in rows])
+    return Outcome(metadata={"table": table}, figures=figures)
 
 
 def report_step(step: StepMaker) -> Step:
@@ -166,9 +166,22 @@ class _Manifest:
         """Rows of the duplicates."""
         return np.flatnonzero(self.kept >= 0)
 
+    @property
+    def planted(self) -> bool:
+        """Whether copies were planted: how many are removed then follows from that."""
+        return any(planted_original(key) is not None for key in self.keys)
+
+    def beside(self, paper: float, source: str) -> dict[str, Any]:
+        """The paper's number for a row about what was removed; none where copies were planted."""
+        if self.planted:
+            return {"source": "copies were planted: nothing to set beside the paper's number"}
+        return {"paper": paper, "source": source}
+
     def origins(self) -> npt.NDArray[np.int64]:
-        """A number for what each picture was made from: photograph, or first part of its key."""
-        names = [photograph_of(key) or key.partition("/")[0] for key in self.keys]
+        """A number for what each picture was made from: photograph, drawing, or class."""
+        names = [
+            photograph_of(key) or drawing_of(key) or key.partition("/")[0] for key in self.keys
+        ]
         return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
     def pairs(self, most: int) -> npt.NDArray[np.int64]:
@@ -219,17 +232,10 @@ def _small(picture: Pixels) -> Pixels:
 def _probes(work: Work, most: int) -> Iterator[Pixels]:
     """Pictures that the autoencoder never saw, at their source resolution."""
     keys = read_json(work.input(work.sibling("dedup_autoencoder")) / PROBES_FILE)
-    found = 0
-    for item in probe_items(work, set(keys), most):
-        try:
-            decoded = decode(item.location.read())
-        except UnreadableError:
-            continue
-        if not isinstance(decoded, Refused):
-            yield decoded.pixels
-            found += 1
-        if found == most:
-            return
+    places = [item.location for item in probe_items(work, set(keys), most)]
+    with closing(decode_apart(places)) as pictures:
+        readable = (one.pixels for one in pictures if isinstance(one, Decoded))
+        yield from islice(readable, most)
 
 
 # --- Rows -----------------------------------------------------------------------------------
@@ -242,11 +248,24 @@ def _removed_rows(manifest: _Manifest) -> list[Row]:
             "removed as duplicates",
             len(manifest.removed),
             len(manifest.keys),
-            paper=round(100 * _PAPER_REMOVED / _PAPER_PICTURES, 1),
-            source="about 275,000 of a little over 3 million (3.1)",
+            measure="share",
+            **manifest.beside(
+                round(100 * _PAPER_REMOVED / _PAPER_PICTURES, 1),
+                "about 275,000 of a little over 3 million (3.1)",
+            ),
         ),
-        Row(name="largest group", value=float(sizes.max() + 1), unit="pictures"),
-        Row(name="inputs rejected before", value=float(manifest.rejected), unit="inputs"),
+        Row(
+            name="largest group",
+            measure="count",
+            value=float(sizes.max() + 1),
+            unit="pictures",
+        ),
+        Row(
+            name="inputs rejected before",
+            measure="count",
+            value=float(manifest.rejected),
+            unit="inputs",
+        ),
     ]
 
 
@@ -262,7 +281,12 @@ def _planted_rows(manifest: _Manifest) -> list[Row]:
             edit = planted_edit(key) or ""
             found.setdefault(edit, []).append(bool(stands[number] == stands[place[original]]))
     rows = [
-        share_row(f"planted among the pictures, {edit}: removed", sum(hits), len(hits))
+        share_row(
+            f"planted among the pictures, {edit}: removed",
+            sum(hits),
+            len(hits),
+            measure="share found",
+        )
         for edit, hits in found.items()
     ]
     removed = manifest.removed
@@ -271,11 +295,11 @@ def _planted_rows(manifest: _Manifest) -> list[Row]:
         foreign = int((origins[removed] != origins[manifest.kept[removed]]).sum())
         rows.append(
             share_row(
-                "removed for a picture of another photograph",
+                "removed for a picture of another origin",
                 foreign,
                 len(removed),
-                paper=1.0,
-                source="the paper: fewer than 1 in 100 by eye (3.1)",
+                measure="share wrong",
+                **manifest.beside(1.0, "the paper: fewer than 1 in 100 by eye (3.1)"),
             )
         )
     return rows
@@ -289,7 +313,10 @@ def _recall_rows(
             for radius in _radii(codes):
                 found, n = recall(originals[name], codes, radius)
                 yield share_row(
-                    f"{name}: {edit} found within {radius} of {8 * codes.shape[1]} bits", found, n
+                    f"{name}: {edit} found within {radius} of {8 * codes.shape[1]} bits",
+                    found,
+                    n,
+                    measure="share found",
                 )
 
 
@@ -309,31 +336,35 @@ def _false_pair_rows(work: Work, codes: Codes, manifest: _Manifest) -> list[Row]
         false, pairs = false_pairs(some_codes, origins, radius)
         if pairs:
             name = f"pairs of different origin within {radius} bits"
-            rows.append(Row(name=name, value=float(false), unit="pairs", n=pairs))
+            rows.append(_count(name, float(false), "pairs", pairs))
     if rows:
         _, first = np.unique(some_codes, axis=0, return_index=True)
         near = first[near_pairs(some_codes[first], max(_RADII))]
         foreign = some[near[origins[near[:, 0]] != origins[near[:, 1]]]]
         alike_too = int(alike(open_pixels(work, HASH_SIDE), foreign).sum())
         name = f"pairs of different origin within {max(_RADII)} bits and alike in pixels"
-        rows.append(Row(name=name, value=float(alike_too), unit="pairs", n=rows[-1].n))
+        rows.append(_count(name, float(alike_too), "pairs", rows[-1].n))
     return rows
 
 
 def _code_rows(codes: Codes) -> list[Row]:
     found = judge_codes(codes, MIN_ACTIVE_BITS)
     figures = {
-        "distinct codes": (found.distinct, "codes"),
-        "mean entropy of a bit": (round(found.mean_bit_entropy, 4), "bits"),
-        "entropy of the codes": (round(found.code_entropy, 3), "bits"),
-        "equal pairs expected by chance": (found.random_pairs, "pairs"),
-        "dead bits": (found.dead, "bits"),
-        "codes with too few active bits to compare": (found.uninformative, "codes"),
+        "distinct codes": ("count", found.distinct, "codes"),
+        "mean entropy of a bit": ("entropy", round(found.mean_bit_entropy, 4), "bits"),
+        "entropy of the codes": ("entropy", round(found.code_entropy, 3), "bits"),
+        "equal pairs expected by chance": ("count", found.random_pairs, "pairs"),
+        "dead bits": ("count", found.dead, "bits"),
+        "codes with too few active bits to compare": ("count", found.uninformative, "codes"),
     }
     return [
-        Row(name=name, value=float(value), unit=unit, n=found.rows)
-        for name, (value, unit) in figures.items()
+        Row(name=name, measure=measure, value=float(value), unit=unit, n=found.rows)
+        for name, (measure, value, unit) in figures.items()
     ]
+
+
+def _count(name: str, value: float, unit: str, n: int | None) -> Row:
+    return Row(name=name, measure="count", value=value, unit=unit, n=n)
 
 
 def _verdict_rows(path: Path, manifest: _Manifest) -> list[Row]:
@@ -349,7 +380,7 @@ def _verdict_rows(path: Path, manifest: _Manifest) -> list[Row]:
         for number in manifest.removed.tolist()
     }
     words = []
-    with path.open(encoding="utf-8", newline="") as stream:
+    with open_text(path) as stream:
         reader = csv.DictReader(stream)
         if not {"removed", "kept", "verdict"} <= set(reader.fieldnames or ()):
             raise UserError(f"{path}: columns `removed`, `kept` and `verdict` are needed")
@@ -368,12 +399,12 @@ def _verdict_rows(path: Path, manifest: _Manifest) -> list[Row]:
             "removed and different, by the reviewer",
             words.count("different"),
             len(words),
-            paper=1.0,
-            source="the paper: fewer than 1 in 100 (3.1); `high` bounds the rate",
+            measure="share wrong",
+            **manifest.beside(1.0, "the paper: fewer than 1 in 100 (3.1); `high` bounds the rate"),
         )
     ]
 
 
 def _shown(row: Row) -> dict[str, Any]:
     span = None if row.low is None else f"{row.low} to {row.high}"
-    return {"": row.name, "value": row.value, "unit": row.unit, "n": row.n, "95%": span}
+    return {"": row.name, "value": row.value, "unit": row.unit, "n": row.n, "interval": span}

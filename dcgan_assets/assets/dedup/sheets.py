@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.dedup.deduplication import MIN_ACTIVE_BITS
-from dcgan_assets.engine import metadata as shown
-from dcgan_models.dedup.codes import activation_rates, active_histogram, hamming
+from dcgan_models.dedup.codes import Codes, activation_rates, active_histogram, hamming
 from dcgan_models.dedup.planted import recall
 from dcgan_models.grids import tile, write_png
 
-Codes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 
 OURS = "autoencoder"
@@ -74,18 +72,17 @@ def write_pairs(pairs: Rows, keys: Sequence[str], codes: Codes, path: Path) -> N
             writer.writerow([number, keys[kept], keys[removed], bits, ""])
 
 
-def pair_sheet(pictures: Any, pairs: Rows, path: Path) -> Any:
-    """Kept and removed side by side, in the order of pairs.csv, ten pairs a row."""
+def pair_sheet(pictures: Any, pairs: Rows, path: Path) -> str:
+    """Draw kept and removed side by side, in the order of pairs.csv, ten pairs a row; in words."""
     width = pictures.shape[1]
     both = pictures.gather(pairs.reshape(-1))
     couples = np.concatenate([both[0::2], both[1::2], np.full_like(both[0::2, :, :4], 255)], axis=2)
     write_png(path, tile(couples, _PAIR_COLUMNS))
-    about = f"kept | removed, {len(pairs)} pairs of {width} pixels, in the order of {PAIRS_FILE}"
-    return shown.picture_file(path, about)
+    return f"kept | removed, {len(pairs)} pairs of {width} pixels, in the order of {PAIRS_FILE}"
 
 
-def group_sheet(pictures: Any, kept_for: Rows, path: Path) -> Any:
-    """The largest groups, one a row: what was kept, then what was removed for it."""
+def group_sheet(pictures: Any, kept_for: Rows, path: Path) -> str:
+    """Draw the largest groups, one a row: what was kept, what was removed for it; in words."""
     names, sizes = np.unique(kept_for[kept_for >= 0], return_counts=True)
     columns = min(_GROUP_COLUMNS, int(sizes.max()) + 1)
     rows = []
@@ -95,4 +92,4 @@ def group_sheet(pictures: Any, kept_for: Rows, path: Path) -> Any:
         row[: len(members)] = pictures.gather(members)
         rows.append(row)
     write_png(path, tile(np.concatenate(rows), columns))
-    return shown.picture_file(path, "the largest groups, the kept picture first")
+    return "the largest groups, the kept picture first"

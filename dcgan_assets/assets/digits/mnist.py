@@ -2,97 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.digits.digit_quality import DIGIT_CHECKS, judge_digits, validation_error
-from dcgan_assets.assets.digits.pictures import (
-    MANIFEST_SCHEMA,
-    PICTURE_CHECKS,
-    deal_splits,
-    judge_pictures,
-    write_pictures,
-)
-from dcgan_assets.assets.pictures.labelled_images import listed_version
-from dcgan_assets.assets.shares import share_row
+from dcgan_assets.assets.digits.digit_quality import DIGIT_CHECKS, digit_contest, judge_digits
+from dcgan_assets.assets.digits.images import mnist_images_step
+from dcgan_assets.assets.internals.explorer.making import explorer_step
+from dcgan_assets.assets.pictures.shards import stand_in
+from dcgan_assets.assets.publishing.champion import Choice, choose_by, publish_champion
+from dcgan_assets.assets.shares import more_often, share_row
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS, train_candidate
-from dcgan_assets.assets.training.champion import by_error, publish_champion
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import LOSSES_FILE, Row
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict, named_source
-from dcgan_assets.params.digits import MnistImages, NearestNeighbourScores, SamplePanels
-from dcgan_models.data import DATASET_FILE
-from dcgan_models.files import read_json
+from dcgan_assets.engine.step import GPU, Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.params.digits import NearestNeighbourScores, SamplePanels
 
 _DIGITS = 10
-_GRID_COLUMNS = 20
 _REFERENCE_SEED = 50_000
 
 _step = StepMaker("mnist", "mnist")
-
-
-def _images(work: Work) -> Outcome:
-    from dcgan_assets.sources import mnist
-
-    section: MnistImages = work.section
-    if section.source == "packaged":
-        pictures = mnist.packaged()
-    elif section.source == "folder":
-        pictures = mnist.from_folder(work.root / str(section.path), workspace=work.root)
-    else:
-        with work.downloading() as report:
-            pictures = mnist.from_download(work.root / "data" / "downloads" / "mnist", report)
-    sizes = {name: getattr(section, name) for name in ("train", "validation", "test")}
-    splits = deal_splits(pictures, sizes, section.split_seed, work.step.section)
-    manifest = write_pictures(work.out(), pictures, splits, stand_in=_is_stand_in(work))
-    return Outcome(
-        metadata={
-            "dagster/row_count": manifest.num_rows,
-            "dagster/column_schema": shown.table_schema(MANIFEST_SCHEMA),
-            "kept": len(pictures.pixels),
-            "digits": shown.picture(_digit_grid(work.out()), "training digits"),
-            **{f"{name}_pictures": size for name, size in sizes.items()},
-        },
-        verdicts=judge_pictures(pictures, manifest, sizes),
-    )
-
-
-_IMAGES = _step(
-    "images",
-    kind="data",
-    compute=_images,
-    source_version=listed_version,
-    files=named_source,
-    kinds=frozenset({"numpy", "parquet"}),
-    checks=PICTURE_CHECKS,
-    description=(
-        "Handwritten digits, 28x28 grey, with a manifest row for every input (section 8.1). In "
-        "full: 50,000 for training, 10,000 for validation, 10,000 for test."
-    ),
-)
-
-
-def _is_stand_in(work: Work) -> bool:
-    """Whether the digits are anything but the whole of MNIST, file by file."""
-    from dcgan_assets.sources.mnist import holds_mnist
-
-    section: MnistImages = work.section
-    if section.source == "folder":
-        return not holds_mnist(work.root / str(section.path))
-    return section.source == "packaged"
-
-
-def _digit_grid(folder: Path) -> npt.NDArray[np.uint8]:
-    """Training digits of a data set, ten rows: a digit each."""
-    from dcgan_models.data import PixelStore
-    from dcgan_models.grids import tile
-
-    return tile(_real_rows(PixelStore.open(folder, "train"), _GRID_COLUMNS), _GRID_COLUMNS)
 
 
 def _candidate(work: Work) -> Outcome:
@@ -106,7 +39,7 @@ def _candidate_step(name: str, description: str) -> Step:
         kind="models",
         compute=_candidate,
         kinds=frozenset({"pytorch"}),
-        pool="gpu",
+        pool=GPU,
         seeded=True,
         transient=True,
         checks=TRAINING_CHECKS + DIGIT_CHECKS,
@@ -137,9 +70,10 @@ def _publish_fc(work: Work) -> Outcome:
 
 
 def _publish_better(work: Work, candidate: str) -> Outcome:
-    choose = by_error(
-        work, candidate, lambda folder: validation_error(work, folder, work.section.samples)
-    )
+    def choose(failed: tuple[str, ...], champion: Path | None) -> Choice:
+        contest = digit_contest(work, work.input(candidate) / "generator", champion)
+        return choose_by(work, candidate, contest, failed, champion)
+
     return publish_champion(work, candidate, choose, snapshots=False)
 
 
@@ -163,8 +97,9 @@ _NETWORKS = (
         ("generator", "discriminator"),
         "candidate",
         _publish,
-        "The published networks of section 8.1: the candidate if it is healthy and no worse than "
-        "the champion by 1-NN error on the validation digits, else the champion as it was.",
+        "The published networks of section 8.1: the candidate if it is healthy, does not copy the "
+        "training digits and is, by 1-NN error on the validation digits, with 95% confidence not "
+        "worse than the best on record by more than the margin; else the champion as it was.",
     ),
     _published_step(
         ("fc_generator",),
@@ -194,7 +129,7 @@ def _sample_panels(work: Work) -> Outcome:
         ("GAN", "mnist/fc_generator", section.columns[1]),
         ("DCGAN", "mnist/generator", section.columns[2]),
     ):
-        generator = load_generator(work.input(key))
+        generator = load_generator(work.input(key), device=work.params.machine.device)
         panels[title] = _fixed_rows(generator, columns)
     figure = Figure(figsize=(sum(section.columns) * 0.4 + 0.6, _DIGITS * 0.4 + 0.4))
     axes = figure.subplots(1, 3, width_ratios=section.columns, gridspec_kw={"wspace": 0.06})
@@ -203,9 +138,7 @@ def _sample_panels(work: Work) -> Outcome:
         axis.set_title(title)
         axis.set_axis_off()
     figure.savefig(work.out() / "figure.png", dpi=150, bbox_inches="tight")
-    return Outcome(
-        metadata={"figure_9": shown.picture_file(work.out() / "figure.png", "real, GAN, DCGAN")}
-    )
+    return Outcome(figures={"figure.png": "Figure 9: real, GAN, DCGAN"})
 
 
 _SAMPLE_PANELS = _step(
@@ -256,24 +189,27 @@ def _nearest_neighbour_scores(work: Work) -> Outcome:
 
     from dcgan_models import load_generator
     from dcgan_models.data import PixelStore
+    from dcgan_models.machine import choose_device
     from dcgan_models.neighbours.generated import labelled_blocks
 
     section: NearestNeighbourScores = work.section
     test = PixelStore.open(work.input("mnist/images"), "test")
-    queries = _all_pixels(test), torch.from_numpy(test.labels)
+    device = choose_device(work.params.machine.device)
+    queries = _all_pixels(test).to(device), torch.from_numpy(test.labels)
     train = PixelStore.open(work.input("mnist/images"), "train")
     real = [(_all_pixels(train), torch.from_numpy(train.labels))]
     errors = {("real", len(train)): _errors(queries, iter(real), (len(train),))[len(train)]}
     sizes = tuple(sorted(section.references))
     for name, key in (("GAN", "mnist/fc_generator"), ("DCGAN", "mnist/generator")):
-        blocks = labelled_blocks(load_generator(work.input(key)), sizes[-1], _REFERENCE_SEED)
+        generator = load_generator(work.input(key), device=work.params.machine.device)
+        blocks = labelled_blocks(generator, sizes[-1], _REFERENCE_SEED)
         with work.progress(sizes[-1], f"{name} images") as bar:
             found = _errors(queries, _counted(blocks, bar), sizes)
         errors |= {(name, size): error for size, error in found.items()}
     rows = _rows(errors, len(test))
     work.result(
         paper_ref="section 8.1, the MNIST nearest-neighbour table",
-        stand_in=read_json(work.input("mnist/images") / DATASET_FILE)["stand_in"],
+        stand_in=stand_in(work),
         rows=rows,
         notes="References are generated, queries are the test digits; Euclidean, raw pixels.",
     ).write(work.out())
@@ -284,15 +220,32 @@ def _nearest_neighbour_scores(work: Work) -> Outcome:
             "dcgan_error": best["DCGAN"],
             "gan_error": best["GAN"],
         },
-        verdicts=(
-            Verdict(
-                "error_bound",
-                best["DCGAN"] <= section.max_error,
-                {"error": best["DCGAN"], "bound": section.max_error},
-            ),
-            Verdict("better_than_gan", best["DCGAN"] < best["GAN"], best),
-        ),
+        verdicts=judge_errors(best, section.max_error, len(test)),
     )
+
+
+def judge_errors(best: Mapping[str, float], bound: float, n: int) -> tuple[Verdict, ...]:
+    """Judge `ERROR_CHECKS`.
+
+    Args:
+        best: Test error of `DCGAN` and of `GAN`, as a share.
+        bound: Of the DCGAN's.
+        n: Test digits.
+    """
+    wrong, wrong_of_gan = (round(best[name] * n) for name in ("DCGAN", "GAN"))
+    return (
+        Verdict("error_bound", best["DCGAN"] <= bound, {"error": best["DCGAN"], "bound": bound}),
+        Verdict("better_than_gan", more_often(wrong_of_gan, n, wrong, n), dict(best)),
+    )
+
+
+ERROR_CHECKS = (
+    Check("error_bound", "The DCGAN's 1-NN test error is within the profile's bound."),
+    Check(
+        "better_than_gan",
+        "The DCGAN's error is below the fully connected GAN's, by Fisher's exact test at 5%.",
+    ),
+)
 
 
 _NEAREST_NEIGHBOUR_SCORES = _step(
@@ -302,10 +255,7 @@ _NEAREST_NEIGHBOUR_SCORES = _step(
     compute=_nearest_neighbour_scores,
     kinds=frozenset({"table"}),
     shows=("result.json",),
-    checks=(
-        Check("error_bound", "The DCGAN's 1-NN test error is within the profile's bound."),
-        Check("better_than_gan", "The DCGAN's error is below the fully connected GAN's."),
-    ),
+    checks=ERROR_CHECKS,
     description=(
         "The MNIST table (section 8.1; Table 2 in arXiv v1, Table 3 in v2): test error of a "
         "nearest-neighbour classifier whose labelled references were generated."
@@ -340,14 +290,24 @@ def _rows(errors: dict[tuple[str, int], float], n: int) -> list[Row]:
             f"{name} @{size:,}",
             round(error * n),
             n,
-            unit="% test error",
+            measure="test error",
+            split="test",
+            protocol="the paper's",
             paper=_PAPER.get((name, size)),
             source="1-NN on the test digits",
         )
         for (name, size), error in errors.items()
     ]
     rows += [
-        Row(name=f"{name} @{size:,}", unit="% test error", paper=value, source="the paper alone")
+        Row(
+            name=f"{name} @{size:,}",
+            measure="test error",
+            unit="%",
+            split="test",
+            protocol="the paper's",
+            paper=value,
+            source="the paper alone",
+        )
         for (name, size), value in (_PAPER | _PAPER_ONLY).items()
         if (name, size) not in errors
     ]
@@ -356,7 +316,19 @@ def _rows(errors: dict[tuple[str, int], float], n: int) -> list[Row]:
 
 def _shown(row: Row) -> dict[str, Any]:
     span = None if row.low is None else f"{row.low} to {row.high}"
-    return {"references": row.name, "error %": row.value, "95%": span, "paper %": row.paper}
+    return {
+        "references": row.name,
+        "test error %": row.value,
+        "interval": span,
+        "paper %": row.paper,
+    }
 
 
-STEPS = (_IMAGES, *_CANDIDATES, *_NETWORKS, _SAMPLE_PANELS, _NEAREST_NEIGHBOUR_SCORES)
+STEPS = (
+    mnist_images_step(_step),
+    *_CANDIDATES,
+    *_NETWORKS,
+    _SAMPLE_PANELS,
+    _NEAREST_NEIGHBOUR_SCORES,
+)
+EXPLORER = explorer_step(_step, pictures="images")

@@ -1,50 +1,45 @@
 """Figures 7 and 8: arithmetic on concepts, and samples turned from one concept to another.
 
 The paper's concepts are faces that somebody picked by eye. Any group has these figures that has
-sections for them; where nobody has picked, the concepts are those that a rule can measure.
+sections for them; where nobody has picked, the concepts are those that the group's judge reads, or
+that a rule can measure.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dcgan_assets.annotate.files import Concepts
 from dcgan_assets.assets.internals.picks import (
-    AUTO,
+    PERSON,
+    by_whom,
     concepts_file,
     concepts_version,
     notes,
+    open_picker,
     open_samples,
     pick_concepts,
-    picker,
 )
-from dcgan_assets.assets.training.training_set import stand_in
-from dcgan_assets.engine import metadata as shown
+from dcgan_assets.assets.pictures.shards import stand_in
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
-from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.params.internals import TurnVector, VectorArithmetic
+from dcgan_models.files import write_json
 from dcgan_models.grids import above, tile, write_png
-from dcgan_models.internals.expressions import concepts_of, parse_expression
+from dcgan_models.internals.expressions import concepts_of, expected_concept, parse_expression
 from dcgan_models.pixels import Pixels
 
-ARITHMETIC_CHECKS = (
-    Check(
-        "three_steadier_than_one",
-        "Results of three exemplars a concept vary less than those of single ones.",
-    ),
-)
-TURN_CHECKS = (
-    Check(
-        "ends_within_reach",
-        "The outermost latents are at most half as large again as what G was trained on.",
-    ),
-)
+if TYPE_CHECKING:
+    from dcgan_models.internals.picking import Picker
+
+VECTOR_FILE = "vector.json"
 # "A turn vector was created from four averaged samples of faces looking left vs looking right."
 _TURNED = 4
-_FAR = 1.5
 _GAP = 8
 _COLUMNS = 16
 
@@ -57,14 +52,16 @@ def draw_arithmetic(work: Work) -> Outcome:
     from dcgan_models.internals import arithmetic
 
     section: VectorArithmetic = work.section
-    generator, z = open_samples(work)
+    generator, subject = open_samples(work)
+    z = generator.fixed_z
     names = [name for e in section.expressions for name in concepts_of(parse_expression(e))]
     least = arithmetic.EXEMPLARS
-    concepts = pick_concepts(work, generator, [*dict.fromkeys(names)], count=least, least=least)
-    by = picker(concepts.picked_by)
-    samples = generator.draw(z) if concepts.picked_by == AUTO else None
+    needed = [*dict.fromkeys(names)]
+    concepts = pick_concepts(work, generator, subject, needed, count=least, least=least)
+    by = by_whom(concepts.picked_by)
+    agree = _agreement(work, generator, concepts)
     rows: list[Row] = []
-    sheets, spreads, steadier = [], [], []
+    sheets, spreads = [], []
     for expression in section.expressions:
         of = (generator, z, concepts.picks, expression)
         found = arithmetic.vector_arithmetic(*of, seed=section.seed, reach=section.reach)
@@ -73,39 +70,33 @@ def draw_arithmetic(work: Work) -> Outcome:
             for count in (1, least)
         )
         rows += _spread_rows(expression, (one, three))
-        if samples is not None:
-            rows += _agreement_rows(expression, found, samples)
+        if agree is not None:
+            rows += _agreement_rows(expression, found, agree)
         sheets.append(_captioned(found.sheet(), f"{expression}, {by}"))
         spreads += [_spread_sheet(f"{expression}, {by}", spread) for spread in (one, three)]
-        steadier.append((three.levels, one.levels))
     figure = above(sheets, _GAP)
     write_png(work.out() / "figure.png", figure)
     write_png(work.out() / "spread.png", above(spreads, _GAP))
     _write_result(work, "Figure 7 and section 6.3.2", rows, concepts, _ARITHMETIC_NOTE)
     return Outcome(
         metadata={
-            "figure": shown.picture(figure, "expressions of concepts, and the same on pixels"),
-            "spread": shown.picture(above(spreads, _GAP), "one exemplar against three"),
             "picked_by": concepts.picked_by,
             **{row.name: row.value for row in rows},
         },
-        verdicts=(
-            Verdict(
-                "three_steadier_than_one",
-                all(three < one for three, one in steadier),
-                {"three and one, grey levels": str([[round(x, 2) for x in s] for s in steadier])},
-            ),
-        ),
+        figures={
+            "figure.png": "expressions of concepts, and the same on pixels",
+            "spread.png": "one exemplar against three",
+        },
     )
 
 
-def vector_arithmetic_step(step: StepMaker) -> Step:
-    """Figure 7 of a group."""
+def vector_arithmetic_step(step: StepMaker, *, judge: bool) -> Step:
+    """Figure 7 of a group; `judge` where it has one, which picks where no person has."""
     return _concepts_step(
         step,
         "vector_arithmetic",
+        judge=judge,
         compute=draw_arithmetic,
-        checks=ARITHMETIC_CHECKS,
         about=(
             "Figure 7: expressions of concepts with eight neighbours, the same on pixels, and one "
             "exemplar against three (section 6.3.2)."
@@ -128,28 +119,34 @@ def _spread_rows(expression: str, spreads: tuple[Any, Any]) -> list[Row]:
         draws = len(spread.pictures)
         levels, scale = round(spread.levels, 3), round(spread.scale, 4)
         rows += [
-            Row(name=f"{expression}: spread, {many}", value=levels, unit="grey levels", n=draws),
-            Row(name=f"{expression}: scale, {many}", value=scale, n=draws),
+            Row(
+                name=f"{expression}: spread, {many}",
+                measure="spread",
+                value=levels,
+                unit="grey levels",
+                n=draws,
+            ),
+            Row(name=f"{expression}: scale, {many}", measure="scale", value=scale, n=draws),
         ]
     return rows
 
 
-def _agreement_rows(expression: str, found: Any, samples: Pixels) -> list[Row]:
-    """How much the results are what the rule's own words add up to, where they do."""
-    from dcgan_models.internals.auto_picks import agreement, expected_concept
-
+def _agreement_rows(expression: str, found: Any, agree: _Agreement) -> list[Row]:
+    """How much the results are what the words add up to, where they do."""
     expected = expected_concept(parse_expression(expression))
     if expected is None:
         return []
-    results = {"result": found.result[4], "pixel arithmetic": found.pixel_result}
+    results = np.stack([found.result[4], found.pixel_result])
+    values = agree.of(results, expected)
     return [
         Row(
             name=f"{expression}: {name}, agreement with {expected}",
-            value=round(agreement(picture, expected, samples), 4),
-            n=len(samples),
-            source="share of G's samples that are less so; 0.5 is any picture",
+            measure="agreement",
+            value=round(float(value), 4),
+            n=len(agree.samples),
+            source=agree.picker.agreement_is,
         )
-        for name, picture in results.items()
+        for name, value in zip(("result", "pixel arithmetic"), values, strict=True)
     ]
 
 
@@ -167,9 +164,10 @@ def turn_samples(work: Work) -> Outcome:
     from dcgan_models.internals.turn_vector import turn
 
     section: TurnVector = work.section
-    generator, z = open_samples(work)
+    generator, subject = open_samples(work)
+    z = generator.fixed_z
     sides = (section.start, section.end)
-    concepts = pick_concepts(work, generator, sides, count=_TURNED, least=1)
+    concepts = pick_concepts(work, generator, subject, sides, count=_TURNED, least=1)
     exemplars = {row for side in sides for row in concepts.picks[side]}
     others = [row for row in range(len(z)) if row not in exemplars]
     found = turn(
@@ -181,37 +179,40 @@ def turn_samples(work: Work) -> Outcome:
         steps=section.steps,
         reach=section.reach,
     )
-    rows = [Row(name="scale at the ends", value=round(found.scale, 4), n=2 * len(found.rows))]
-    if concepts.picked_by == AUTO:
-        rows += _turned_rows(section, found, generator)
+    rows = [
+        Row(
+            name="scale at the ends",
+            measure="scale",
+            value=round(found.scale, 4),
+            n=2 * len(found.rows),
+        )
+    ]
+    agree = _agreement(work, generator, concepts)
+    if agree is not None:
+        rows += _turned_rows(section, found, agree)
+    content = {"start": section.start, "end": section.end, "vector": found.vector.tolist()}
+    write_json(work.out() / VECTOR_FILE, content)
     figure = _captioned(
-        found.sheet(), f"{section.start} to {section.end}, {picker(concepts.picked_by)}"
+        found.sheet(), f"{section.start} to {section.end}, {by_whom(concepts.picked_by)}"
     )
     write_png(work.out() / "figure.png", figure)
     _write_result(work, "Figure 8 and section 6.3.2", rows, concepts, _TURN_NOTE)
     return Outcome(
         metadata={
-            "figure": shown.picture(figure, "samples turned from one concept to the other"),
             "picked_by": concepts.picked_by,
             **{row.name: row.value for row in rows},
         },
-        verdicts=(
-            Verdict(
-                "ends_within_reach",
-                found.scale <= _FAR,
-                {"scale": round(found.scale, 4), "bound": _FAR},
-            ),
-        ),
+        figures={"figure.png": "samples turned from one concept to the other"},
     )
 
 
-def turn_vector_step(step: StepMaker) -> Step:
-    """Figure 8 of a group."""
+def turn_vector_step(step: StepMaker, *, judge: bool) -> Step:
+    """Figure 8 of a group; `judge` as for Figure 7."""
     return _concepts_step(
         step,
         "turn_vector",
+        judge=judge,
         compute=turn_samples,
-        checks=TURN_CHECKS,
         about="Figure 8: samples turned from one concept to another (section 6.3.2).",
     )
 
@@ -223,30 +224,46 @@ _TURN_NOTE = (
 )
 
 
-def _turned_rows(section: TurnVector, found: Any, generator: Any) -> list[Row]:
-    """How much the outermost pictures of the rows are what the rule's own words say."""
-    from dcgan_models.internals.auto_picks import agreement
-
-    samples = generator.draw(generator.fixed_z)
+def _turned_rows(section: TurnVector, found: Any, agree: _Agreement) -> list[Row]:
+    """How much the outermost pictures of the rows are what the concept's own words say."""
     ends = {section.start: found.rows[:, 0], section.end: found.rows[:, -1]}
     rows = []
     for side, pictures in ends.items():
-        shares = [agreement(picture, section.end, samples) for picture in pictures]
+        shares = agree.of(pictures, section.end)
         rows.append(
             Row(
                 name=f"end of {side}: agreement with {section.end}",
-                value=round(float(np.mean(shares)), 4),
+                measure="agreement",
+                value=round(float(shares.mean()), 4),
                 n=len(shares),
-                low=round(min(shares), 4),
-                high=round(max(shares), 4),
+                low=round(float(shares.min()), 4),
+                high=round(float(shares.max()), 4),
                 interval="lowest and highest row",
-                source="share of G's samples that are less so; 0.5 is any picture",
+                source=agree.picker.agreement_is,
             )
         )
     return rows
 
 
 # --- Both -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """How far pictures are what concepts ask for, as what picked them sees it."""
+
+    picker: Picker
+    samples: Pixels
+
+    def of(self, pictures: Pixels, concept: str) -> npt.NDArray[np.float64]:
+        return self.picker.agreement(pictures, concept, self.samples)
+
+
+def _agreement(work: Work, generator: Any, concepts: Concepts) -> _Agreement | None:
+    """None where a person picked: nothing else knows what their concepts mean."""
+    if concepts.picked_by == PERSON:
+        return None
+    return _Agreement(open_picker(work), generator.draw(generator.fixed_z))
 
 
 def _captioned(picture: Pixels, words: str) -> Pixels:
@@ -264,11 +281,11 @@ def _write_result(work: Work, ref: str, rows: list[Row], concepts: Concepts, not
     ).write(work.out())
 
 
-def _concepts_step(step: StepMaker, name: str, *, about: str, **facts: Any) -> Step:
+def _concepts_step(step: StepMaker, name: str, *, judge: bool, about: str, **facts: Any) -> Step:
     """A figure drawn from the concepts that were picked among the samples of a group."""
     return step(
         name,
-        inputs=("training_set", "generator"),
+        inputs=("training_set", "generator", *(("judge",) if judge else ())),
         kind="results",
         source_version=concepts_version,
         files=concepts_file,
@@ -276,7 +293,8 @@ def _concepts_step(step: StepMaker, name: str, *, about: str, **facts: Any) -> S
         shows=("result.json", "figure.png"),
         description=(
             f"{about} Exemplars: annotations/{step.group}/concepts.json, picked with `dcgan "
-            f"annotate {step.group}`; without the file a rule picks, marked `auto`."
+            f"annotate {step.group}`; without the file "
+            f"{'a judge picks, marked `judge`' if judge else 'a rule picks, marked `auto`'}."
         ),
         **facts,
     )

@@ -6,17 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_assets.assets.pictures.shards import shard_facts
-from dcgan_assets.assets.training.training_set import TRAIN, require_current
-from dcgan_assets.engine import metadata as shown
+from dcgan_assets.assets.pictures.shards import stand_in
+from dcgan_assets.assets.training.training_set import open_training_set
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.internals import GuidedBackprop
 from dcgan_models.grids import above, beside, tile, write_png
+from dcgan_models.metrics.intervals import mean_interval
 from dcgan_models.pixels import Pixels
 
-FILTER_CHECKS = (Check("filters_fire", "Every filter that is shown responds to some picture."),)
+FILTER_CHECKS = (
+    Check(
+        "fired_by_like_things",
+        "What fires a trained filter is more alike than what fires one with random weights.",
+    ),
+)
 RANDOM, TRAINED = "random D", "trained D"
 # On so many training pictures D's statistics are fixed, for both networks.
 _PICTURES = 4096
@@ -26,18 +31,21 @@ _GAP = 8
 def show_filters(work: Work) -> Outcome:
     """Find the pictures that fire each filter, and send those activations back to the pixels."""
     from dcgan_models import load_discriminator
-    from dcgan_models.data import PixelStore
     from dcgan_models.internals.attribution import visualise_filters
+    from dcgan_models.machine import choose_device
     from dcgan_models.networks import fix_statistics, untrained_discriminator
 
-    require_current(work)
     section: GuidedBackprop = work.section
-    store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
+    store = open_training_set(work)
     some = np.linspace(0, len(store) - 1, min(len(store), _PICTURES)).astype(int)
     pictures = store.gather(some)
-    discriminator = load_discriminator(work.input(work.sibling("discriminator")))
+    discriminator = load_discriminator(
+        work.input(work.sibling("discriminator")), device=work.params.machine.device
+    )
     fix_statistics(discriminator, pictures)
-    baseline = untrained_discriminator(discriminator.preset, pictures, section.seed)
+    baseline = untrained_discriminator(
+        discriminator.preset, pictures, section.seed, choose_device(work.params.machine.device)
+    )
     with work.progress(2 * len(store), "pictures") as bar:
         found = {
             name: visualise_filters(
@@ -52,7 +60,7 @@ def show_filters(work: Work) -> Outcome:
         }
     work.result(
         paper_ref="Figure 5 and section 6.2",
-        stand_in=shard_facts(work)["stand_in"],
+        stand_in=stand_in(work),
         rows=_rows(found),
         notes=(
             "Likeness: mean cosine of all pairs of a filter's tiles, levels counted from the row's "
@@ -62,21 +70,26 @@ def show_filters(work: Work) -> Outcome:
     ).write(work.out())
     figure = _draw(found, section)
     write_png(work.out() / "figure.png", figure)
-    highest = found[TRAINED].hits.values[:, 0]
     return Outcome(
         metadata={
-            "figure": shown.picture(figure, "guided backpropagation; random left, trained right"),
             "pictures": len(store),
             **{row.name: row.value for row in _rows(found)},
         },
-        verdicts=(
-            Verdict(
-                "filters_fire",
-                bool((highest > 0).all()),
-                {"lowest of the highest activations": round(float(highest.min()), 4)},
-            ),
-        ),
+        verdicts=(judge_filters(found[TRAINED], found[RANDOM]),),
+        figures={"figure.png": "guided backpropagation; random left, trained right"},
     )
+
+
+def judge_filters(trained: Any, random: Any) -> Verdict:
+    """Judge `FILTER_CHECKS` by the intervals of the mean likeness of crops, over filters."""
+    from dcgan_models.internals.attribution import likeness
+
+    spans = {
+        name: mean_interval(likeness(responses.crops, responses.neutral))
+        for name, responses in ((TRAINED, trained), (RANDOM, random))
+    }
+    facts = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in spans.items()}
+    return Verdict("fired_by_like_things", spans[TRAINED][0] > spans[RANDOM][1], facts)
 
 
 def guided_backprop_step(step: StepMaker) -> Step:
@@ -107,6 +120,7 @@ def _rows(found: dict[str, Any]) -> list[Row]:
             rows.append(
                 Row(
                     name=f"{name}: likeness of {'guided tiles' if what == 'tiles' else what}",
+                    measure="likeness",
                     value=round(float(alike.mean()), 4),
                     n=len(alike),
                     low=round(float(alike.min()), 4),

@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dcgan_assets.assets.dedup.deduplication import AUTOENCODER_FILE
-from dcgan_assets.assets.pictures.shards import open_pixels, shard_facts
-from dcgan_assets.assets.training.training_set import TRAIN, pictures_of, require_current
-from dcgan_assets.engine import metadata as shown
+from dcgan_assets.assets.pictures.shards import open_pixels, stand_in
+from dcgan_assets.assets.training.training_set import TRAIN, open_training_set, pictures_of
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Outcome, Step, StepMaker
-from dcgan_assets.params.dedup import NearestTrainingImages
+from dcgan_assets.params.internals import NearestTrainingImages
 from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import HELD_OUT
 from dcgan_models.data import DATASET_FILE
@@ -41,19 +40,19 @@ _BLOCK = 2048
 def find_nearest(work: Work) -> Outcome:
     """Look up generated and held-out pictures among the training pictures."""
     from dcgan_models import load_generator
-    from dcgan_models.data import PixelStore
 
-    require_current(work)
     section: NearestTrainingImages = work.section
     features = _Features(work)
-    folder = work.input(work.sibling("training_set"))
     # Where nothing is held out, training pictures give the scale, and stand for nothing else.
-    held_out = read_json(folder / DATASET_FILE)["splits"][HELD_OUT] > 1
+    dataset = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)
+    held_out = dataset["splits"][HELD_OUT] > 1
     split = HELD_OUT if held_out else TRAIN
-    store = PixelStore.open(folder, split)
+    store = open_training_set(work, split)
     some = np.linspace(0, len(store) - 1, min(len(store), section.pictures)).astype(int)
     real, real_small = store.gather(some), features.small(split, some)
-    generator = load_generator(work.input(work.sibling("generator")))
+    generator = load_generator(
+        work.input(work.sibling("generator")), device=work.params.machine.device
+    )
     generated = generator.sample(section.pictures, _SEED)
     scales = features.scales(real, real_small)
     queries = {"generated": (generated, shrink(generated))}
@@ -63,22 +62,24 @@ def find_nearest(work: Work) -> Outcome:
         name: features.search(*pictures, section.neighbours, scales)
         for name, pictures in queries.items()
     }
-    distances = _rows({name: nearest.distances.numpy()[:, 0] for name, nearest in found.items()})
+    distances = _rows(
+        {name: nearest.distances.cpu().numpy()[:, 0] for name, nearest in found.items()}
+    )
     work.result(
         paper_ref="section 6 and the authors' README",
-        stand_in=shard_facts(work)["stand_in"],
+        stand_in=stand_in(work),
         rows=distances,
         notes=f"Distance 1 is that of two {split} pictures, the median. {WARNING}",
     ).write(work.out())
-    rows = found["generated"].rows.numpy()[: section.shown]
+    rows = found["generated"].rows.cpu().numpy()[: section.shown]
     sheet = neighbour_sheet(generated[: section.shown], features.store, rows)
     write_png(work.out() / "figure.png", sheet)
     return Outcome(
         metadata={
-            "figure": shown.picture(sheet, "generated, then the nearest training pictures"),
             "note": WARNING,
             **{row.name: row.value for row in distances},
-        }
+        },
+        figures={"figure.png": "generated, then the nearest training pictures"},
     )
 
 
@@ -104,17 +105,18 @@ class _Features:
 
     def __init__(self, work: Work) -> None:
         from dcgan_models import load_discriminator
-        from dcgan_models.data import PixelStore
         from dcgan_models.dedup.autoencoder import load_autoencoder
-        from dcgan_models.networks import fix_statistics
+        from dcgan_models.networks import fix_statistics, on_device
 
         self.work = work
-        self.store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
+        self.store = open_training_set(work)
         self.small_pictures = open_pixels(work, HASH_SIDE)
         self.numbers = pictures_of(work, TRAIN)
         path = work.input(work.sibling("dedup_autoencoder")) / AUTOENCODER_FILE
-        self.autoencoder = load_autoencoder(path)
-        self.discriminator = load_discriminator(work.input(work.sibling("discriminator")))
+        self.autoencoder = on_device(load_autoencoder(path), work.params.machine.device)
+        self.discriminator = load_discriminator(
+            work.input(work.sibling("discriminator")), device=work.params.machine.device
+        )
         some = np.linspace(0, len(self.store) - 1, min(len(self.store), 4096)).astype(int)
         fix_statistics(self.discriminator, self.store.gather(some))
 
@@ -128,8 +130,8 @@ class _Features:
 
         from dcgan_models.neighbours.retrieval import last_features
 
-        code = torch.from_numpy(self.autoencoder.encode(small))
-        return code, last_features(self.discriminator, pictures)
+        seen = last_features(self.discriminator, pictures)
+        return torch.from_numpy(self.autoencoder.encode(small)).to(seen.device), seen
 
     def scales(self, pictures: Pixels, small: Pixels) -> list[float]:
         """What counts as 1 in each space."""
@@ -165,6 +167,7 @@ def _rows(distances: dict[str, npt.NDArray[np.float32]]) -> list[Row]:
     return [
         Row(
             name=f"{name}: distance to the nearest training picture",
+            measure="distance",
             value=round(float(np.median(found)), 4),
             unit="of two real pictures'",
             n=len(found),

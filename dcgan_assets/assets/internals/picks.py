@@ -1,9 +1,9 @@
-"""Picks and boxes for figures: a person's where there are any, else those of a stated rule.
+"""Picks and boxes for figures: a person's where there are any, else a judge's or a stated rule's.
 
 A person's lie in annotations/GROUP/ and always win: where the file is there, nothing is added to
-it by rule. Where it is not, `auto_picks` picks by what can be measured of the generator's pictures,
- and whatever is made of that says `auto`. The picks that a figure was made
-from are published beside it, in the files' own form.
+it. Where it is not, the group's judge picks what it sees; a group without one has a rule on what
+can be measured of the generator's pictures. Whatever is made of that says `judge` or `auto`. The
+picks that a figure was made from are published beside it, in the files' own form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.annotate.files import (
     Box,
@@ -26,19 +26,35 @@ from dcgan_assets.annotate.files import (
     write_boxes,
     write_concepts,
 )
+from dcgan_assets.assets.training.judge import PICKS, REPORTS
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Reading, where_there
 from dcgan_models.errors import UserError
 
-AUTO: Literal["auto"] = "auto"
+if TYPE_CHECKING:
+    from dcgan_models.internals.picking import Picker
+
+PERSON, AUTO = "person", "auto"
 # The paper drew 52 window boxes on 150 samples (section 6.3.1).
 _SAMPLES, _BOXES = 150, 52
 
-AUTO_NOTE = (
-    "Nobody has picked here: exemplars and boxes follow a rule on what can be measured of the "
-    "generated pictures (brightness, side, colour, texture; bright spots). `dcgan annotate GROUP` "
-    "is for picking by eye, as the paper did."
-)
+_BY = {
+    PERSON: "picked by a person",
+    "judge": "picked by a judge",
+    AUTO: "picked by rule (auto)",
+}
+_NOTES = {
+    PERSON: "",
+    "judge": (
+        " Nobody has picked here: a judge did, that learned from drawn pictures what is to be seen "
+        "on them; another one reports. `dcgan annotate GROUP` is for picking by eye."
+    ),
+    AUTO: (
+        " Nobody has picked here: exemplars and boxes follow a rule on what can be measured of the "
+        "generated pictures (brightness, side, colour, texture; bright spots). `dcgan annotate "
+        "GROUP` is for picking by eye, as the paper did."
+    ),
+}
 
 
 def concepts_version(reading: Reading) -> str:
@@ -68,76 +84,85 @@ def _version(path: Path) -> str:
         raise UserError(f"{path}: not readable ({error.strerror})") from None
 
 
-def picker(picked_by: str) -> str:
+def by_whom(picked_by: str) -> str:
     """Who picked, in words for a caption."""
-    return "picked by rule (auto)" if picked_by == AUTO else "picked by a person"
+    return _BY[picked_by]
 
 
 def notes(picked_by: str, text: str) -> str:
     """Notes of a result, which say where the picks are not a person's."""
-    return f"{text} {AUTO_NOTE}" if picked_by == AUTO else text
+    return text + _NOTES[picked_by]
 
 
-def open_samples(work: Work) -> tuple[Any, Any]:
-    """The generator of this step's group, and the latents of its fixed samples, (n, z_dim).
+def open_picker(work: Work) -> Picker:
+    """Who picks where no person has: the judge of this step's group, else the rule."""
+    from dcgan_models.internals.picking import JudgePicker, Rule
+    from dcgan_models.metrics.judge import load_judge
+
+    judge = work.sibling("judge")
+    if judge not in work.step.inputs:
+        return Rule()
+    folder = work.input(judge)
+    return JudgePicker(load_judge(folder / PICKS), load_judge(folder / REPORTS))
+
+
+def open_samples(work: Work) -> tuple[Any, Subject]:
+    """The generator of this step's group, and what annotations say of its fixed samples.
 
     Raises:
         UserError: It has none, so that there is nothing to pick from.
     """
     from dcgan_models import load_generator
 
-    folder = work.input(work.sibling("generator"))
-    generator = load_generator(folder)
-    if generator.fixed_z is None:
-        raise UserError(f"{folder}: no fixed_z.npy, so there are no samples to pick from")
-    return generator, generator.fixed_z
+    key = work.sibling("generator")
+    generator = load_generator(work.input(key), device=work.params.machine.device)
+    return generator, Subject.of(work.step.group, work.input_meta(key).data_version, generator)
 
 
 def pick_concepts(
-    work: Work, generator: Any, names: Sequence[str], *, count: int, least: int
+    work: Work, generator: Any, subject: Subject, names: Sequence[str], *, count: int, least: int
 ) -> Concepts:
     """The exemplars of some concepts, published as `concepts.json` beside the figure.
 
     Args:
         work: Of a step that reads its group's generator.
-        generator: That generator.
+        generator, subject: As `open_samples` gives them.
         names: Concepts that are needed.
-        count: Exemplars a concept where the rule picks.
+        count: Exemplars a concept where no person has picked.
         least: Exemplars that each concept must have.
 
     Raises:
         UserError: The file is not of the format or for another generator; a concept is unknown
-            or has too few picks; or there is no file and no rule for a concept.
+            or has too few picks; or there is no file, and nothing that picks knows a concept.
     """
     from dcgan_models.internals.exemplars import exemplar_rows
 
-    subject = _subject(work, generator)
     path = concepts_path(work.root, subject.group)
     try:
         concepts = read_concepts(path, subject)
         exemplar_rows(concepts.picks, names, subject.samples, least=least)
     except FileNotFoundError:
-        concepts = _auto_concepts(generator, names, count, subject, path)
+        concepts = _picked_concepts(work, generator, names, count, subject, path)
     except UserError as error:
         raise UserError(_about(path, error)) from None
     write_concepts(work.out() / path.name, concepts, subject.group)
     return concepts
 
 
-def pick_boxes(work: Work, generator: Any, category: str) -> Boxes:
+def pick_boxes(work: Work, generator: Any, subject: Subject, category: str) -> Boxes:
     """The boxes of one category, published as `boxes.coco.json` beside the figure.
 
-    The rule knows no windows: where it draws the boxes, they have a category of its own.
+    The rule knows no windows: where it draws them, boxes have a category of its own.
 
     Raises:
-        UserError: The file is not COCO, for another generator, or has no box of the category.
+        UserError: The file is not COCO, for another generator, or has no box of the category; or
+            there is no file, and nothing is found in its place.
     """
-    subject = _subject(work, generator)
     path = boxes_path(work.root, subject.group)
     try:
         found = read_boxes(path, subject)
     except FileNotFoundError:
-        boxes = _auto_boxes(generator, subject, path)
+        boxes = _picked_boxes(work, generator, category, subject, path)
     else:
         names = sorted({box.name for box in found.boxes})
         if category not in names:
@@ -150,45 +175,36 @@ def pick_boxes(work: Work, generator: Any, category: str) -> Boxes:
     return boxes
 
 
-def _subject(work: Work, generator: Any) -> Subject:
-    """What annotations of this step's group are about."""
-    key = work.sibling("generator")
-    _, height, width = generator.preset.image
-    version = work.input_meta(key).data_version
-    return Subject(work.step.group, version, len(generator.fixed_z), height, width)
-
-
 def _about(path: Path, error: UserError) -> str:
     line = str(error)
     return line if line.startswith(str(path)) else f"{path}: {line}"
 
 
-def _auto_concepts(
-    generator: Any, names: Sequence[str], count: int, subject: Subject, path: Path
+def _picked_concepts(
+    work: Work, generator: Any, names: Sequence[str], count: int, subject: Subject, path: Path
 ) -> Concepts:
-    from dcgan_models.internals.auto_picks import auto_concepts
-
-    pictures = generator.draw(generator.fixed_z)
+    picker = open_picker(work)
     try:
-        found = auto_concepts(pictures, names, count)
+        found = picker.concepts(generator.draw(generator.fixed_z), names, count)
     except UserError as error:
-        raise UserError(
-            f"{path} is missing, and no rule picks in its place: {error}; pick with "
-            f"`dcgan annotate {subject.group}`"
-        ) from None
+        raise _missing(path, subject, error) from None
     picks = {name: tuple(sorted(found[name])) for name in sorted(found)}
-    return Concepts(subject.generator, AUTO, picks)
+    return Concepts(subject.generator, picker.name, picks)
 
 
-def _auto_boxes(generator: Any, subject: Subject, path: Path) -> Boxes:
-    from dcgan_models.internals.auto_picks import SPOT, auto_boxes
-
+def _picked_boxes(work: Work, generator: Any, category: str, subject: Subject, path: Path) -> Boxes:
+    picker = open_picker(work)
     pictures = generator.draw(generator.fixed_z[:_SAMPLES])
-    spots = auto_boxes(pictures, _BOXES)
-    if not spots:
-        raise UserError(
-            f"{path} is missing, and no sample has a bright spot that the rule could take in its "
-            f"place; draw boxes with `dcgan annotate {subject.group}`"
-        )
-    boxes = tuple(Box(s.picture, SPOT, s.x, s.y, s.width, s.height) for s in spots)
-    return Boxes(subject.generator, AUTO, tuple(range(len(pictures))), boxes)
+    try:
+        name, found = picker.boxes(pictures, category, _BOXES)
+    except UserError as error:
+        raise _missing(path, subject, error) from None
+    boxes = tuple(Box(b.picture, name, b.x, b.y, b.width, b.height) for b in found)
+    return Boxes(subject.generator, picker.name, tuple(range(len(pictures))), boxes)
+
+
+def _missing(path: Path, subject: Subject, error: UserError) -> UserError:
+    return UserError(
+        f"{path} is missing, and nothing picks in its place: {error}; pick with "
+        f"`dcgan annotate {subject.group}`"
+    )

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dcgan_assets.assets.pictures.shards import shard_facts
-from dcgan_assets.assets.training.training_set import TRAIN, require_current
-from dcgan_assets.engine import metadata as shown
+from dcgan_assets.assets.internals.looking import NOISE, Nearness, Realism
+from dcgan_assets.assets.pictures.shards import stand_in
+from dcgan_assets.assets.training.training_set import open_training_set
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
-from dcgan_assets.params.training import LatentWalk, Samples, SortedSamples
+from dcgan_assets.params.internals import LatentWalk, Samples, SortedSamples
 from dcgan_models.errors import UserError
 from dcgan_models.grids import tile, write_png
+from dcgan_models.pixels import Pixels
+
+if TYPE_CHECKING:
+    from dcgan_models.internals.latent import Smoothness
 
 WALK_CHECKS = (
-    Check("no_jump", "No step of the walk changes as much as a whole row: a sign of memorising."),
+    Check(
+        "smooth_and_real",
+        "No step of the walk changes as much as a whole row, a sign of memorising, and it leads "
+        "through pictures that lie near real ones.",
+    ),
 )
 
 
@@ -41,12 +51,16 @@ def draw_ordered_samples(work: Work) -> Outcome:
     if section.order == "drawn":
         outcome = _draw_grids(work, np.arange(count))
     else:
-        generator = load_generator(work.input(work.sibling("generator")))
-        discriminator = load_discriminator(work.input(work.sibling("discriminator")))
+        generator = load_generator(
+            work.input(work.sibling("generator")), device=work.params.machine.device
+        )
+        discriminator = load_discriminator(
+            work.input(work.sibling("discriminator")), device=work.params.machine.device
+        )
         scores = score_samples(discriminator, generator.draw(_fixed(generator, count)))
         outcome = _draw_grids(work, np.argsort(-scores, kind="stable"))
     words = {"drawn": "in the order drawn", "score": "by D's score, the most real to D first"}
-    return Outcome(metadata={**outcome.metadata, "order": words[section.order]})
+    return replace(outcome, metadata={"order": words[section.order]})
 
 
 def samples_step(step: StepMaker, about: str, *, ordered: bool = False) -> Step:
@@ -62,7 +76,7 @@ def samples_step(step: StepMaker, about: str, *, ordered: bool = False) -> Step:
     )
 
 
-def score_samples(discriminator: Any, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def score_samples(discriminator: Any, pictures: Pixels) -> npt.NDArray[np.float32]:
     """D's logit of each picture, (n,), by the statistics of these pictures together.
 
     The authors score minibatches with batch norm's own statistics; here it is one minibatch.
@@ -74,7 +88,7 @@ def score_samples(discriminator: Any, pictures: npt.NDArray[np.uint8]) -> npt.ND
     discriminator.train()
     with torch.inference_mode():
         (batch,) = picture_batches(discriminator, pictures, len(pictures))
-        scores: npt.NDArray[np.float32] = discriminator(batch).flatten().numpy()
+        scores: npt.NDArray[np.float32] = discriminator(batch).flatten().cpu().numpy()
     return scores
 
 
@@ -100,80 +114,131 @@ def _draw_grids(work: Work, order: npt.NDArray[np.intp]) -> Outcome:
     folder = work.input(work.sibling("generator"))
     names = [f"epoch_{epoch:04d}" for epoch in section.epochs]
     files = {name: f"snapshots/{name}.safetensors" for name in names}
-    facts = {}
+    figures = {}
     for name, weights in {**files, "figure": "weights.safetensors"}.items():
-        generator = load_generator(folder, weights=weights)
+        generator = load_generator(folder, weights=weights, device=work.params.machine.device)
         grid = tile(generator.draw(_fixed(generator, len(order))[order]), section.columns)
         write_png(work.out() / f"{name}.png", grid)
-        facts["at_the_end" if name == "figure" else name] = shown.picture(grid, f"samples, {name}")
-    return Outcome(metadata=facts)
+        figures[f"{name}.png"] = "at the end" if name == "figure" else f"samples, {name}"
+    return Outcome(figures=figures)
 
 
 def draw_walk(work: Work) -> Outcome:
-    """Ten rows from point to point of the latent space, and photographs faded likewise (Fig. 4)."""
+    """Ten rows from point to point of the latent space, and pictures faded likewise (Figure 4)."""
     import torch
 
     from dcgan_models import load_generator
-    from dcgan_models.data import PixelStore
     from dcgan_models.internals.latent import latent_walk, pixel_walk, smoothness
-    from dcgan_models.networks import draw_latents
+    from dcgan_models.networks import draw_latents, untrained_generator
 
-    require_current(work)
     section: LatentWalk = work.section
-    generator = load_generator(work.input(work.sibling("generator")))
+    generator = load_generator(
+        work.input(work.sibling("generator")), device=work.params.machine.device
+    )
     rng = torch.Generator().manual_seed(section.seed)
     points = draw_latents(generator.preset, section.segments + 1, rng)
     walk = generator.draw(latent_walk(points, section.steps))
-    store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
-    if section.pixel_rows >= len(store):
-        raise UserError(
-            f"{work.step.key}: {section.pixel_rows} rows of faded photographs need one more than "
-            f"that, {len(store)} are trained on; lower `latent_walk.pixel_rows`"
-        )
-    rows = np.random.default_rng(section.seed).choice(len(store), section.pixel_rows + 1, False)
-    fade = pixel_walk(store.gather(rows), section.steps)
+    fade = pixel_walk(_faded(work, section), section.steps)
     line = np.zeros((4, section.steps * walk.shape[2], walk.shape[3]), np.uint8)
     figure = np.concatenate([tile(walk, section.steps), line, tile(fade, section.steps)])
     write_png(work.out() / "figure.png", figure)
     found = {"walk": smoothness(walk, section.steps), "fade": smoothness(fade, section.steps)}
+    realism = Realism.of(work)
+    untrained = untrained_generator(generator.preset, section.seed, work.params.machine.device)
+    noise = untrained.sample(len(walk), section.seed)
+    every = {"walk": walk, "fade": fade, NOISE: noise}
+    apart = {name: realism.distances(pictures) for name, pictures in every.items()}
+    _write_smoothness(work, found, apart, realism.count)
+    walked = found["walk"]
+    return Outcome(
+        metadata={
+            "largest_over_median_step": walked.ratio,
+            "largest_step_at": f"row {walked.row + 1}, column {walked.column + 1}",
+        },
+        verdicts=(judge_walk(walked, Nearness.of(apart["walk"], realism.farthest(noise))),),
+        figures={"figure.png": "a walk through the latent space; faded pictures"},
+    )
+
+
+def _faded(work: Work, section: LatentWalk) -> Pixels:
+    """The training pictures that are faded into one another, one more than rows.
+
+    Raises:
+        UserError: There are too few.
+    """
+    store = open_training_set(work)
+    if section.pixel_rows >= len(store):
+        raise UserError(
+            f"{work.step.key}: {section.pixel_rows} rows of faded pictures need one more than "
+            f"that, {len(store)} are trained on; lower `latent_walk.pixel_rows`"
+        )
+    rng = np.random.default_rng(section.seed)
+    return store.gather(rng.choice(len(store), section.pixel_rows + 1, False))
+
+
+def _write_smoothness(
+    work: Work,
+    found: Mapping[str, Smoothness],
+    apart: Mapping[str, npt.NDArray[np.float64]],
+    real: int,
+) -> None:
     work.result(
         paper_ref="Figure 4 and section 6.1",
-        stand_in=shard_facts(work)["stand_in"],
+        stand_in=stand_in(work),
         rows=[
             row
             for name, s in found.items()
             for row in (
-                Row(name=f"{name}: largest step over median step", value=round(s.ratio, 3)),
-                Row(name=f"{name}: median step", value=round(s.median, 5), unit="of the range"),
+                _distance_row(name, apart[name]),
+                Row(
+                    name=f"{name}: largest step over median step",
+                    measure="ratio",
+                    value=round(s.ratio, 3),
+                ),
+                Row(
+                    name=f"{name}: median step",
+                    measure="change",
+                    value=round(s.median, 5),
+                    unit="of the range",
+                ),
             )
-        ],
+        ]
+        + [_distance_row(NOISE, apart[NOISE])],
         notes=(
             "Section 6.1: sharp transitions on the walk are a sign of memorisation. The fade "
-            "between training photographs is the baseline: smooth, but through no pictures."
+            "between training pictures is the baseline: smooth, but through no pictures of its "
+            "own, and nearest to the very pictures that it fades. Distance: to the nearest of "
+            f"{real:,} training pictures in the extractor's features."
         ),
     ).write(work.out())
-    walked = found["walk"]
-    return Outcome(
-        metadata={
-            "figure": shown.picture(figure, "a walk through the latent space; faded photographs"),
-            "largest_over_median_step": walked.ratio,
-            "largest_step_at": f"row {walked.row + 1}, column {walked.column + 1}",
-        },
-        verdicts=(
-            Verdict(
-                "no_jump",
-                not walked.sharp,
-                {"largest over median": round(walked.ratio, 2), "bound": section.steps},
-            ),
-        ),
+
+
+def _distance_row(name: str, distances: npt.NDArray[np.float64]) -> Row:
+    """The mean without an interval: pictures of a walk are alike, and there may be one row."""
+    return Row(
+        name=f"{name}: distance from real pictures",
+        measure="distance",
+        value=round(float(distances.mean()), 4),
+        n=len(distances),
     )
+
+
+def judge_walk(walked: Smoothness, near: Nearness) -> Verdict:
+    """Judge `WALK_CHECKS`; a walk that never moves does not pass."""
+    facts = {
+        "largest step": round(walked.largest, 4),
+        "as large as a row": walked.sharp,
+        **near.facts,
+    }
+    good = near.enough and walked.largest > 0 and not walked.sharp
+    return Verdict("smooth_and_real", good, facts)
 
 
 def latent_walk_step(step: StepMaker) -> Step:
     """Figure 4 of a group."""
     return step(
         "latent_walk",
-        inputs=("images", "training_set", "generator"),
+        inputs=("images", "training_set", "extractor", "generator"),
         kind="results",
         compute=draw_walk,
         checks=WALK_CHECKS,
@@ -181,7 +246,7 @@ def latent_walk_step(step: StepMaker) -> Step:
         shows=("result.json", "figure.png"),
         shows_pictures=True,
         description=(
-            "Figure 4: a walk through the latent space, with photographs faded into one "
+            "Figure 4: a walk through the latent space, with training pictures faded into one "
             "another as the baseline, and how evenly both change (section 6.1)."
         ),
     )

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcgan_assets.assets.pictures.image_urls import is_stand_in
 from dcgan_assets.assets.pictures.images import IMAGE_CHECKS, read_pictures
-from dcgan_assets.assets.pictures.shards import shard_names
+from dcgan_assets.assets.pictures.shards import shard_names, stand_in
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Outcome, Step, StepMaker
 from dcgan_assets.sources.reading.items import Item
@@ -20,7 +19,7 @@ from dcgan_assets.sources.reading.items import Item
 def make_cover_images(work: Work) -> Outcome:
     """Read one shard of photographs."""
     (photos,) = work.input_shards(work.step.inputs[0])
-    return read_pictures(work, list(_items(photos)), stand_in=is_stand_in(photos))
+    return read_pictures(work, list(_items(photos)), stand_in=stand_in(work))
 
 
 def cover_images_step(step: StepMaker, about: str) -> Step:
@@ -42,7 +41,7 @@ def _items(folder: Path) -> Iterator[Item]:
     import pyarrow.parquet as pq
 
     from dcgan_assets.sources.archive import TarMember
-    from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
+    from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE
     from dcgan_assets.sources.web.download.packing import PHOTOS_FILE
 
     names = ["key", "address", "licence", "attribution", "offset", "bytes"]

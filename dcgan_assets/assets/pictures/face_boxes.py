@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcgan_assets.assets.pictures.image_urls import is_stand_in
 from dcgan_assets.assets.pictures.people import (
     read_removals,
     reasons_table,
@@ -19,12 +18,11 @@ from dcgan_assets.assets.pictures.people import (
     search_of,
 )
 from dcgan_assets.assets.pictures.rejections import SOME_KEPT, Intake
-from dcgan_assets.assets.pictures.shards import SHARD_FILE, numbered
+from dcgan_assets.assets.pictures.shards import describe_shard, numbered, stand_in
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.faces import FaceBoxes
-from dcgan_models.files import write_json
 
 if TYPE_CHECKING:
     from dcgan_assets.sources.faces.boxes import FacesReport, Photo
@@ -71,8 +69,7 @@ def make_face_boxes(work: Work) -> Outcome:
         )
     if report is None:
         work.stop.stop_now()
-    facts = {"size": TRAINING_SIDE, "stand_in": is_stand_in(photos)}
-    write_json(work.out() / SHARD_FILE, {**facts, "section": section.identity()})
+    describe_shard(work, TRAINING_SIDE, stand_in=stand_in(work))
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files]
     # That most photographs hold boxes that are no good faces is as it should be.
     intake = Intake(report.kept, report.reasons, whole=search_of(work).photos.shards == 1)
@@ -129,9 +126,9 @@ def _facts(folder: Path, report: FacesReport) -> dict[str, Any]:
     }
     if report.kept:
         stored = np.load(sorted(folder.glob(f"{FACES_STEM}*.npy"))[0], mmap_mode="r")[:_SHEET]
-        facts["faces"] = shown.picture(tile(stored, 10), "the first crops as they are stored")
+        facts["faces"] = shown.thumbnail(tile(stored, 10), "the first crops as they are stored")
         trained = np.load(folder / report.files[0], mmap_mode="r")[:_SHEET]
-        facts["pictures"] = shown.picture(tile(trained, 10), "the same as they are trained on")
+        facts["pictures"] = shown.thumbnail(tile(trained, 10), "the same as they are trained on")
     if report.reasons:
         facts["reasons"] = reasons_table(dict(report.reasons), "photographs or boxes")
     if report.agreeing is not None:

@@ -7,20 +7,24 @@ photographs is. Near-duplicates stay: the paper removed none of its faces.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from dcgan_assets.assets.pictures.image_urls import licence_table
 from dcgan_assets.assets.pictures.people import reasons_table
 from dcgan_assets.assets.pictures.rejections import Intake
-from dcgan_assets.assets.pictures.shards import PERSON, read_manifests, shard_facts
+from dcgan_assets.assets.pictures.shards import PERSON, read_manifests, stand_in
 from dcgan_assets.assets.shares import share_row
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.results import Row
 from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.sources.drawn.faces import FACTORS
+from dcgan_assets.sources.drawn.people_files import HEADS_FILE
 from dcgan_assets.sources.faces.boxes import BOXES_FILE
 from dcgan_assets.sources.faces.finding import AGREEMENT
-from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE, REJECTED
+from dcgan_assets.sources.faces.truth import Found, compare
+from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE, REJECTED
 
 MANIFEST_CHECKS = (
     Check(
@@ -30,9 +34,12 @@ MANIFEST_CHECKS = (
         "terms_known", "Every kept face has licence, author, attribution and person.", required=True
     ),
 )
+FACES_FOUND = Check("faces_found", "Most drawn faces are found, and hardly anything else.")
 DUPLICATE = "duplicate content"
 # "3M images from 10K people ... approximately 350,000 face boxes" (section 4.2).
 _PAPER_IMAGES, _PAPER_BOXES = 3_000_000, 350_000
+# The least share of the drawn faces that is found, the largest of boxes where nobody is.
+_FOUND, _FALSE = 0.9, 0.02
 _TERMS = ("licence", "author", "attribution", PERSON, "photo")
 
 
@@ -43,6 +50,10 @@ def make_manifest(work: Work) -> Outcome:
     import pyarrow.parquet as pq
 
     table = read_manifests(work)
+    boxes = _boxes(work)
+    truth = _truth(work, boxes)
+    if truth is not None:
+        table = _with_factors(table, truth)
     found = pc.is_valid(table["row"])
     duplicate_of = find_copies(table)
     table = table.append_column("duplicate_of", pa.array(duplicate_of, pa.string()))
@@ -63,8 +74,8 @@ def make_manifest(work: Work) -> Outcome:
     without = {name: kept[name].null_count for name in _TERMS if kept[name].null_count}
     work.result(
         paper_ref="Section 4.2",
-        stand_in=shard_facts(work)["stand_in"],
-        rows=_rows(work, table, kept),
+        stand_in=stand_in(work),
+        rows=[*_rows(boxes, table, kept), *(() if truth is None else _truth_rows(truth.found))],
         notes="The paper's yield is of a Haar cascade on pictures from a web search by name.",
     ).write(work.out())
     return Outcome(
@@ -82,20 +93,21 @@ def make_manifest(work: Work) -> Outcome:
                 counts,
             ),
             Verdict("terms_known", not without, without or {"without": "none"}),
+            *(() if truth is None else (_judge_detector(truth.found),)),
         ),
         summary=Intake.of(table).words,
     )
 
 
-def face_manifest_step(step: StepMaker) -> Step:
-    """`faces/manifest`."""
+def face_manifest_step(step: StepMaker, *, drawn: bool) -> Step:
+    """`faces/manifest`; `drawn` where `people` knows where every face is."""
     return step(
         "manifest",
-        inputs=("face_boxes",),
+        inputs=("face_boxes", "people") if drawn else ("face_boxes",),
         section="face_boxes",
         kind="data",
         compute=make_manifest,
-        checks=MANIFEST_CHECKS,
+        checks=(*MANIFEST_CHECKS, FACES_FOUND) if drawn else MANIFEST_CHECKS,
         kinds=frozenset({"parquet", "table"}),
         shows=("result.json",),
         description=(
@@ -126,22 +138,26 @@ def _reasons(table: Any) -> Any:
     return reasons_table(dict(Counter(kinds)) or {"none": 0}, "photographs or boxes")
 
 
-def _rows(work: Work, table: Any, kept: Any) -> list[Row]:
+def _rows(boxes: Any, table: Any, kept: Any) -> list[Row]:
     """How much was found: the paper gives the number of pictures and of boxes."""
     import pyarrow.compute as pc
 
-    boxes = _boxes(work)
     photographs = pc.count_distinct(table["photo"]).as_py()
     with_face = pc.count_distinct(kept["photo"]).as_py()
     rows = [
         Row(
             name="kept faces for a hundred photographs",
+            measure="count",
             value=round(100 * len(kept) / max(1, photographs), 3),
             n=photographs,
             paper=round(100 * _PAPER_BOXES / _PAPER_IMAGES, 1),
             source="about 350,000 boxes from 3 million pictures (4.2)",
         ),
-        Row(name="people with a kept face", value=float(pc.count_distinct(kept[PERSON]).as_py())),
+        Row(
+            name="people with a kept face",
+            measure="count",
+            value=float(pc.count_distinct(kept[PERSON]).as_py()),
+        ),
     ]
     found = pc.sum(pc.is_valid(boxes["box"])).as_py() or 0
     shares = [("photographs with a kept face", with_face, photographs)]
@@ -157,7 +173,60 @@ def _rows(work: Work, table: Any, kept: Any) -> list[Row]:
             len(agreeing),
         )
     ]
-    return rows + [share_row(name, count, n) for name, count, n in shares if n]
+    return rows + [share_row(name, count, n, measure="share") for name, count, n in shares if n]
+
+
+class _Truth(NamedTuple):
+    """The drawn heads, and how the boxes agree with them, by the boxes' keys."""
+
+    heads: Any
+    found: Found
+    keys: list[str]
+
+
+def _truth(work: Work, boxes: Any) -> _Truth | None:
+    """What is known of the faces; None of photographs that nobody drew."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    people = work.sibling("people")
+    if people not in work.step.inputs:
+        return None
+    heads = pq.read_table(work.input(people) / HEADS_FILE)
+    boxes = boxes.filter(pc.is_valid(boxes["box"]))
+    return _Truth(heads, compare(boxes.to_pylist(), heads), boxes["key"].to_pylist())
+
+
+def _with_factors(table: Any, truth: _Truth) -> Any:
+    """The manifest with the factors of each box's face; null where there is none."""
+    import pyarrow as pa
+
+    head_of = dict(zip(truth.keys, truth.found.head_of, strict=True))
+    heads = pa.array([head_of.get(key) for key in table["key"].to_pylist()], pa.int64())
+    for field in FACTORS:
+        table = table.append_column(field.with_nullable(True), truth.heads[field.name].take(heads))
+    return table
+
+
+def _truth_rows(found: Found) -> list[Row]:
+    """How well the detector does where the faces are known."""
+    seen = found.faces - found.missed
+    rows = [share_row("drawn faces that are found", seen, found.faces, measure="share found")]
+    if found.head_of:
+        of = len(found.head_of)
+        rows.append(share_row("boxes where nobody is", found.on_no_head, of, measure="share wrong"))
+    if found.overlaps:
+        middle = round(median(found.overlaps), 3)
+        name = "intersection over union of a drawn face and its box, median"
+        rows.append(Row(name=name, measure="overlap", value=middle, n=len(found.overlaps)))
+    return rows
+
+
+def _judge_detector(found: Found) -> Verdict:
+    share = 1 - found.missed / max(1, found.faces)
+    false = found.on_no_head / max(1, len(found.head_of))
+    facts = {"found": round(share, 3), "of": found.faces, "where nobody is": round(false, 4)}
+    return Verdict("faces_found", share >= _FOUND and false <= _FALSE, facts)
 
 
 def _boxes(work: Work) -> Any:
@@ -165,6 +234,7 @@ def _boxes(work: Work) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = ["box", "status", "upscaled", "agreement"]
+    columns = ["key", "photo_sha256", "box", "status", "upscaled", "agreement"]
+    columns += ["x", "y", "width", "height"]
     folders = work.input_shards(work.pictures)
     return pa.concat_tables([pq.read_table(one / BOXES_FILE, columns=columns) for one in folders])

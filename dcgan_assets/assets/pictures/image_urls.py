@@ -12,12 +12,12 @@ from dcgan_assets.assets.pictures.people import (
     search_of,
 )
 from dcgan_assets.assets.pictures.rejections import Intake
+from dcgan_assets.assets.pictures.shards import write_origin
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import WEB, Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.search import ImageUrls
 from dcgan_assets.sources.reading.listing import listing_version
-from dcgan_models.files import read_json, write_json
 
 if TYPE_CHECKING:
     from dcgan_assets.sources.web.search.search import SearchReport
@@ -27,8 +27,6 @@ ADDRESS_CHECKS = (
     Check("something_found", "There are pictures to fetch.", required=True),
     Check("every_search_ended", "No search of anybody was broken off."),
 )
-# What was searched: the pictures of the user or of packages are not the paper's.
-ORIGIN_FILE = "origin.json"
 
 
 def folder_version(section: ImageUrls, root: Path) -> str:
@@ -69,7 +67,8 @@ def make_image_urls(work: Work) -> Outcome:
         work.out(),
         work.log,
     )
-    write_json(work.out() / ORIGIN_FILE, {"stand_in": not section.asks_the_web})
+    # Those of the user or of packages are not the paper's.
+    write_origin(work.out(), stand_in=not section.asks_the_web)
     return Outcome(
         metadata=_facts(report),
         verdicts=_judge(work.out(), report),
@@ -94,11 +93,6 @@ def image_urls_step(step: StepMaker, names: str, whose: str) -> Step:
             "each one found, kept or rejected."
         ),
     )
-
-
-def is_stand_in(folder: Path) -> bool:
-    """Whether the pictures are not of the web, as the paper's are; `folder` is this asset's."""
-    return bool(read_json(folder / ORIGIN_FILE)["stand_in"])
 
 
 def _facts(report: SearchReport) -> dict[str, Any]:

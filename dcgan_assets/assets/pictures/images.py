@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dcgan_assets.assets.pictures.rejections import INTAKE_CHECKS, Intake
-from dcgan_assets.assets.pictures.shards import SHARD_FILE, shard_facts, shard_names
+from dcgan_assets.assets.pictures.shards import describe_shard, shard_facts, shard_names
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.pictures import HASH_SIDE, GroupImages
 from dcgan_assets.sources.archive import Archive
+from dcgan_assets.sources.drawn.drawings import KINDS, Drawings
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.imagenet import imagenet
 from dcgan_assets.sources.lsun import Lsun
@@ -29,7 +31,6 @@ from dcgan_assets.sources.photographs import PROBES, WHOLE, Photographs
 from dcgan_assets.sources.reading.decode import NARROW
 from dcgan_assets.sources.reading.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.reading.items import Item, Source
-from dcgan_models.files import write_json
 
 IMAGE_CHECKS = (
     Check("counts_add_up", "Every input is a row, kept or rejected.", required=True),
@@ -45,15 +46,8 @@ _MOST_SCALED = 4
 
 def open_source(section: GroupImages, root: Path) -> Source:
     """What a group's section of params.yaml names; a download need not be there yet."""
-    if section.source == "photographs":
-        assert section.pictures is not None  # noqa: S101  (the section was checked)
-        return Photographs(
-            section.pictures,
-            planted=section.planted,
-            seed=section.seed,
-            side_range=(section.size, _MOST_SCALED * section.size),
-            held_out=section.held_out,
-        )
+    if section.pictures is not None:
+        return _made_here(section, section.pictures)
     if section.category is not None:
         return Lsun(database_folder(section.category, root / _LSUN_DOWNLOADS))
     path = root / (section.path or _CIFAR10_DOWNLOAD)
@@ -72,6 +66,26 @@ def open_source(section: GroupImages, root: Path) -> Source:
         licence=section.licence,
         attribution=section.attribution,
         stand_in=section.stand_in,
+    )
+
+
+def _made_here(section: GroupImages, count: int) -> Photographs | Drawings:
+    """Crops of packaged photographs, or drawings."""
+    if section.source in KINDS:
+        return Drawings(
+            section.source,
+            count,
+            section.size,
+            planted=section.planted,
+            held_out=section.held_out,
+            seed=section.seed,
+        )
+    return Photographs(
+        count,
+        planted=section.planted,
+        seed=section.seed,
+        side_range=(section.size, _MOST_SCALED * section.size),
+        held_out=section.held_out,
     )
 
 
@@ -95,7 +109,8 @@ def make_images(work: Work) -> Outcome:
         _fetch(work, section.category)
     source = open_source(section, work.root)
     items = source.items(int(work.shard or 0), section.shards)
-    return read_pictures(work, items, stand_in=source.stand_in)
+    factors = source.factors if isinstance(source, Drawings) else ()
+    return read_pictures(work, items, stand_in=source.stand_in, factors=factors)
 
 
 def images_step(step: StepMaker, about: str) -> Step:
@@ -117,7 +132,9 @@ def images_step(step: StepMaker, about: str) -> Step:
     )
 
 
-def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outcome:
+def read_pictures(
+    work: Work, items: Sequence[Item], *, stand_in: bool, factors: Sequence[pa.Field] = ()
+) -> Outcome:
     """Read the items of one shard as the section asks, in worker processes."""
     section: GroupImages = work.section
     with work.progress(len(items), "pictures") as bar:
@@ -132,13 +149,11 @@ def read_pictures(work: Work, items: Sequence[Item], *, stand_in: bool) -> Outco
             min_side=section.least_side,
             on_progress=show,
             should_stop=work.stop,
+            factors=factors,
         )
     if report is None:
         work.stop.stop_now()
-    write_json(
-        work.out() / SHARD_FILE,
-        {"size": section.size, "stand_in": stand_in, "section": section.identity()},
-    )
+    describe_shard(work, section.size, stand_in=stand_in)
     pixels = [np.load(work.out() / name, mmap_mode="r") for name in report.files[section.size]]
     if dark := report.conversions.get(NARROW):
         work.warn(f"{dark:,} 16-bit pictures: {NARROW}, and no sBIT says which; look at them")
@@ -184,7 +199,7 @@ def _facts(report: IngestReport, pixels: list[Any]) -> dict[str, Any]:
     if report.kept:
         from dcgan_models.grids import tile
 
-        facts["pictures"] = shown.picture(tile(pixels[0][:_SHEET], 10), "the first kept pictures")
+        facts["pictures"] = shown.thumbnail(tile(pixels[0][:_SHEET], 10), "the first kept pictures")
     if reasons:
         facts["reasons"] = shown.table(reasons)
     if changes:
@@ -221,9 +236,11 @@ def probe_items(work: Work, keys: set[str], most: int) -> Iterator[Item]:
         most: How many are wanted; packaged photographs have some that no group shows.
     """
     section = GroupImages.model_validate(shard_facts(work)["section"])
-    if section.source == "photographs":
-        yield from Photographs(most, part=WHOLE, photographs=PROBES, seed=section.seed).items(0, 1)
-        return
     source = open_source(section, work.root)
-    for shard in range(section.shards):
-        yield from (item for item in source.items(shard, section.shards) if item.key in keys)
+    if isinstance(source, Photographs):
+        yield from Photographs(most, part=WHOLE, photographs=PROBES, seed=section.seed).items(0, 1)
+    elif isinstance(source, Drawings):
+        yield from source.probes(most)
+    else:
+        for shard in range(section.shards):
+            yield from (item for item in source.items(shard, section.shards) if item.key in keys)

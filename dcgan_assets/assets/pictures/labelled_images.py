@@ -1,7 +1,7 @@
-"""`cifar10/images` and `svhn/images`: small labelled pictures, read whole.
+"""Small labelled pictures, read whole: `cifar10/images`, `svhn/images` and, in `digits`, MNIST's.
 
 They lie on disk as a shard of a picture group does, so that what follows reads both alike:
-`pixels_32_000.npy`, `manifest.parquet`, `shard.json`.
+`pixels_32.npy`, `manifest.parquet`, `shard.json`, `origin.json`.
 """
 
 from __future__ import annotations
@@ -19,50 +19,52 @@ import pyarrow.parquet as pq
 
 from dcgan_assets.assets.pictures.images import IMAGE_CHECKS
 from dcgan_assets.assets.pictures.rejections import Intake
-from dcgan_assets.assets.pictures.shards import SHARD_FILE, open_pixels, read_manifests
+from dcgan_assets.assets.pictures.shards import describe_shard, open_pixels, read_manifests
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Reading, Step, StepMaker, Verdict, named_source
 from dcgan_assets.params.pictures import SIDE, Cifar10Images, SvhnImages
 from dcgan_assets.sources.reading.listing import listing_version
-from dcgan_assets.sources.reading.pictures import (
-    FILE_BYTES,
+from dcgan_assets.sources.reading.manifest import (
     MANIFEST_FILE,
     PICTURE_SCHEMA,
     Pictures,
 )
+from dcgan_assets.sources.reading.shard_files import PixelFiles
 from dcgan_models.data import PixelStore
-from dcgan_models.files import write_json
+from dcgan_models.pixels import Pixels
 
 LABELLED_CHECKS = (
     *IMAGE_CHECKS,
     Check("no_empty_class", "Every class has training and test pictures.", required=True),
 )
 _DOWNLOADS = Path("data", "downloads")
+_OF_32_PIXELS = "pictures of 32 pixels with labels, a manifest row for every input."
 _SHOWN = 10
 
 
 def make_cifar10(work: Work) -> Outcome:
-    """CIFAR-10 from its binary archive, or crops of packaged photographs in its place."""
+    """CIFAR-10 from its binary archive, or drawn things in its place."""
     from dcgan_assets.sources import cifar10
-    from dcgan_assets.sources.labelled_crops import labelled_crops
-    from dcgan_assets.sources.photographs import PHOTOGRAPHS
+    from dcgan_assets.sources.drawn.labelled_things import CLASSES, labelled_things
 
     section: Cifar10Images = work.section
     if section.train is not None and section.test is not None:
-        pictures = labelled_crops(section.train, section.test, section.seed)
-        return _write(work, pictures, tuple(PHOTOGRAPHS), stand_in=True)
+        pictures = labelled_things(section.train, section.test, section.seed)
+        return write_labelled(work, pictures, CLASSES, stand_in=True)
     if section.path is not None:
         folder = work.root / section.path
         pictures = cifar10.from_folder(folder)
-        return _write(work, pictures, cifar10.CLASSES, stand_in=not cifar10.holds_cifar10(folder))
+        return write_labelled(
+            work, pictures, cifar10.CLASSES, stand_in=not cifar10.holds_cifar10(folder)
+        )
     pictures = _downloaded(work, "cifar10", cifar10.from_download)
-    return _write(work, pictures, cifar10.CLASSES, stand_in=False)
+    return write_labelled(work, pictures, cifar10.CLASSES, stand_in=False)
 
 
 def cifar10_images_step(step: StepMaker) -> Step:
     """`cifar10/images`."""
-    return _labelled_images_step(step, make_cifar10, "CIFAR-10 (section 5.1)")
+    return labelled_images_step(step, make_cifar10, f"CIFAR-10 (section 5.1): {_OF_32_PIXELS}")
 
 
 def make_svhn(work: Work) -> Outcome:
@@ -72,32 +74,38 @@ def make_svhn(work: Work) -> Outcome:
     section: SvhnImages = work.section
     if section.train is not None and section.test is not None:
         pictures = svhn.stand_in_digits(section.train, section.test, section.seed)
-        return _write(work, pictures, svhn.CLASSES, stand_in=True)
+        return write_labelled(work, pictures, svhn.CLASSES, stand_in=True)
     if section.path is not None:
         pictures = svhn.from_folder(work.root / section.path, extra=section.extra)
-        return _write(work, pictures, svhn.CLASSES, stand_in=False)
+        return write_labelled(work, pictures, svhn.CLASSES, stand_in=False)
 
     def fetch(folder: Path, report: Callable[[int, int], None]) -> Pictures:
         return svhn.from_download(folder, extra=section.extra, on_progress=report)
 
-    return _write(work, _downloaded(work, "svhn", fetch), svhn.CLASSES, stand_in=False)
+    return write_labelled(work, _downloaded(work, "svhn", fetch), svhn.CLASSES, stand_in=False)
 
 
 def svhn_images_step(step: StepMaker) -> Step:
     """`svhn/images`."""
-    return _labelled_images_step(step, make_svhn, "SVHN (section 5.2 of v2)")
+    return labelled_images_step(step, make_svhn, f"SVHN (section 5.2 of v2): {_OF_32_PIXELS}")
 
 
-def _labelled_images_step(step: StepMaker, compute: Callable[[Work], Outcome], about: str) -> Step:
+def labelled_images_step(
+    step: StepMaker,
+    compute: Callable[[Work], Outcome],
+    about: str,
+    checks: tuple[Check, ...] = LABELLED_CHECKS,
+) -> Step:
+    """The `images` of a small labelled source; `about` is what they are."""
     return step(
         "images",
         kind="data",
         compute=compute,
         source_version=listed_version,
         files=named_source,
-        checks=LABELLED_CHECKS,
+        checks=checks,
         kinds=frozenset({"numpy", "parquet"}),
-        description=f"{about}: pictures of 32 pixels with labels, a manifest row for every input.",
+        description=about,
     )
 
 
@@ -114,22 +122,32 @@ def _downloaded(
         return fetch(work.root / _DOWNLOADS / name, report)
 
 
-def _write(work: Work, pictures: Pictures, classes: Sequence[str], *, stand_in: bool) -> Outcome:
+def write_labelled(
+    work: Work,
+    pictures: Pictures,
+    classes: Sequence[str],
+    splits: npt.NDArray[np.object_] | None = None,
+    *,
+    stand_in: bool,
+) -> Outcome:
+    """Write pictures as a shard of a picture group's, and judge `LABELLED_CHECKS`.
+
+    Args:
+        pictures: From a source.
+        classes: Their names, by label.
+        splits: (n_kept,) `train`, `test` or another name; the source's own by default.
+        stand_in: Whether the pictures are others than the paper's.
+    """
     pixels, table = pictures.pixels, pictures.table
-    per_file = max(1, FILE_BYTES // pixels[0].nbytes)
-    for number, first in enumerate(range(0, len(pixels), per_file)):
-        np.save(work.out() / f"pixels_{SIDE}_{number:03d}.npy", pixels[first : first + per_file])
+    _, side, _, channels = pixels.shape
+    with PixelFiles(work.out(), f"pixels_{side}", side, channels=channels) as files:
+        files.add(pixels)
     pq.write_table(table, work.out() / MANIFEST_FILE)
-    write_json(
-        work.out() / SHARD_FILE,
-        {
-            "size": SIDE,
-            "stand_in": stand_in,
-            "classes": list(classes),
-            "section": work.section.identity(),
-        },
-    )
-    counts = _counts(table, classes)
+    describe_shard(work, side, stand_in=stand_in, classes=list(classes))
+    labels, own = (np.array(pictures.kept[name].to_pylist()) for name in ("label", "split"))
+    splits = own if splits is None else splits
+    counts = _counts(labels, splits, classes)
+    sheet = _sheet(pixels, np.where(splits == "train", labels, -1), len(classes))
     intake = Intake.of(table)
     return Outcome(
         metadata={
@@ -137,7 +155,7 @@ def _write(work: Work, pictures: Pictures, classes: Sequence[str], *, stand_in: 
             "dagster/column_schema": shown.table_schema(PICTURE_SCHEMA),
             "kept": len(pixels),
             "stand_in": stand_in,
-            "pictures": shown.picture(_sheet(pictures, classes), "a class a row"),
+            "pictures": shown.thumbnail(sheet, "a class a row"),
             "pictures_by_class": shown.table(counts),
         },
         verdicts=(*_judge(pictures, counts), *intake.judge()),
@@ -145,30 +163,31 @@ def _write(work: Work, pictures: Pictures, classes: Sequence[str], *, stand_in: 
     )
 
 
-def _counts(table: pa.Table, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _counts(
+    labels: npt.NDArray[Any], splits: npt.NDArray[Any], classes: Sequence[str]
+) -> list[dict[str, Any]]:
     """A row a class: its pictures in each split."""
-    label, split = (np.array(table[name].to_pylist()) for name in ("label", "split"))
     return [
         {"class": name}
-        | {part: int(((label == number) & (split == part)).sum()) for part in ("train", "test")}
+        | {part: int(((labels == number) & (splits == part)).sum()) for part in ("train", "test")}
         for number, name in enumerate(classes)
     ]
 
 
-def _sheet(pictures: Pictures, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
+def _sheet(pixels: Pixels, labels: npt.NDArray[Any], classes: int) -> Pixels:
+    """The first pictures of each class, a class a row."""
     from dcgan_models.grids import tile
 
-    label, split = (np.array(pictures.table[name].to_pylist()) for name in ("label", "split"))
-    sheet = np.zeros((len(classes), _SHOWN, SIDE, SIDE, 3), np.uint8)
-    for number in range(len(classes)):
-        rows = np.flatnonzero((label == number) & (split == "train"))[:_SHOWN]
-        sheet[number, : len(rows)] = pictures.pixels[rows]
-    return tile(sheet.reshape(-1, SIDE, SIDE, 3), _SHOWN)
+    sheet = np.zeros((classes, _SHOWN, *pixels.shape[1:]), np.uint8)
+    for number in range(classes):
+        rows = np.flatnonzero(labels == number)[:_SHOWN]
+        sheet[number, : len(rows)] = pixels[rows]
+    return tile(sheet.reshape(-1, *pixels.shape[1:]), _SHOWN)
 
 
 def _judge(pictures: Pictures, counts: list[dict[str, Any]]) -> tuple[Verdict, ...]:
     """Judge `LABELLED_CHECKS`."""
-    kept = pc.sum(pc.is_valid(pictures.table["row"])).as_py()
+    kept = len(pictures.kept)
     low, high = int(pictures.pixels.min()), int(pictures.pixels.max())
     empty = [
         f"{row['class']} ({part})" for row in counts for part in ("train", "test") if not row[part]
@@ -187,7 +206,7 @@ def _judge(pictures: Pictures, counts: list[dict[str, Any]]) -> tuple[Verdict, .
 def read_labelled(work: Work) -> Any:
     """Rows of `images` that are of the training or the test split: key, label, split and more.
 
-    `picture` is a row's number among all kept ones, as `group_images.open_pixels` has them.
+    `picture` is a row's number among all kept ones, as `shards.open_pixels` has them.
     """
     table = read_manifests(work, ["key", "label", "split", "row"])
     table = table.filter(pc.is_valid(table["row"]))

@@ -15,7 +15,7 @@ from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import WEB, Check, Outcome, Reading, Step, StepMaker, Verdict, named
 from dcgan_assets.params.search import People
 from dcgan_assets.sources.reading.listing import listing_version
-from dcgan_assets.sources.reading.pictures import KEPT
+from dcgan_assets.sources.reading.manifest import KEPT
 from dcgan_models.files import remove_built
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ _SHOWN = 20
 
 def search_of(work: Work) -> Search:
     """What the step is part of: names, addresses, photographs and the removal list."""
-    found: Any = work.params.section(work.step.section.rpartition(".")[0])
-    search: Search = found
+    search: Search = work.around
     return search
 
 
@@ -102,8 +101,9 @@ def people_step(step: StepMaker, names: str, whose: str) -> Step:
 
 
 def _make_photographs(work: Work) -> Path:
-    """Write the packaged photographs beside the table; their sub-folders are the names."""
-    from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, write_photographs
+    """Draw the photographs beside the table; their sub-folders are the names."""
+    from dcgan_assets.sources.drawn.people_files import PEOPLE_FOLDER
+    from dcgan_assets.sources.drawn.scenes import write_photographs
 
     write_photographs(work.out(), **work.section.packaged.model_dump())
     return work.out() / PEOPLE_FOLDER
@@ -114,7 +114,7 @@ def _forget_rejected(folder: Path) -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from dcgan_assets.sources.faces.packaged import PEOPLE_FOLDER, PICTURES_FILE
+    from dcgan_assets.sources.drawn.people_files import HEADS_FILE, PEOPLE_FOLDER, PICTURES_FILE
     from dcgan_assets.sources.web.search.people import PEOPLE_FILE
 
     people = pq.read_table(folder / PEOPLE_FILE, columns=["name", "status"])
@@ -126,6 +126,9 @@ def _forget_rejected(folder: Path) -> None:
     pictures = pq.read_table(folder / PICTURES_FILE)
     left = pictures.filter(pc.is_in(pictures["person_name"], kept))
     pq.write_table(left, folder / PICTURES_FILE)
+    heads = pq.read_table(folder / HEADS_FILE)
+    files = left["file"].combine_chunks()
+    pq.write_table(heads.filter(pc.is_in(heads["file"], files)), folder / HEADS_FILE)
 
 
 def _facts(folder: Path, report: PeopleReport) -> dict[str, Any]:

@@ -10,26 +10,25 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcgan_assets.assets.pictures.image_urls import (
-    ORIGIN_FILE,
     addressed_files,
     addresses_version,
-    is_stand_in,
     licence_table,
 )
 from dcgan_assets.assets.pictures.people import read_removals, reasons_table, search_of
 from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Intake
-from dcgan_assets.assets.pictures.shards import shard_names
+from dcgan_assets.assets.pictures.shards import shard_names, stand_in, write_origin
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.search import Photos
 from dcgan_assets.sources.reading.items import key_hash
-from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE
-from dcgan_models.files import no_record, staged, write_json
+from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE
+from dcgan_models.files import no_record, staged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +60,7 @@ def make_photos(work: Work) -> Outcome:
     packed = fetch(work, wanted, extra=extra, is_removed=removed, should_stop=work.stop)
     if packed is None:
         work.stop.stop_now()
-    write_json(work.out() / ORIGIN_FILE, {"stand_in": is_stand_in(addresses)})
+    write_origin(work.out(), stand_in=stand_in(work))
     intake = Intake(packed.kept, packed.reasons, whole=search_of(work).photos.shards == 1)
     counted = Verdict(
         "counts_add_up",
@@ -197,23 +196,25 @@ def _facts(folder: Path, packed: Packed) -> dict[str, Any]:
     }
     if licences:
         facts["licences"] = licence_table(dict(licences))
-        facts["pictures"] = shown.picture(_sheet(folder), "the first photographs")
+        facts["pictures"] = shown.thumbnail(_sheet(folder), "the first photographs")
     if packed.reasons:
         facts["reasons"] = reasons_table(packed.reasons, "pictures")
     return facts
 
 
 def _sheet(folder: Path) -> Any:
-    """The first photographs, each cropped to a square."""
-    from itertools import islice
-
+    """The first photographs that can be read, each cropped to a square."""
     import numpy as np
 
-    from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
-    from dcgan_assets.sources.web.download.packing import iterate_pictures
+    from dcgan_assets.sources.reading.decode import Decoded, thumbnails
+    from dcgan_assets.sources.reading.readers import decode_apart
+    from dcgan_assets.sources.web.download.packing import packed_pictures
     from dcgan_models.grids import tile
 
-    decoded = (decode(data) for _, data in iterate_pictures(folder))
-    good = (one.pixels for one in decoded if isinstance(one, Decoded))
-    small = [thumbnails(pixels, (_SHEET_SIDE,))[0] for pixels in islice(good, _SHEET)]
+    places = [member for _, member in islice(packed_pictures(folder), _SHEET)]
+    small = [
+        thumbnails(found.pixels, (_SHEET_SIDE,))[0]
+        for found in decode_apart(places)
+        if isinstance(found, Decoded)
+    ]
     return tile(np.stack(small or [np.zeros((_SHEET_SIDE, _SHEET_SIDE, 3), np.uint8)]), 8)

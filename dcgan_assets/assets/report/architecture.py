@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Outcome, Step
 from dcgan_assets.params.report import Architecture
@@ -20,12 +19,12 @@ _FACE, _SIDE, _TOP = "#dbe6f4", "#b3c7e0", "#eef3fa"
 
 def _architecture(work: Work) -> Outcome:
     section: Architecture = work.section
-    pictures = {}
+    figures = {}
     for name in section.presets:
         path = work.out() / f"{name}.png"
         draw_preset(preset(name), path)
-        pictures[name] = shown.picture_file(path, f"generator and discriminator of {name}")
-    return Outcome(metadata=pictures)
+        figures[path.name] = f"generator and discriminator of {name}"
+    return Outcome(figures=figures)
 
 
 STEPS = (

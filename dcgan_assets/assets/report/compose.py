@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from dcgan_assets.assets.publishing.quality_report import ORDER
 from dcgan_assets.assets.report.deviations import choices
 from dcgan_assets.assets.report.encoding import Encoded
 from dcgan_assets.assets.report.gather import Made
 from dcgan_assets.assets.report.items import Headline, Item, TableRow, caption, load_paper
-from dcgan_assets.assets.training.quality_report import ORDER
+from dcgan_assets.assets.report.verdicts import Told, told
 from dcgan_assets.engine.results import Row
 from dcgan_assets.params.file import PROFILES
 
@@ -122,16 +123,29 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A check that did not come out well."""
+
+    key: str
+    check: str
+    facts: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page says.
 
     Attributes:
+        verdicts: The paper's claims, and what the results say of each.
+        failed: Checks that failed.
         general: Entries of deviations.yaml that belong to no single item.
         made: All that was read, by key.
         as_of: When the newest of it was made, ISO 8601; empty where there is nothing.
     """
 
     profile: str
+    verdicts: tuple[Told, ...]
+    failed: tuple[Failed, ...]
     entries: tuple[Entry, ...]
     others: tuple[Other, ...]
     quality: tuple[Quality, ...]
@@ -163,18 +177,20 @@ def compose(
         encoded: The pictures of `picture_paths`.
     """
     paper = load_paper()
-    told = [choice for choice in choices() if _concerns(choice["what"], profile)]
+    concerned = [choice for choice in choices() if _concerns(choice["what"], profile)]
     of_items = tuple(prefix for item in paper.items for prefix in item.differs)
     return Report(
         profile=profile,
-        entries=tuple(_entry(item, made, known, encoded, told) for item in paper.items),
+        verdicts=tuple(told(item, claim, made) for item in paper.items for claim in item.claims),
+        failed=tuple(failed for one in made.values() for failed in _failed(one)),
+        entries=tuple(_entry(item, made, known, encoded, concerned) for item in paper.items),
         others=tuple(
             Other(one, _pictures(encoded, one.key, ("*",)))
             for key, one in made.items()
             if key not in _shown_keys() and (one.result or one.pictures)
         ),
         quality=tuple(_quality(one) for one in made.values() if one.told("comparison")),
-        general=tuple(choice for choice in told if not choice["what"].startswith(of_items)),
+        general=tuple(choice for choice in concerned if not choice["what"].startswith(of_items)),
         made=tuple(made.values()),
         as_of=max((one.meta.created for one in made.values()), default=""),
     )
@@ -214,7 +230,7 @@ def _entry(
     made: Mapping[str, Made],
     known: Collection[str],
     encoded: Mapping[str, Encoded],
-    told: Sequence[Mapping[str, str]],
+    concerned: Sequence[Mapping[str, str]],
 ) -> Entry:
     shows = tuple(made[one.asset] for one in item.shows if one.asset in made)
     beside = [made[key] for key in (*item.networks, item.pictures) if key in made]
@@ -232,14 +248,29 @@ def _entry(
         ),
         lines=tuple(_line(row, made) for row in item.table.rows) if item.table else (),
         headline=_headline(item.headline, made),
-        differs=tuple(choice for choice in told if choice["what"].startswith(item.differs)),
+        differs=tuple(choice for choice in concerned if choice["what"].startswith(item.differs)),
     )
+
+
+def _failed(made: Made) -> list[Failed]:
+    """The checks of an asset that failed, with what was found."""
+    return [
+        Failed(
+            made.key,
+            check["check"],
+            ", ".join(f"{name}: {value}" for name, value in check["facts"].items()),
+        )
+        for check in made.meta.checks
+        if not check["passed"]
+    ]
 
 
 def _missing(item: Item, made: Mapping[str, Made], known: Collection[str]) -> list[str]:
     """A sentence for each asset, or what is named of its pictures, that an item lacks."""
     lines = []
     for shown in item.shows:
+        if shown.asset not in known and shown.optional:
+            continue
         if shown.asset not in known:
             lines.append(f"{shown.asset} has no section in params.yaml.")
         elif shown.asset not in made:
@@ -265,10 +296,10 @@ def _pictures(
         for name in encoded
         if any(fnmatchcase(name, f"{key}/{pattern}") for pattern in files)
     ]
-    told = [(caption(key, name), name) for name in names]
+    captioned = [(caption(key, name), name) for name in names]
     return tuple(
         Picture(f"{key}/{name}", encoded[f"{key}/{name}"], words.words, words.alt)
-        for words, name in sorted(told, key=lambda one: (one[0].rank, one[1]))
+        for words, name in sorted(captioned, key=lambda one: (one[0].rank, one[1]))
     )
 
 
@@ -284,9 +315,12 @@ def _in_words(made: Made) -> str:
     layers = preset["generator"][:-1]
     widths = ", ".join(str((layer["reshape"] or [layer["out"]])[0]) for layer in layers)
     falling = f" and {preset['decay_epochs']} with a falling rate" * bool(preset["decay_epochs"])
+    # What earlier versions trained says nothing of an average.
+    averaged = ", drawn with the average of G's weights" * preset.get("averaged", False)
     return (
         f"{made.key}: preset {preset['name']}, G's layers {widths} wide, {preset['epochs']} epochs"
         f"{falling} in minibatches of {preset['batch']}, learning rate {preset['learning_rate']:g}"
+        f"{averaged}"
     )
 
 

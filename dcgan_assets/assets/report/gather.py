@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_assets.assets.pictures.shards import read_origin
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.results import RESULT_FILE, Result
 from dcgan_assets.engine.store import Meta
@@ -24,7 +25,9 @@ class Made:
         result: Its result.json, where it has one.
         preset: Of a generator, the preset that it was trained by, as plain values.
         dataset: Of a data set, the content of dataset.json.
+        origin: Of pictures, what they say of where they are from (`read_origin`).
         pictures: Its PNG files, by name.
+        pages: Its HTML files, by name: what is there to be opened.
     """
 
     key: str
@@ -32,14 +35,14 @@ class Made:
     result: Result | None
     preset: Mapping[str, Any] | None
     dataset: Mapping[str, Any] | None
+    origin: bool | None
     pictures: Mapping[str, Path]
+    pages: tuple[str, ...] = ()
 
     @property
     def stand_in(self) -> bool | None:
         """Whether the data are not the paper's; None where the asset does not say."""
-        if self.result is not None:
-            return self.result.stand_in
-        return None if self.dataset is None else bool(self.dataset["stand_in"])
+        return self.origin if self.result is None else self.result.stand_in
 
     @property
     def trained_from(self) -> str:
@@ -75,5 +78,7 @@ def _read(key: str, folder: Path, meta: Meta) -> Made:
         result=Result.read(folder) if (folder / RESULT_FILE).exists() else None,
         preset=read_json(network)["preset"] if network.exists() else None,
         dataset=read_json(dataset) if dataset.exists() else None,
+        origin=read_origin(folder),
         pictures={path.name: path for path in sorted(folder.glob("*.png"))},
+        pages=tuple(path.name for path in sorted(folder.glob("*.html"))),
     )

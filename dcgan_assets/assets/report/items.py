@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -21,10 +22,15 @@ class _Strict(BaseModel):
 
 
 class Shown(_Strict):
-    """An asset that an item shows, and which of its pictures belong to it."""
+    """An asset that an item shows, and which of its pictures belong to it.
+
+    Attributes:
+        optional: Whether params.yaml may be without it, and nothing is missing then.
+    """
 
     asset: str
     files: tuple[str, ...] = ("*.png",)
+    optional: bool = False
 
 
 class Headline(_Strict):
@@ -58,11 +64,13 @@ class Table(_Strict):
 
     Attributes:
         columns: What is measured.
+        measure: The word for it, of `engine.measures`; a row of ours that is another is marked.
         also: Heading of a last column that only the paper has.
     """
 
     caption: str
     columns: tuple[str, ...]
+    measure: str
     also: str = ""
     rows: tuple[TableRow, ...]
 
@@ -72,6 +80,29 @@ class Table(_Strict):
             if {len(row.paper), len(row.ours)} - {0, len(self.columns)}:
                 raise ValueError(f"{row.model}: a cell a column, {len(self.columns)}, is needed")
         return self
+
+
+class Claim(_Strict):
+    """What the paper claims, as two numbers and which way they stand.
+
+    Attributes:
+        words: The claim.
+        paper: What the paper has for it, in its numbers or words.
+        asset: Whose result measures it.
+        row: Pattern of the whole name; of several rows each is compared.
+        holds: Whether the row is `lower` or `higher` than the other, by the paper.
+        than: A bound, or `ASSET: PATTERN` of a control's row, in which backslash and 1 stand for
+            what the group of `row` matched.
+        papers_data: The bound is a number that the paper got on its own data.
+    """
+
+    words: str
+    paper: str
+    asset: str
+    row: str
+    holds: Literal["lower", "higher"]
+    than: float | str
+    papers_data: bool = False
 
 
 class Item(_Strict):
@@ -90,6 +121,7 @@ class Item(_Strict):
     pictures: str = ""
     headline: Headline | None = None
     table: Table | None = None
+    claims: tuple[Claim, ...] = ()
     differs: tuple[str, ...] = ()
 
 

@@ -127,7 +127,7 @@ def _rows(made: Made, item: str) -> list[dict[str, Any]]:
             )
         },
     }
-    return [{**row.model_dump(), **about} for row in made.result.rows]
+    return [{**row.model_dump(), "better": row.better, **about} for row in made.result.rows]
 
 
 def _columns(pa: Any) -> list[tuple[str, Any, str]]:
@@ -139,6 +139,11 @@ def _columns(pa: Any) -> list[tuple[str, Any, str]]:
         ("item", text, "figures and tables of the paper that show it; empty where none does"),
         ("paper_ref", text, "what it reproduces, in the result's own words"),
         ("name", text, "what was measured, on what"),
+        ("measure", text, "the word for it in the vocabulary of measures"),
+        ("better", text, "lower or higher; empty where neither is better"),
+        ("split", text, "pictures that it was measured on"),
+        ("protocol", text, "whose way of measuring it is"),
+        ("trials", whole, "the best of so many; null where it was not chosen"),
         ("value", real, "ours; null where only the paper has one"),
         ("unit", text, "of value, low, high and paper"),
         ("n", whole, "observations behind the value"),
@@ -185,6 +190,12 @@ def make_paper(work: Work) -> Outcome:
     return Outcome(
         metadata={
             "page": dg.MetadataValue.text(f"results/{work.step.key}/{PAGE_FILE}"),
+            "verdicts": shown.table(
+                [
+                    {"claim": one.claim.words, "verdict": one.verdict, "paper": one.claim.paper}
+                    for one in report.verdicts
+                ]
+            ),
             "items": _overview(report),
             "made": report.count(MADE),
             "missing": report.count(MISSING),

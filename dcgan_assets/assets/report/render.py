@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from dcgan_assets.assets.report.compose import Report
 from dcgan_assets.assets.report.items import own_text
+from dcgan_assets.assets.report.verdicts import RULE
 
 _LONGEST = 14
 _NOTHING = "–"  # noqa: RUF001  (a dash in a cell)
@@ -56,6 +57,7 @@ def _render(template: str, report: Report, **more: Any) -> str:
     with_data = [entry for entry in report.entries if entry.stand_in is not None]
     text = environment.get_template(template).render(
         report=report,
+        rule=RULE,
         stand_ins=sum(bool(entry.stand_in) for entry in with_data),
         with_data=len(with_data),
         **more,

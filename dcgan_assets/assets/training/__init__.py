@@ -1,1 +1,1 @@
-"""From a training set to published networks."""
+"""From rows of pictures to a candidate: the training set, the extractor, the training."""

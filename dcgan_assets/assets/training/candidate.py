@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dcgan_assets.engine import metadata as shown
+from dcgan_assets.assets.training.training_set import TRAIN, require_current
 from dcgan_assets.engine.launcher import train_somewhere
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.run_folders import open_run, where_it_begins
-from dcgan_assets.engine.step import Check, Outcome, Verdict
+from dcgan_assets.engine.step import GPU, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.training import Candidate
 
@@ -27,9 +26,34 @@ TRAINING_CHECKS = (
     Check("diversity_kept", "Pictures of fixed z vary as much as they once did, or half of it."),
     Check("filters_settled", "Few of G's channels show one map for every z, to and fro."),
 )
+GROUP_CHECKS = (Check("sample_diversity", "Samples vary as the profile asks."),)
 # Among a check's facts: it passed because the log was too short for it.
 NOT_MEASURED = "not measured"
+_JUDGED_SAMPLES = 1_000
+_JUDGE_SEED = 1_000_003
 Judged = tuple[tuple[Verdict, ...], dict[str, Any]]
+
+
+def make_candidate(work: Work) -> Outcome:
+    """Train on the group's training set."""
+    require_current(work)
+    return train_candidate(work, work.sibling("training_set"), _judge_samples)
+
+
+def candidate_step(step: StepMaker, about: str) -> Step:
+    """A group's `candidate`; `about` says what the pictures are."""
+    return step(
+        "candidate",
+        inputs=(step.pictures, "training_set"),
+        kind="models",
+        compute=make_candidate,
+        checks=TRAINING_CHECKS + GROUP_CHECKS,
+        pool=GPU,
+        seeded=True,
+        transient=True,
+        kinds=frozenset({"pytorch"}),
+        description=f"A DCGAN trained on {about} (sections 3 and 4). Not yet published.",
+    )
 
 
 def train_candidate(
@@ -45,8 +69,9 @@ def train_candidate(
         judge: Judges the trained generator by the group's own checks; gives verdicts, metadata.
     """
     from dcgan_models import load_generator
+    from dcgan_models.grids import write_png
     from dcgan_models.training import TrainConfig
-    from dcgan_models.training.loop import fixed_grid, read_log
+    from dcgan_models.training.loop import read_log
 
     section: Candidate = work.section
     config = TrainConfig(
@@ -70,17 +95,17 @@ def train_candidate(
     shutil.copytree(run_dir / "result", work.out(), dirs_exist_ok=True)
     history = read_log(run_dir)
     _write_history(history, work.out())
-    generator = load_generator(work.out() / "generator")
+    generator = load_generator(work.out() / "generator", device=work.params.machine.device)
+    write_png(work.out() / "samples.png", generator.fixed_grid())
     verdicts, facts = judge(work, generator) if judge else ((), {})
     return Outcome(
         metadata={
-            "samples": shown.picture(fixed_grid(generator), "samples of the fixed latents"),
-            "losses": shown.picture_file(work.out() / "losses.png", "losses of D and G"),
             "images_seen_by_D": history[-1]["images_seen"],
             "minibatches": history[-1]["step"],
             **facts,
         },
         verdicts=(*_judge_training(history), *verdicts),
+        figures={"samples.png": "samples of the fixed latents", "losses.png": "losses of D and G"},
     )
 
 
@@ -168,9 +193,18 @@ def _judge_training(history: Sequence[Mapping[str, Any]]) -> tuple[Verdict, ...]
     return tuple(verdicts)
 
 
-def fixed_samples(folder: Path) -> npt.NDArray[np.uint8]:
-    """A published generator's first fixed latents as one picture."""
-    from dcgan_models import load_generator
-    from dcgan_models.training.loop import fixed_grid
+def _judge_samples(work: Work, generator: Any) -> Judged:
+    """Judge `GROUP_CHECKS` against as many training pictures."""
+    from dcgan_models.data import PixelStore
+    from dcgan_models.metrics import class_spread
 
-    return fixed_grid(load_generator(folder))
+    store = PixelStore.open(work.input(work.sibling("training_set")), TRAIN)
+    real = store.gather(np.linspace(0, len(store) - 1, _JUDGED_SAMPLES).astype(np.int64))
+    samples = generator.sample(_JUDGED_SAMPLES, _JUDGE_SEED)
+    one_class = np.zeros(_JUDGED_SAMPLES, np.int64)
+    spreads = [float(class_spread(p, one_class, 1)[0]) for p in (samples, real)]
+    diversity, bound = spreads[0] / spreads[1], work.section.health.diversity
+    verdict = Verdict(
+        "sample_diversity", diversity >= bound, {"share": round(diversity, 3), "bound": bound}
+    )
+    return (verdict,), {"diversity": diversity}

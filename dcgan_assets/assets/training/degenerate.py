@@ -29,7 +29,7 @@ def why_too_few(train: int, held_out: int, copies: int, *, batch: int, share: fl
     if train < least:
         return (
             f"of {total:,} different pictures{beside} all but {train:,} are held out; {wanted}: "
-            "lower training_set.held_out, or give it more"
+            "lower training_set.held_out and held_out_least, or give it more"
         )
     if share and not held_out:
         return (

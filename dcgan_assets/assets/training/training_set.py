@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ from dcgan_assets.assets.pictures.shards import (
     read_intake,
     read_manifests,
     shard_facts,
+    stand_in,
+    write_origin,
 )
 from dcgan_assets.assets.training.degenerate import why_alike, why_too_few
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.step import Check, Outcome, Step, StepMaker, Verdict
-from dcgan_assets.params.pictures import TrainingSet
-from dcgan_assets.params.training import Candidate
+from dcgan_assets.params.training import Candidate, TrainingSet
 from dcgan_assets.sources.reading.items import HELD_OUT, key_hash
-from dcgan_assets.sources.reading.pictures import MANIFEST_FILE
+from dcgan_assets.sources.reading.manifest import MANIFEST_FILE
 from dcgan_models.data import DATASET_FILE, PixelStore, write_dataset
 from dcgan_models.errors import UserError
 from dcgan_models.files import read_json
 
 TRAIN = "train"
+# Pictures of the source's own test split are for its labels' table, and for nothing before it.
+TEST = "test"
 INDEX_FILE = "index.parquet"
 # Pictures that are looked at to see whether they show anything.
 _LOOKED_AT = 1_000
@@ -50,56 +54,172 @@ def make_training_set(work: Work) -> Outcome:
 
     What is dealt is the content of a picture, or of the picture that was kept for its group of
     duplicates. Where pictures are of people, the people are dealt: one has many pictures, much
-    alike. Exact copies are rows that say of what they are, and are in no split's pictures.
+    alike. Exact copies are rows that say of what they are, and are in no split's pictures; nor are
+    held-out pictures that have a twin among the training pictures, by which nothing can be
+    measured.
 
     Raises:
         UserError: None was kept, or nothing can be learned from such pictures; the line says why.
     """
-    import pyarrow.parquet as pq
-
     intake = read_intake(work)
-    table = _kept_rows(work)
-    content = table["pixels_sha256"].to_pylist()
-    people = table[PERSON].to_pylist() if PERSON in table.column_names else None
-    splits = deal_held_out(people or content, table["split"].to_pylist(), work.section, content)
-    stands_for = use_once(content, splits)
-    splits = splits[stands_for]
-    used = stands_for == np.arange(len(stands_for))
-    counts = {name: int((splits[used] == name).sum()) for name in (TRAIN, HELD_OUT)}
-    copies = int((~used).sum())
-    facts = shard_facts(work)
-    size = facts["size"]
-    files = pixel_files(work, size)
-    paths = [path for shard in files for path in shard]
-    index = _index(table, _places(files, table), splits, stands_for)
-    train = _pictures(paths, index.filter(used & (splits == TRAIN)))
-    _require_trainable(work, train, held_out=counts[HELD_OUT], copies=copies)
-    pq.write_table(index, work.out() / INDEX_FILE)
-    write_dataset(
-        work.out(),
-        index=INDEX_FILE,
-        shards=[os.path.relpath(path, work.place()) for path in paths],
-        n=sum(counts.values()),
-        shape=[size, size, 3],
-        dtype="uint8",
-        stand_in=facts["stand_in"],
-        splits=counts,
-        images=image_versions(work),
-    )
-    once = len(set(table["key"].to_pylist())) == len(table)
-    once &= len(set(content)) == sum(counts.values())
-    verdicts = [Verdict("every_picture_once", once, {**counts, "exact copies": copies})]
-    metadata = {"dagster/row_count": len(table), **counts, "exact_copies": copies}
-    if people is not None:
-        apart = {name: _people(people, used & (splits == name)) for name in counts}
+    size = shard_facts(work)["size"]
+    kept = _Kept.of(work, size)
+    dealt = _deal(work, kept)
+    _write(work, kept, dealt, size)
+    counts = dealt.counts
+    once = len(set(kept.keys)) == len(kept.keys)
+    once &= len(set(kept.content)) == sum(counts.values()) + dealt.twins
+    left_out = {"exact copies": dealt.copies, "held out, with a twin in train": dealt.twins}
+    verdicts = [Verdict("every_picture_once", once, {**counts, **left_out})]
+    metadata = {"dagster/row_count": len(kept.keys), **counts}
+    metadata |= {"exact_copies": dealt.copies, "twins": dealt.twins}
+    if kept.people is not None:
+        apart = {name: {kept.people[row] for row in dealt.rows(name)} for name in counts}
         metadata |= {f"people, {name}": len(whose) for name, whose in apart.items()}
         both = apart[TRAIN] & apart[HELD_OUT]
         verdicts.append(Verdict("people_apart", not both, {"in both": len(both)}))
     else:
         verdicts += [verdict for verdict in intake.judge() if verdict.check == FEW_REJECTED.name]
     summary = f"{counts[TRAIN]:,} to train on, {counts[HELD_OUT]:,} held out"
-    summary += f", {copies:,} exact copies left out" if copies else ""
+    summary += f", {dealt.copies:,} exact copies left out" if dealt.copies else ""
+    summary += f", {dealt.twins:,} left out that have a twin to train on" if dealt.twins else ""
     return Outcome(metadata=metadata, verdicts=tuple(verdicts), summary=summary)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A group's kept pictures.
+
+    Attributes:
+        table: Their rows of the manifest.
+        keys, content: Of each its key, and the hash of its pixels.
+        people: Whom each shows; None where pictures are not of people.
+        paths: Files of pixels.
+        places: Of each picture the file and the row in it.
+    """
+
+    table: Any
+    keys: list[str]
+    content: list[str]
+    people: list[str] | None
+    paths: list[Path]
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, work: Work, size: int) -> _Kept:
+        table, files = _kept_rows(work), pixel_files(work, size)
+        return cls(
+            table=table,
+            keys=table["key"].to_pylist(),
+            content=table["pixels_sha256"].to_pylist(),
+            people=table[PERSON].to_pylist() if PERSON in table.column_names else None,
+            paths=[path for shard in files for path in shard],
+            places=_places(files, table),
+        )
+
+    def splits(self, section: TrainingSet, spare: int = 0) -> npt.NDArray[np.object_]:
+        """As `deal_held_out`."""
+        given = self.table["split"].to_pylist()
+        return deal_held_out(self.people or self.content, given, section, self.content, spare)
+
+    def pictures(self, here: npt.NDArray[np.int64]) -> PixelStore:
+        """Those of some rows."""
+        rows = self.table.take(here)
+        shards = [np.load(path, mmap_mode="r") for path in self.paths]
+        shard, row = (place[here] for place in self.places)
+        labels = rows["label"].fill_null(-1).to_numpy()
+        return PixelStore(shards, shard, row, labels, rows["key"].to_pylist())
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """Which pictures are used, and for what.
+
+    Attributes:
+        splits: The split of each, or of the picture that stands for it.
+        stands_for: The number of the picture that is used in its place; its own where it is used.
+        copies, twins: How many are exact copies; how many were held out and have a twin.
+    """
+
+    splits: npt.NDArray[np.object_]
+    stands_for: npt.NDArray[np.int64]
+    copies: int
+    twins: int
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """The numbers of a split's pictures."""
+        used = self.stands_for == np.arange(len(self.stands_for))
+        return np.flatnonzero(used & (self.splits == split))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures each split has; of test pictures only where there are any."""
+        names = (TRAIN, HELD_OUT, *((TEST,) if (self.splits == TEST).any() else ()))
+        return {name: len(self.rows(name)) for name in names}
+
+
+def _deal(work: Work, kept: _Kept) -> _Dealt:
+    """Deal, and where twins leave fewer than there should be held out, deal more to be.
+
+    Each round holds out more than the one before, until nothing more may be.
+    """
+    section: TrainingSet = work.section
+    splits = kept.splits(section)
+    dealt = _use(work, kept, splits)
+    while len(dealt.rows(HELD_OUT)) < section.held_out_least:
+        more = kept.splits(section, spare=dealt.twins)
+        if (more == splits).all():
+            break
+        splits = more
+        dealt = _use(work, kept, splits)
+    return dealt
+
+
+def _use(work: Work, kept: _Kept, splits: npt.NDArray[np.object_]) -> _Dealt:
+    """Of equal pictures use one, and no held-out picture that has a twin."""
+    stands_for = use_once(kept.content, splits)
+    copies = int((stands_for != np.arange(len(stands_for))).sum())
+    dealt = _Dealt(splits[stands_for], stands_for, copies, 0)
+    rows = {name: dealt.rows(name) for name in (TRAIN, HELD_OUT)}
+    pictures = {name: kept.pictures(here) for name, here in rows.items()}
+    _require_trainable(work, pictures[TRAIN], held_out=len(rows[HELD_OUT]), copies=copies)
+    twin = _twins(work, pictures)
+    found = twin >= 0
+    stands_for[rows[HELD_OUT][found]] = rows[TRAIN][twin[found]]
+    return replace(dealt, stands_for=stands_for, twins=int(found.sum()))
+
+
+def _twins(work: Work, pictures: Mapping[str, PixelStore]) -> npt.NDArray[np.int64]:
+    """For each held-out picture the number of the training picture that is its twin, or -1."""
+    from dcgan_models.metrics.twins import find_twins
+
+    train = pictures[TRAIN]
+    with work.progress(len(train), "pictures, for twins") as bar:
+
+        def looked_at(count: int) -> None:
+            if work.stop():
+                work.stop.stop_now()
+            bar.update(count)
+
+        return find_twins(pictures[HELD_OUT], train, on_block=looked_at)
+
+
+def _write(work: Work, kept: _Kept, dealt: _Dealt, size: int) -> None:
+    """The index, what it points into, and whose pictures they are."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(_index(kept, dealt), work.out() / INDEX_FILE)
+    write_dataset(
+        work.out(),
+        index=INDEX_FILE,
+        shards=[os.path.relpath(path, work.place()) for path in kept.paths],
+        n=sum(dealt.counts.values()),
+        shape=[size, size, 3],
+        dtype="uint8",
+        splits=dealt.counts,
+        images=image_versions(work),
+    )
+    write_origin(work.out(), stand_in=stand_in(work))
 
 
 def training_set_step(step: StepMaker, *, manifest: bool, checks: tuple[Check, ...]) -> Step:
@@ -113,41 +233,30 @@ def training_set_step(step: StepMaker, *, manifest: bool, checks: tuple[Check, .
         kinds=frozenset({"parquet", "table"}),
         passes_on=True,
         description=(
-            "Which pictures are trained on (section 4) and which held out; it copies no pixels."
+            "Which pictures are trained on (section 4) and which held out, none with a twin among "
+            "the others; it copies no pixels."
         ),
     )
 
 
-def _index(
-    table: Any,
-    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    splits: npt.NDArray[np.object_],
-    stands_for: npt.NDArray[np.int64],
-) -> Any:
-    """The rows of index.parquet; a copy has no place, so that nobody reads it."""
+def _index(kept: _Kept, dealt: _Dealt) -> Any:
+    """The rows of index.parquet; a copy or twin has no place, so that nobody reads it."""
     import pyarrow as pa
 
-    keys = np.array(table["key"].to_pylist(), object)
-    copy = stands_for != np.arange(len(stands_for))
-    shard, row = (pa.array(place, mask=copy) for place in places)
+    keys = np.array(kept.keys, object)
+    copy = dealt.stands_for != np.arange(len(keys))
+    shard, row = (pa.array(place, mask=copy) for place in kept.places)
     return pa.table(
         {
             "key": keys,
             "shard": shard,
             "row": row,
-            "label": table["label"].fill_null(-1),
-            "picture": table["picture"],
-            "split": splits,
-            "duplicate_of": pa.array(keys[stands_for], pa.string(), mask=~copy),
+            "label": kept.table["label"].fill_null(-1),
+            "picture": kept.table["picture"],
+            "split": dealt.splits,
+            "duplicate_of": pa.array(keys[dealt.stands_for], pa.string(), mask=~copy),
         }
     )
-
-
-def _pictures(paths: Sequence[Path], index: Any) -> PixelStore:
-    """The pictures of some rows of the index, none of them a copy."""
-    shard, row, label = (index[name].to_numpy() for name in ("shard", "row", "label"))
-    shards = [np.load(path, mmap_mode="r") for path in paths]
-    return PixelStore(shards, shard, row, label, index["key"].to_pylist())
 
 
 def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int) -> None:
@@ -164,9 +273,7 @@ def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int
     Raises:
         UserError: Saying why, and what to do.
     """
-    group = work.step.section.rpartition(".")[0]
-    candidate = work.params.section(f"{group}.candidate")
-    assert isinstance(candidate, Candidate)  # noqa: S101  (narrows the type)
+    candidate: Candidate = work.around.candidate
     batch, share = candidate.resolved().batch, work.section.held_out
     reason = why_too_few(len(train), held_out, copies, batch=batch, share=share)
     if reason is None:
@@ -174,10 +281,6 @@ def _require_trainable(work: Work, train: PixelStore, held_out: int, copies: int
         reason = why_alike(train.gather(some))
     if reason is not None:
         raise UserError(f"{work.step.key}: {reason}")
-
-
-def _people(whose: list[str], here: npt.NDArray[np.bool_]) -> set[str]:
-    return {whose[row] for row in np.flatnonzero(here)}
 
 
 def _kept_rows(work: Work) -> Any:
@@ -199,49 +302,61 @@ def _kept_rows(work: Work) -> Any:
 
 
 def deal_held_out(
-    dealt: list[str], given: list[str | None], section: TrainingSet, content: list[str]
+    dealt: list[str],
+    given: list[str | None],
+    section: TrainingSet,
+    content: list[str],
+    spare: int = 0,
 ) -> npt.NDArray[np.object_]:
     """The split of each picture.
 
-    A source's own held-out pictures stand. Where it names none, those that hash lowest are held
-    out: a new picture leaves the others where they are, but for the last in the queue. Where the
-    share is too few to measure by, more are, as far as half of all suffices.
+    A source's own held-out pictures stand, and its test pictures are neither trained on nor held
+    out: by held-out ones networks are chosen. Where it holds none out, those that hash lowest of
+    the rest are: a new picture leaves the others where they are, but for the last in the queue.
+    Where the share is too few to measure by, more are, as far as half of all suffices.
 
     Args:
         dealt: Hash of each picture's pixels, or its person; pictures with the same stay together.
         given: The source's own split, or None.
         section: The share to hold out, the least and the most.
         content: Hash of each picture's pixels: equal ones count once.
+        spare: How many more than the least are held out, for those that will be left out.
     """
+    own = np.array(given, object)
     splits = np.full(len(dealt), TRAIN, object)
-    if any(split is not None for split in given):
-        splits[[split in (HELD_OUT, "test") for split in given]] = HELD_OUT
+    splits[own == TEST] = TEST
+    splits[own == HELD_OUT] = HELD_OUT
+    if (own == HELD_OUT).any():
         return splits
     hashes = np.array([key_hash(f"split/{key}") for key in dealt], np.uint64)
-    _, first = np.unique(content, return_index=True)
-    values, counts = np.unique(hashes[first], return_counts=True)
+    rest = np.flatnonzero(own != TEST)
+    _, first = np.unique(np.array(content, object)[rest], return_index=True)
+    values, counts = np.unique(hashes[rest[first]], return_counts=True)
     ends = np.cumsum(counts)
     fits = values < section.held_out * 2.0**64
     if section.held_out and len(first) >= 2 * section.held_out_least:
-        fits |= (ends - counts < section.held_out_least) & (2 * ends <= len(first))
-    splits[np.isin(hashes, values[fits & (ends <= section.held_out_most)])] = HELD_OUT
+        least = section.held_out_least + spare
+        fits |= (ends - counts < least) & (2 * ends <= len(first))
+    chosen = np.isin(hashes, values[fits & (ends <= section.held_out_most)])
+    splits[chosen & (own != TEST)] = HELD_OUT
     return splits
 
 
 def use_once(content: list[str], splits: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
     """For each picture the number of the one that is used in its place: of equals, one.
 
-    It is the first that is held out, where a source's own splits or two people have equal
-    pictures on both sides, else the first: what is held out is never trained on.
+    It is the first of a test split, else the first that is held out, where a source's own splits
+    or two people have equal pictures on several sides, else the first: what is measured by is
+    never trained on.
 
     Args:
         content: Hash of each picture's pixels.
         splits: The split of each picture.
     """
-    held = splits == HELD_OUT
     first: dict[str, int] = {}
-    for number in (*np.flatnonzero(held).tolist(), *np.flatnonzero(~held).tolist()):
-        first.setdefault(content[number], number)
+    for split in (TEST, HELD_OUT, TRAIN):
+        for number in np.flatnonzero(splits == split).tolist():
+            first.setdefault(content[number], number)
     return np.array([first[digest] for digest in content], np.int64)
 
 
@@ -272,10 +387,14 @@ def pictures_of(work: Work, split: str) -> npt.NDArray[np.int64]:
     return numbers
 
 
-def stand_in(work: Work) -> bool:
-    """Whether a group's training pictures are others than the paper's."""
-    found: bool = read_json(work.input(work.sibling("training_set")) / DATASET_FILE)["stand_in"]
-    return found
+def open_training_set(work: Work, split: str = TRAIN) -> PixelStore:
+    """The pictures of a group that are trained on, or with `HELD_OUT` those that are not.
+
+    Raises:
+        UserError: They were made anew since the index was; the line names what to do.
+    """
+    require_current(work)
+    return PixelStore.open(work.input(work.sibling("training_set")), split)
 
 
 def require_current(work: Work) -> None:

@@ -1,9 +1,9 @@
 """Outlines remembered between processes, in the user's cache folder.
 
-Parsing and hashing our modules takes over a second, and every process that Dagster starts would
-pay for it. An outline counts only for the very bytes that it was made from, by their SHA-256, and
-only with outlines.py as it is: there is no state in which a stale one is believed, and the folder
-may be deleted at any time.
+Parsing and hashing our modules takes over a second, and every command and every process that
+Dagster starts would pay for it. An outline counts only for the very bytes that it was made from,
+by their SHA-256, and only with outlines.py as it is: there is no state in which a stale one is
+believed, and the folder may be deleted at any time.
 """
 
 from __future__ import annotations

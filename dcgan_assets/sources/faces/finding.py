@@ -22,9 +22,9 @@ from dcgan_assets.sources.faces.detectors import (
     open_detector,
     overlap,
 )
-from dcgan_assets.sources.reading.decode import Pixels, Refused, decode, thumbnails
-from dcgan_assets.sources.reading.items import Location, UnreadableError
-from dcgan_assets.sources.reading.workers import attempt
+from dcgan_assets.sources.reading.decode import Refused, decode, thumbnails
+from dcgan_assets.sources.reading.items import UnreadableError
+from dcgan_models.pixels import Pixels
 
 STORED_SIDE = 128
 TRAINING_SIDE = 64
@@ -40,8 +40,6 @@ CUT_OFF = "cut off"
 BLURRED = "blurred"
 OVERLAPS = "overlaps another"
 
-# A photograph takes some tens of milliseconds.
-_BATCH = 8
 _NO_CROPS: Pixels = np.empty((0, STORED_SIDE, STORED_SIDE, 3), np.uint8)
 
 
@@ -117,38 +115,6 @@ class PhotoBytes(NamedTuple):
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise UnreadableError("not the bytes that were downloaded")
         return data
-
-
-class FaceFinder(NamedTuple):
-    """`photo_faces` of every photograph, as a `dcgan_assets.sources.reading.workers.Job`."""
-
-    rules: FaceRules
-
-    @property
-    def batch(self) -> int:
-        """As `Job.batch`."""
-        return _BATCH
-
-    @property
-    def space_bytes(self) -> int:
-        """Nothing: there is no telling how many faces a photograph has."""
-        return 0
-
-    def work(self, locations: Sequence[Location], space: memoryview) -> list[PhotoFaces]:
-        """As `Job.work`."""
-        found = [attempt(location, self._faces) for location in locations]
-        return [PhotoFaces(one) if isinstance(one, str) else one for one in found]
-
-    def finish(self, answer: list[PhotoFaces], space: memoryview) -> list[PhotoFaces]:
-        """As `Job.finish`."""
-        return answer
-
-    def lost(self, reason: str) -> list[PhotoFaces]:
-        """As `Job.lost`."""
-        return [PhotoFaces(reason)]
-
-    def _faces(self, data: bytes) -> PhotoFaces:
-        return photo_faces(data, self.rules)
 
 
 def photo_faces(data: bytes, rules: FaceRules) -> PhotoFaces:

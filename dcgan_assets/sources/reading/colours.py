@@ -12,9 +12,8 @@ import re
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-_Pixels = npt.NDArray[np.uint8]
+from dcgan_models.pixels import Pixels
 
 UNCONVERTED = "colours not converted"
 CONVERTED = "colours to sRGB"
@@ -71,7 +70,7 @@ def conversion(profile: bytes, channels: int) -> Conversion:
     return Conversion(transform, f"{CONVERTED}: {short or 'a profile without a name'}")
 
 
-def to_srgb(pixels: _Pixels, transform: Any) -> _Pixels:
+def to_srgb(pixels: Pixels, transform: Any) -> Pixels:
     """Convert some rows at a time, because Pillow takes four bytes a pixel.
 
     Args:
@@ -98,6 +97,6 @@ def _moves_nothing(transform: Any, channels: int) -> bool:
     """Whether a grid of colours stays where it is."""
     levels = np.arange(0, 256, 17 if channels == 3 else 1, dtype=np.uint8)
     grid = np.stack(np.meshgrid(*[levels] * channels, indexing="ij"), axis=-1)
-    colours: _Pixels = grid.reshape(1, -1, channels)
+    colours: Pixels = grid.reshape(1, -1, channels)
     moved = to_srgb(colours if channels == 3 else colours[..., 0], transform)
     return bool(np.abs(moved.astype(int) - colours).max() <= _ALIKE)

@@ -20,6 +20,7 @@ from dcgan_assets.sources.reading.colours import UNCONVERTED, conversion, to_srg
 from dcgan_assets.sources.reading.complaints import listening
 from dcgan_assets.sources.reading.header import DAMAGED, NOT_READ, BadHeaderError, Header
 from dcgan_assets.sources.reading.headers import read_header
+from dcgan_models.pixels import Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,8 +30,6 @@ MAX_SIDE = 16_384
 MAX_ASPECT = 4
 # Of 16-bit pictures: what a camera of 12 bits leaves, whose writer did not say so in sBIT.
 NARROW = "less than a sixteenth of the range used"
-
-Pixels = npt.NDArray[np.uint8]
 
 _OPENCV_FORMATS = frozenset({"JPEG", "PNG", "WebP"})
 _JPEG_FORMATS = frozenset({"JPEG", "TIFF"})
@@ -78,8 +77,8 @@ def decode(data: bytes, min_side: int = 1) -> Decoded | Refused:
         The picture, or why it is refused. The kinds of reasons are `empty`, `truncated`,
         `damaged`, `HTML, not a picture`, `a git-lfs pointer`, `not a JPEG, PNG, WebP, GIF, BMP,
         TIFF or AVIF picture`, `HEIC, which is not read`, `a raw photograph`, `TIFF of a kind
-        that is not read`, `too many pixels` (`MAX_PIXELS`, `MAX_SIDE`), `too small`, `too long`
-        (`MAX_ASPECT`).
+        that is not read`, `too many pixels` (`MAX_PIXELS`, `MAX_SIDE`), `too many scans`
+        (`MAX_SCANS`), `too small`, `too long` (`MAX_ASPECT`).
     """
     try:
         header = read_header(data)

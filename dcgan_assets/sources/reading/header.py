@@ -11,9 +11,13 @@ TRUNCATED = "truncated"
 DAMAGED = "damaged"
 NO_PICTURE = "not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture"
 NOT_READ = "of a kind that is not read"
+TOO_MANY_SCANS = "too many scans"
 
 # What those of printing presses take; more is no profile.
 MAX_PROFILE_BYTES = 4 << 20
+
+# Of a JPEG, each of which goes over all pixels anew; encoders write some ten.
+MAX_SCANS = 100
 
 # So long a run of zeros no arithmetic coder writes: the longest seen in lossy WebP of white, black
 # and checked pictures of 24 million pixels has 0 bytes, in AVIF 16. A sector that was never

@@ -6,14 +6,17 @@ anybody can object. So size, frames and colour kind are read here first, in some
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
 from dcgan_assets.sources.reading.avif_header import read_avif
 from dcgan_assets.sources.reading.header import (
     DAMAGED,
+    MAX_SCANS,
     NO_PICTURE,
     NOT_READ,
+    TOO_MANY_SCANS,
     TRUNCATED,
     BadHeaderError,
     Colour,
@@ -29,6 +32,11 @@ from dcgan_assets.sources.reading.tiff_header import read_tiff
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM, the restarts, and start of image.
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+# The next one behind a scan's data, in which 0xFF stands before a zero or a restart; any number of
+# fill bytes come first.
+_JPEG_MARKER = re.compile(rb"\xff+([\x02-\xcf\xd9-\xfe])")
+# A scan may need tables and a few settings before it.
+_MAX_SEGMENTS = 8 * MAX_SCANS
 _JPEG_PROFILE = b"ICC_PROFILE\0"
 _END_OF_IMAGE = b"\xff\xd9"
 _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 4: "CMYK"}
@@ -90,12 +98,28 @@ def _jpeg(data: bytes) -> Header:
         raise BadHeaderError(DAMAGED)
     if data.rfind(_END_OF_IMAGE, position) < 0:
         raise BadHeaderError(TRUNCATED)
+    _check_scans(data, position)
     depth, height, width, channels = frame
     if depth != 8:
         raise BadHeaderError(f"JPEG {NOT_READ}: {depth} bits")
     colour = _JPEG_COLOURS.get(channels, "colour")
     joined = _joined(profile) if profile else None
     return Header("JPEG", width, height, orientation, colour=colour, profile=joined)
+
+
+def _check_scans(data: bytes, position: int) -> None:
+    """Refuse a JPEG whose decoding would go over its pixels again and again.
+
+    Args:
+        position: Behind the marker of the first scan.
+    """
+    scans = segments = 1
+    while (found := _JPEG_MARKER.search(data, position)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        segments += 1
+        if scans > MAX_SCANS or segments > _MAX_SEGMENTS:
+            raise BadHeaderError(f"{TOO_MANY_SCANS}: at most {MAX_SCANS} are read")
+        position = found.end() + max(int.from_bytes(data[found.end() : found.end() + 2], "big"), 2)
 
 
 def _joined(parts: list[bytes]) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dcgan_assets.sources.reading.items import Item
-from dcgan_assets.sources.reading.pictures import (
+from dcgan_assets.sources.reading.manifest import (
     FILE_BYTES,
     KEPT,
     MANIFEST_FILE,
@@ -93,12 +93,13 @@ def ingest(
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     file_bytes: int = FILE_BYTES,
+    factors: Sequence[pa.Field] = (),
 ) -> IngestReport | None:
     """Read every item, and write `pixels_SIZE.npy` and `manifest.parquet`.
 
     The pixels are uint8 (n_kept, size, size, 3), RGB, in the order of the items. More files
     than one are called pixels_64.npy, pixels_64_001.npy and so on. The manifest has a row for
-    every item, in their order, with `INGEST_SCHEMA`; it is written last.
+    every item, in their order, with `INGEST_SCHEMA` and the factors' columns; it is written last.
 
     Args:
         items: From a source, with unique keys.
@@ -109,6 +110,7 @@ def ingest(
         on_progress: Called with the items done and in all.
         should_stop: Asked twice a second at least; True leaves the folder without manifest.
         file_bytes: About the size of a .npy file.
+        factors: Columns for `Item.factors`, where the items have them.
 
     Returns:
         The counts, or None when stopped.
@@ -122,6 +124,7 @@ def ingest(
         raise ValueError("the items' keys are not unique")
     # None stays of a manifest that describes other pixels.
     remove_file(folder / MANIFEST_FILE)
+    schema = pa.schema([*INGEST_SCHEMA, *factors], INGEST_SCHEMA.metadata)
     batches = run_workers(
         Recipe(tuple(sizes), min_side),
         [item.location for item in items],
@@ -130,7 +133,7 @@ def ingest(
     )
     try:
         with unwritable_named(folder), closing(batches), ExitStack() as stack:
-            manifest = stack.enter_context(TableFile(folder / MANIFEST_FILE, INGEST_SCHEMA))
+            manifest = stack.enter_context(TableFile(folder / MANIFEST_FILE, schema))
             files = [
                 stack.enter_context(PixelFiles(folder, f"pixels_{size}", size, file_bytes))
                 for size in sizes
@@ -197,5 +200,6 @@ def _rows(items: Sequence[Item], readings: Sequence[Reading], row: int) -> Itera
             row if kept else None,
             item.label,
             item.split,
+            *item.factors,
         )
         row += kept

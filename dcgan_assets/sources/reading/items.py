@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,7 @@ class Item:
         licence: Licence of the picture, as its source states it.
         attribution: Whom to name as its maker.
         location: Where its bytes are read from.
+        factors: What is known to be seen, a value for each of the columns that `ingest` is given.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Item:
     licence: str
     attribution: str
     location: Location
+    factors: tuple[Any, ...] = ()
 
 
 class Source(Protocol):
@@ -159,6 +161,11 @@ def key_hash(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
+def key_hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """uint64 (n,), the `key_hash` of each key."""
+    return np.fromiter(map(key_hash, keys), np.uint64, len(keys))
+
+
 def in_shard(hashes: npt.NDArray[np.uint64], shard: int, shards: int) -> npt.NDArray[np.intp]:
     """Positions of the keys of one shard: one new key changes one shard.
 
@@ -166,3 +173,18 @@ def in_shard(hashes: npt.NDArray[np.uint64], shard: int, shards: int) -> npt.NDA
         hashes: uint64 (n,), the keys' `key_hash`.
     """
     return np.flatnonzero(hashes % np.uint64(shards) == np.uint64(shard))
+
+
+def shard_of(items: Sequence[Item], shard: int, shards: int) -> list[Item]:
+    """The items of one shard, dealt by their keys."""
+    hashes = key_hashes([item.key for item in items])
+    return [items[position] for position in in_shard(hashes, shard, shards)]
+
+
+def one_piece_version(content: str, shard: int, shards: int) -> str:
+    """As `Source.version`, of a source that is written once: a change of it changes every shard.
+
+    Args:
+        content: What says that it is another one.
+    """
+    return hashlib.sha256(f"{content}\0{shard}\0{shards}".encode()).hexdigest()[:32]

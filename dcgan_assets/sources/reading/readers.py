@@ -1,16 +1,18 @@
-"""Pictures to thumbnails, as a job of worker processes: what `ingest` has them do."""
+"""Pictures as worker processes decode them: whole, or to thumbnails, as `ingest` has them do."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
-from dcgan_assets.sources.reading.decode import Pixels, Refused, decode, thumbnails
+from dcgan_assets.sources.reading.decode import Decoded, Refused, decode, thumbnails
 from dcgan_assets.sources.reading.items import Location
-from dcgan_assets.sources.reading.workers import attempt
+from dcgan_assets.sources.reading.workers import Each, attempt, run_workers
+from dcgan_models.pixels import Pixels
 
 # A batch takes some 15 ms.
 BATCH = 64
@@ -110,3 +112,19 @@ class Recipe(NamedTuple):
         pixels = hashlib.sha256(np.ascontiguousarray(max(made, key=len)).data).hexdigest()
         reading = Reading(None, digest, pixels, found.width, found.height, found.converted)
         return reading, made
+
+
+def decode_apart(locations: Sequence[Location]) -> Generator[Decoded | Refused, None, None]:
+    """Whole pictures, decoded one after the other in a worker process, bounded as all are there.
+
+    The process is this generator's until it ends or is closed, as with `run_workers`.
+
+    Args:
+        locations: Of the bytes of whatever a stranger may have made.
+
+    Yields:
+        As `decode` returns; refused is also what cannot be had, takes too long, or kills.
+    """
+    with closing(run_workers(Each[Decoded | Refused](decode, Refused, 1), locations, 1)) as batches:
+        for batch in batches:
+            yield from batch

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dcgan_assets.sources.reading.pictures import FILE_BYTES
+from dcgan_assets.sources.reading.manifest import FILE_BYTES
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
 from dcgan_models.pixels import Pixels
@@ -71,10 +71,13 @@ class PixelFiles:
     The first is called STEM.npy, the others STEM_001.npy and so on.
     """
 
-    def __init__(self, folder: Path, stem: str, size: int, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(
+        self, folder: Path, stem: str, size: int, file_bytes: int = FILE_BYTES, channels: int = 3
+    ) -> None:
         self.stem = stem
         self.size = size
-        self.rows_per_file = max(1, file_bytes // (size * size * 3))
+        self.channels = channels
+        self.rows_per_file = max(1, file_bytes // (size * size * channels))
         self.names: list[str] = []
         self._folder = folder
 
@@ -88,13 +91,13 @@ class PixelFiles:
         self._file.__exit__(*error)
 
     def add(self, pixels: Pixels) -> None:
-        """Append uint8 (n, size, size, 3)."""
+        """Append uint8 (n, size, size, channels)."""
         while len(pixels):
             if self._rows == self.rows_per_file:
                 self.__exit__(None, None, None)
                 self._open()
             fitting = pixels[: self.rows_per_file - self._rows]
-            self._stream.write(fitting.data)
+            self._stream.write(np.ascontiguousarray(fitting).data)
             self._rows += len(fitting)
             pixels = pixels[len(fitting) :]
 
@@ -109,7 +112,7 @@ class PixelFiles:
     def _write_header(self) -> None:
         """Say how many rows there are; NumPy leaves room in the header for any number."""
         self._stream.seek(0)
-        shape = (self._rows, self.size, self.size, 3)
+        shape = (self._rows, self.size, self.size, self.channels)
         facts = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._stream, facts)
 

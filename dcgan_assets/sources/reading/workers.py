@@ -1,7 +1,8 @@
 """Worker processes that read pictures: bytes in, what a `Job` makes of them out, in order.
 
 Decoders are where bad input does its worst, so they run in processes of their own, with bounded
-memory and time. A picture that kills its process costs one row, not the run. The processes are
+memory and time. A picture that kills its process costs one row, not the run, and so does each of
+many: whether it was the machine is found out with a picture that is good. The processes are
 started once and serve every shard that this process works on; they are fresh interpreters, not
 forks, and import nothing but what decoding needs.
 """
@@ -14,12 +15,14 @@ import os
 import queue
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -38,6 +41,7 @@ BATCH_SECONDS = 120.0
 # So many batches may be read ahead of the one that is waited for.
 WINDOW = 32
 QUEUED = 3
+# So many, and a good picture is read to see whether it is the machine.
 MAX_DEATHS_IN_A_ROW = 8
 _POLL_SECONDS = 0.5
 _KEPT_BYTES = 1 << 27
@@ -129,6 +133,39 @@ def close_workers() -> None:
         worker.dismiss()
 
 
+@dataclass(frozen=True)
+class Each(Generic[T]):
+    """The job of making one thing of every picture, which is pickled on its way back.
+
+    Attributes:
+        make: What becomes of a picture's bytes; a function of a module, or a `partial` of one.
+        failed: What there is instead, given the reason why the bytes cannot be had.
+        batch: As `Job.batch`.
+    """
+
+    make: Callable[[bytes], T]
+    failed: Callable[[str], T]
+    batch: int
+
+    @property
+    def space_bytes(self) -> int:
+        """As `Job.space_bytes`: nothing."""
+        return 0
+
+    def work(self, locations: Sequence[Location], space: memoryview) -> list[T]:
+        """As `Job.work`."""
+        found = [attempt(location, self.make) for location in locations]
+        return [self.failed(one) if isinstance(one, str) else one for one in found]
+
+    def finish(self, answer: list[T], space: memoryview) -> list[T]:
+        """As `Job.finish`."""
+        return answer
+
+    def lost(self, reason: str) -> list[T]:
+        """As `Job.lost`."""
+        return [self.failed(reason)]
+
+
 def attempt(location: Location, make: Callable[[bytes], T]) -> T | str:
     """In a worker process: what is made of a location's bytes, or why nothing can be."""
     try:
@@ -151,6 +188,29 @@ class _Task(NamedTuple):
 
     start: int
     stop: int
+
+
+class _GoodPicture(NamedTuple):
+    """The location of a picture of ours, a grey PNG of 64 pixels a side."""
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)),
+            (b"IDAT", zlib.compress(64 * (b"\0" + bytes(range(64, 128))))),
+            (b"IEND", b""),
+        ]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+            for name, content in chunks
+        )
+
+
+# To read a good picture, between others: it has no place among the locations, and no result.
+_CHECK = _Task(-1, -1)
 
 
 @dataclass(eq=False)
@@ -286,7 +346,8 @@ class _Run(Generic[T]):
                 if not self.to_do or self.to_do[0].start >= ahead:
                     return
                 task = self.to_do.popleft()
-                worker.give(task, self.locations[task.start : task.stop], self.job)
+                locations = self.locations[task.start : task.stop]
+                worker.give(task, [_GoodPicture()] if task is _CHECK else locations, self.job)
 
     def collect(self) -> None:
         """Take what has been answered, and see to the processes that cannot answer any more."""
@@ -309,7 +370,8 @@ class _Run(Generic[T]):
         match answer:
             case _Made(made):
                 task, result = worker.finish(made, self.job)
-                self.done[task.start] = (task.stop, result)
+                if task is not _CHECK:
+                    self.done[task.start] = (task.stop, result)
                 self.deaths_in_a_row = 0
             case UserError():
                 raise answer
@@ -327,19 +389,25 @@ class _Run(Generic[T]):
         status = worker.dismiss()
         if not worker.ready:
             raise UserError(f"a process for reading pictures did not start (status {status})")
-        self.deaths_in_a_row += 1
-        if self.deaths_in_a_row > MAX_DEATHS_IN_A_ROW:
+        tasks = [task for task, _ in worker.tasks]
+        guilty, waiting = (tasks[0], tasks[1:]) if tasks else (None, [])
+        if guilty is _CHECK:
             raise UserError(
-                f"the processes that read pictures die again and again ({_cause(status)}); "
-                "is there too little memory?"
+                "the processes that read pictures die again and again, of a good one as well "
+                f"({_cause(status)}); is there too little memory?"
             )
-        if not worker.tasks:
-            return
-        guilty, *waiting = (task for task, _ in worker.tasks)
         # Rows are waited for in order, so what was taken goes back to the front.
         self.to_do.extendleft(reversed(waiting))
+        if guilty is not None:
+            self._suspect(guilty, overdue or f"its reading process died: {_cause(status)}")
+        self.deaths_in_a_row += 1
+        if self.deaths_in_a_row == MAX_DEATHS_IN_A_ROW:
+            self.deaths_in_a_row = 0
+            self.to_do.appendleft(_CHECK)
+
+    def _suspect(self, guilty: _Task, reason: str) -> None:
+        """Of one picture it was that one; many are read again, each alone."""
         if guilty.stop - guilty.start == 1:
-            reason = overdue or f"its reading process died: {_cause(status)}"
             self.done[guilty.start] = (guilty.stop, self.job.lost(reason))
         else:
             singles = [_Task(i, i + 1) for i in range(guilty.start, guilty.stop)]

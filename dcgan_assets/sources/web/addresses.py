@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from dcgan_assets.sources.ip_addresses import is_public, literal
 from dcgan_assets.sources.web.wanted import Reason, RejectedError
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST = 8192
+# What DNS can be asked for; real names have underscores, and hyphens at the ends of labels.
+_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9\-_]{1,63}\.)*[A-Za-z0-9\-_]{1,63}\.?")
 # Halves of surrogate pairs, which a service's JSON may hold, are no characters of any address.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 # What may stand in an address as it is (RFC 3986); anything else is quoted first.
@@ -33,32 +35,6 @@ _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # Parameters that say where a click came from, and not which file is meant.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_cid|mc_eid|igshid", re.IGNORECASE)
-
-# `is_global` of some versions of Python passes these; IANA's registries do not, or they are
-# used inside networks all the same.
-_NOT_GLOBAL = tuple(
-    map(
-        ip_network,
-        (
-            "0.0.0.0/8",
-            "100.64.0.0/10",
-            "192.0.0.0/24",
-            "192.88.99.0/24",
-            "198.18.0.0/15",
-            "240.0.0.0/4",
-            "64:ff9b:1::/48",
-            "100::/64",
-            "2001::/23",
-            "2001:db8::/32",
-            "3fff::/20",
-            "5f00::/16",
-            "fc00::/7",
-            "fec0::/10",
-        ),
-    )
-)
-_NAT64 = IPv6Network("64:ff9b::/96")
-_COMPATIBLE = IPv6Network("::/96")
 
 
 def parse_address(text: str, allowed: frozenset[str] = frozenset()) -> URL:
@@ -114,7 +90,8 @@ def _check(url: URL, allowed: frozenset[str]) -> None:
     if url.scheme not in _PORTS:
         raise ValueError("neither http nor https")
     host = url.raw_host
-    if not host or re.search(r"[^A-Za-z0-9\-._:]", host):
+    address = literal(host or "")
+    if not host or "%" in host or (address is None and not _NAME.fullmatch(host)):
         raise ValueError("no host that could be asked")
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("user or password in it")
@@ -122,18 +99,10 @@ def _check(url: URL, allowed: frozenset[str]) -> None:
         return
     if url.port != _PORTS[url.scheme]:
         raise ValueError(f"port {url.port}; only 80 and 443 are asked")
-    literal = _literal(host)
-    if literal is None and _NUMBER.search(host):
+    if address is None and _NUMBER.search(host):
         raise ValueError("no host but a number, of which systems make IP addresses")
-    if not is_public(literal) if literal is not None else _INSIDE.fullmatch(host):
+    if not is_public(address) if address is not None else _INSIDE.fullmatch(host):
         raise RejectedError(Reason.PRIVATE, host)
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
 
 
 def host_of(url: URL) -> str:
@@ -174,30 +143,6 @@ def spelled(text: str) -> str:
 def _plain(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
     return character if character in _UNRESERVED else match[0].upper()
-
-
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address, and every address packed into it, is one of the public internet."""
-    return all(
-        one.is_global
-        and not one.is_multicast
-        and not any(one.version == net.version and one in net for net in _NOT_GLOBAL)
-        for one in _inner(address)
-    )
-
-
-def _inner(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address | IPv6Address]:
-    """The addresses that a packet to this one may end at: a translator or tunnel unpacks them."""
-    if isinstance(address, IPv4Address):
-        yield address
-    elif address.ipv4_mapped:
-        yield address.ipv4_mapped
-    elif address in _COMPATIBLE or address in _NAT64:
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
-    else:
-        yield address
-        if address.sixtofour:
-            yield address.sixtofour
 
 
 class CheckedResolver(AbstractResolver):

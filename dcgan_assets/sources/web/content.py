@@ -9,11 +9,16 @@ import hashlib
 import os
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import IO
 
 from dcgan_assets.sources.reading.decode import MAX_PIXELS, MAX_SIDE
-from dcgan_assets.sources.reading.header import DAMAGED, TRUNCATED, BadHeaderError, Format
+from dcgan_assets.sources.reading.header import (
+    DAMAGED,
+    TOO_MANY_SCANS,
+    TRUNCATED,
+    BadHeaderError,
+    Format,
+)
 from dcgan_assets.sources.reading.headers import read_header
 from dcgan_assets.sources.web.wanted import Picture, Reason, RejectedError
 
@@ -49,7 +54,7 @@ def check_start(start: bytes) -> None:
     try:
         read_header(start)
     except BadHeaderError as error:
-        if _kind(error) not in {TRUNCATED, DAMAGED, "empty"}:
+        if _kind(error) not in {TRUNCATED, DAMAGED, TOO_MANY_SCANS, "empty"}:
             raise RejectedError(Reason.NO_PICTURE, str(error)) from None
 
 
@@ -58,12 +63,16 @@ def judge(data: bytes) -> tuple[str, int, int]:
 
     Raises:
         RejectedError: It is no picture that `read_header` knows, is cut off, or promises too many
-            pixels.
+            pixels or scans.
     """
     try:
         header = read_header(data)
     except BadHeaderError as error:
-        known = {TRUNCATED: Reason.TRUNCATED, DAMAGED: Reason.DAMAGED}
+        known = {
+            TRUNCATED: Reason.TRUNCATED,
+            DAMAGED: Reason.DAMAGED,
+            TOO_MANY_SCANS: Reason.SCANS,
+        }
         raise RejectedError(known.get(_kind(error), Reason.NO_PICTURE), str(error)) from None
     width, height = header.width, header.height
     if header.orientation > 4:
@@ -107,12 +116,7 @@ class Arrival:
     def __enter__(self) -> Arrival:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -155,12 +159,7 @@ class Content:
     def __enter__(self) -> Content:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
     def cut(self, end: int) -> None:

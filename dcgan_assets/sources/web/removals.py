@@ -19,6 +19,7 @@ from pathlib import Path
 from dcgan_assets.sources.web.addresses import as_url, canonical
 from dcgan_assets.sources.web.text import clean
 from dcgan_models.errors import UserError
+from dcgan_models.files import open_text
 
 COLUMNS = ("address", "sha256", "person", "comment")
 _KINDS = COLUMNS[:3]
@@ -57,11 +58,12 @@ class RemovalList:
         """Read and check the list.
 
         Raises:
-            UserError: It is missing, or a row does not name exactly one thing in the right form.
+            UserError: It is missing, or a row is not one line that names exactly one thing in the
+                right form.
         """
         try:
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                return cls(_lines(csv.DictReader(stream, restkey="more"), path))
+            with open_text(path) as stream:
+                return cls(_lines(csv.DictReader(stream, restkey="more", strict=True), path))
         except FileNotFoundError:
             raise UserError(f"{path} is missing; it may hold `{','.join(COLUMNS)}` alone") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -108,9 +110,12 @@ def _lines(rows: csv.DictReader[str], path: Path) -> dict[tuple[str, str], int]:
         )
     found: dict[tuple[str, str], int] = {}
     for row in rows:
+        where = f"{path}, line {rows.line_num}"
+        # An open quote would take the rows below it for its own, and nobody would be removed.
+        if any(end in (cell or "") for cell in row.values() for end in "\r\n"):
+            raise UserError(f"{where}: a row is one line, its comment too; a quote may be open")
         given = [(kind, (row[kind] or "").strip()) for kind in _KINDS]
         given = [(kind, value) for kind, value in given if value]
-        where = f"{path}, line {rows.line_num}"
         if len(given) != 1 or "more" in row:
             raise UserError(f"{where}: exactly one of {', '.join(_KINDS)} is expected in a row")
         kind, value = given[0]

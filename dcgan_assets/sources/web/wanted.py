@@ -101,6 +101,7 @@ class Reason:
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
     PIXELS = "too many pixels"
+    SCANS = "too many scans"
     TLS = "TLS"
     NO_ANSWER = "no answer"
     GONE = "site gone"

@@ -221,6 +221,12 @@ def test_only_for_a_published_generator(tmp_path: Path, refused: Refused) -> Non
         Workbench.open(tmp_path, "cats")
 
 
+def test_only_for_a_generator_with_fixed_samples(tmp_path: Path, refused: Refused) -> None:
+    publish_generator(tmp_path, "lsun", samples=0)
+    with refused("lsun: its generator has no fixed samples (fixed_z.npy)"):
+        Workbench.open(tmp_path, "lsun")
+
+
 def test_picks_for_another_generator_are_refused(tmp_path: Path, refused: Refused) -> None:
     old = publish_generator(tmp_path, "lsun", seed=1)
     bench = Workbench.open(tmp_path, "lsun")

@@ -104,7 +104,7 @@ def test_any_picks_survive_json(picks: dict[str, frozenset[int]]) -> None:
         ({"concepts": None}, ("concepts", "required")),
         ({"generator": None}, ("generator", "required")),
         ({"generator": "ffff"}, ("ffff", "a1b2c3d4e5f6", "dvc checkout", "dcgan annotate lsun")),
-        ({"picked_by": "me"}, ("picked_by", "'person' or 'auto'")),
+        ({"picked_by": "me"}, ("picked_by", "'person', 'judge' or 'auto'")),
         ({"format": 2}, ("format", "1")),
     ],
     ids=repr,
@@ -207,6 +207,26 @@ def test_boxes_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_boxes(path, LSUN) == BOXES
 
 
+@given(
+    width=st.floats(1.01, 48), height=st.floats(1.01, 64), left=st.floats(0, 1), up=st.floats(0, 1)
+)
+def test_any_box_that_is_kept_is_read_again(
+    width: float,
+    height: float,
+    left: float,
+    up: float,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    box = {
+        **{"sample": 9, "name": "window", "width": width, "height": height},
+        **{"x": left * (48 - width), "y": up * (64 - height)},
+    }
+    path = tmp_path_factory.getbasetemp() / "boxes.coco.json"
+    kept = check_boxes({"samples": [9], "boxes": [box]}, LSUN, "page")
+    write_boxes(path, kept, LSUN)
+    assert read_boxes(path, LSUN).boxes == kept.boxes
+
+
 def test_what_is_written_is_coco(tmp_path: Path) -> None:
     path = tmp_path / "boxes.coco.json"
     write_boxes(path, BOXES, LSUN)
@@ -264,8 +284,19 @@ def test_the_files_of_other_tools_are_read(tmp_path: Path) -> None:
         ({"categories": []}, ("annotations.0", "category_id 7", "none")),
         ({"categories": [{"id": 7, "name": ""}]}, ("categories.0.name",)),
         ({"categories": [{"id": 7, "name": "a\nb"}]}, ("categories.0.name",)),
-        ({"annotations": [annotation(bbox=[1, 2, 0, 4])]}, ("annotations.0", "empty box")),
-        ({"annotations": [annotation(bbox=[1, 2, 3, -4])]}, ("annotations.0", "empty box")),
+        (
+            {"annotations": [annotation(bbox=[1, 2, 0, 4])]},
+            ("annotations.0", "0 x 4", "1 at least"),
+        ),
+        ({"annotations": [annotation(bbox=[1, 2, 3, -4])]}, ("annotations.0", "3 x -4")),
+        ({"annotations": [annotation(bbox=[1, 2, 1e-300, 4])]}, ("annotations.0", "1e-300 x 4")),
+        ({"annotations": [annotation(bbox=[1, 2, 3, 0.99])]}, ("annotations.0", "3 x 0.99")),
+        # 0.02 of it is what rounding let out, and is cut off.
+        ({"annotations": [annotation(bbox=[47.01, 2, 1.01, 4])]}, ("annotations.0", "1.01 x 4")),
+        (
+            {"annotations": [annotation(bbox=[1e308, 2, 1e308, 4])]},
+            ("annotations.0", "(1e+308, 2, inf, 6) leaves"),
+        ),
         ({"annotations": [annotation(bbox=[40, 2, 9, 4])]}, ("annotations.0", "leaves", "48x64")),
         ({"annotations": [annotation(bbox=[-1, 2, 3, 4])]}, ("annotations.0", "leaves")),
         ({"annotations": [annotation(bbox=[1, 61, 3, 4])]}, ("annotations.0", "leaves")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from small_graph import SmallGraph
 from dcgan_assets.automation.clearing import clear, find_waste
 from dcgan_assets.cli import main
 from dcgan_assets.definitions import build_definitions
+from dcgan_assets.engine.publications import History
+from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.versions.code import code_version
 from dcgan_assets.params.file import profile_text
 from dcgan_models.presets import preset
@@ -95,6 +98,51 @@ def test_of_work_folders_go_those_that_nothing_hangs_on(
     assert goes[0].exists()
     assert not any(folder.exists() for folder in goes[1:])
     assert all(folder.exists() for folder in (*stays, answers, answers.with_name("b" * 12)))
+
+
+# --- Publications ------------------------------------------------------------------------------
+
+
+def test_of_publications_the_last_stay(toy: tuple[SmallGraph, dg.DagsterInstance]) -> None:
+    graph, instance = toy
+    history = History(graph.root)
+    history.keep(*_as_published(graph, "toy/generator", b"another"))
+    history.keep(*_as_published(graph, "toy/generator", b"yet another"))
+    graph.change(retention={"publications": 2})
+    before = sorted(path for path in (graph.root / "history").rglob("*"))
+    expected = ["publication 1 of toy, 0.0 MB", "2 files in history that no publication names"]
+    said = list(clear(graph.catalogue(), instance, dry_run=True))
+    assert [line.removeprefix("would remove ") for line in said[:1]] == expected[:1]
+    assert expected[1] in said[1]
+    assert said[-1].startswith("would free: 1 publications (0.0 MB), 1 files of publications")
+    assert sorted(path for path in (graph.root / "history").rglob("*")) == before
+
+    said = list(clear(graph.catalogue(), instance, dry_run=False))
+    assert said[0] == f"removed {expected[0]}"
+    assert history.numbers("toy") == [2, 3]
+    assert history.unnamed() == {}
+    assert list(clear(graph.catalogue(), instance, dry_run=False)) == ["freed: nothing"]
+
+    # Where one cannot be read, nobody knows what it names.
+    (graph.root / "history/publications/toy/2.json").write_text("{")
+    history.keep(*_as_published(graph, "toy/generator", b"the fourth"))
+    graph.change(retention={"publications": 1})
+    kept, freed = clear(graph.catalogue(), instance, dry_run=False)
+    assert kept.startswith("kept history: history/publications/toy/2.json: not a publication")
+    assert freed == "freed: nothing"
+    assert history.numbers("toy") == [2, 3, 4]
+
+
+def _as_published(
+    graph: SmallGraph, key: str, content: bytes
+) -> tuple[list[Meta], dict[str, Path]]:
+    """What `History.keep` takes, of a network with another content."""
+    folder = graph.root / content.decode().replace(" ", "-")
+    folder.mkdir()
+    (folder / "weights.json").write_bytes(content)
+    facts = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    changes = {"data_version": content.decode(), "files": {"weights.json": facts}}
+    return [graph.meta(key).model_copy(update=changes)], {key: folder}
 
 
 # --- Records and logs -------------------------------------------------------------------------

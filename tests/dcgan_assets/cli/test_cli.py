@@ -18,9 +18,9 @@ from small_generator import publish_generator
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
+from dcgan_assets.dvc.dvc_yaml import stage_names
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text
-from dcgan_assets.releases.dvc_yaml import stage_names
 from dcgan_models.presets import PRESETS
 
 COMMANDS = ("annotate", "doctor", "dvc-sync", "init", "materialize", "presets", "sample", "ui")
@@ -124,9 +124,10 @@ def test_an_unknown_asset(root: Path) -> None:
         "svhn; `dcgan ui` shows all assets"
     )
     line = refusal("--root", root, "log", "mnist/nearest")
-    assert line.startswith("error: unknown asset 'mnist/nearest' (did you mean ")
+    assert line.startswith("error: unknown asset or group 'mnist/nearest' (did you mean ")
     line = refusal("--root", root, "rollback", "nosuch")
-    assert line == "error: unknown asset 'nosuch'; `dcgan ui` shows all"
+    assert line.startswith("error: unknown asset or group 'nosuch'; groups that publish networks: ")
+    assert line.endswith("; `dcgan ui` shows all assets")
 
 
 def test_an_unknown_partition(root: Path) -> None:
@@ -149,14 +150,16 @@ def test_init_refuses(tmp_path: Path, root: Path) -> None:
 
 def test_sample_without_a_generator(root: Path) -> None:
     line = refusal("--root", root, "sample", "mnist")
-    assert line == "error: mnist: no generator is published; run `dcgan materialize mnist`"
+    assert (
+        line == "error: mnist: no generator is published; run `dcgan materialize mnist/generator`"
+    )
     line = refusal("--root", root, "sample", "cats")
     assert line.startswith("error: unknown group 'cats'; groups with a generator: mnist, lsun")
 
 
 def test_sample_from_a_generator_that_is_not_whole(root: Path) -> None:
     (root / "models/mnist/generator").mkdir(parents=True)
-    assert "network.json" in refusal("--root", root, "sample", "mnist")
+    assert "mnist: no generator is published" in refusal("--root", root, "sample", "mnist")
     line = refusal("--root", root, "sample", "mnist", "-o", root / "nowhere" / "out.png")
     assert line == f"error: {root / 'nowhere'}: no such folder"
 

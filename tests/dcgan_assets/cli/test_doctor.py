@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
 from dcgan_assets.cli.doctor import Finding, examine
+from dcgan_assets.dvc.dvc_yaml import write_dvc_yaml
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_assets.params.user_places import named_paths
-from dcgan_assets.releases.dvc_yaml import write_dvc_yaml
 from dcgan_models.errors import UserError
 
-INSTALLATION = ["python", "antlr", "torch", "gpu", "dvc"]
+INSTALLATION = ["python", "torch", "gpu", "dvc"]
 SAMPLE = validate_params(yaml.safe_load(profile_text("sample")), "sample")
 SEARCHES = ["faces", "haar_alt2", "haar_default"]
 GROUPS = [name for name, section in SAMPLE if hasattr(section, "images")]
@@ -58,7 +58,6 @@ def test_the_installation_alone() -> None:
     found = findings(None)
     assert list(found) == INSTALLATION
     assert found["python"].detail.startswith(sys.version.split()[0])
-    assert found["antlr"] == Finding("ok", "antlr", "4.13.2")
     assert {found[what].state for what in ("python", "torch", "dvc")} == {"ok"}
     assert found["gpu"].state in {"ok", "note"}
 

@@ -20,11 +20,11 @@ from PIL import Image
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
+from dcgan_assets.dvc.dvc_yaml import dvc_content, stage_names
 from dcgan_assets.engine import results
 from dcgan_assets.engine.store import Artefact, Meta, Store
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import load_params, profile_text
-from dcgan_assets.releases.dvc_yaml import dvc_content, stage_names
 from dcgan_assets.sources.reading.decode import thumbnails
 from dcgan_assets.sources.reading.items import forget_listings
 from dcgan_assets.sources.reading.workers import close_workers
@@ -43,6 +43,7 @@ STEPS = [
     "generator",
     "samples",
     "latent_walk",
+    "explorer",
 ]
 MADE = {"cats/images[00]", *(f"cats/{name}" for name in STEPS[1:])}
 
@@ -197,7 +198,7 @@ def test_params_yaml_is_as_it_was_but_for_the_new_section(
     assert group.candidate.resolved().image == (3, SIZE, SIZE)
     # As many pictures are measured as are held out.
     assert (group.quality.samples, group.quality.kid_size) == (30, 20)
-    assert (group.extractor.kind, group.extractor.epochs) == ("autoencoder", 95)
+    assert group.extractor.epochs == 95
 
 
 def test_the_command_says_what_is_next(finished: tuple[Path, Result, str]) -> None:
@@ -282,7 +283,7 @@ def test_there_are_samples_and_a_walk(root: Path) -> None:
             assert grid.size == (10 * SIZE, 5 * SIZE)
     walk = results.Result.read(root / "results/cats/latent_walk")
     assert not walk.stand_in, "a user's pictures stand in for nobody's"
-    assert len(walk.rows) == 4
+    assert len(walk.rows) == 7
     assert {check["passed"] for check in meta(root, "cats/candidate").checks} == {True}
 
 

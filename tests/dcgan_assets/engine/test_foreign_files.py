@@ -17,9 +17,9 @@ from publish_victim import ARTEFACT, meta_of, publish
 from small_graph import IDENTITY, MADE_AT_ONCE, SmallGraph
 
 from dcgan_assets.definitions import build_definitions
+from dcgan_assets.dvc.dvc_yaml import stage_names, write_dvc_yaml
 from dcgan_assets.engine.records import RECORDS, require_records_alone
 from dcgan_assets.engine.store import META_FILE, Artefact, Store
-from dcgan_assets.releases.dvc_yaml import stage_names, write_dvc_yaml
 
 PICTURES = tuple(f"{name}/{number:02d}.jpg" for name in ("siamese", "tabby") for number in range(3))
 
@@ -150,6 +150,23 @@ def test_a_place_that_is_a_symlink_is_written_where_it_leads(
     assert stand(found)
 
 
+@pytest.mark.parametrize("target", ["images", "nowhere", "../../../gone/images"])
+@pytest.mark.parametrize("which", ["toy/images", "toy", "."])
+def test_a_place_that_is_a_symlink_to_nothing_is_one_line(
+    store: Store, refused: Refused, which: str, target: str
+) -> None:
+    """The asset's, its group's or all of its kind's; and nothing is made where it would lead."""
+    link = store.root / "data" / which
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(link.name if target == "images" else target)
+    before = sorted(store.root.parent.rglob("*"))
+    for work in (lambda: publish(store, "one"), lambda: store.require_ours("toy/images", "data")):
+        with refused(f"{link}: a symlink to nothing, where toy/images"):
+            work()
+    left = {p for p in store.root.parent.rglob("*") if p.parent.name != "locks"}
+    assert left <= {*before, store.root / "runs", store.root / "runs/locks"}
+
+
 def test_clearing_shards_leaves_what_no_shard_lists(store: Store) -> None:
     for shard in ("00", "01", "02"):
         publish(store, shard, Artefact("toy/photos", "data", shard))
@@ -159,6 +176,18 @@ def test_clearing_shards_leaves_what_no_shard_lists(store: Store) -> None:
     assert stand(found)
     shard = store.root / "data/toy/photos/00"
     assert left - set(found) == {shard / n for n in (META_FILE, "value.txt", "deep/value.txt")}
+
+
+def test_a_shard_that_another_process_is_moving_in_is_ours(store: Store) -> None:
+    """Its folder bears the mark no more, and has its name not yet."""
+    publish(store, "01", Artefact("toy/photos", "data", "01"))
+    place = store.root / "data/toy/photos"
+    moving = (place / "01").rename(place / ".01.1e7df06b.part")
+    store.require_ours("toy/photos", "data")
+    store.clear_foreign_shards("toy/photos", "data", ("00", "01"))
+    assert (moving / "value.txt").exists()
+    store.clear_foreign_shards("toy/photos", "data", ("00",))
+    assert not moving.exists()
 
 
 @pytest.mark.parametrize("name", ["value.txt", "other.txt"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -42,8 +43,16 @@ from dcgan_assets.engine.instance import (
 from dcgan_assets.engine.liveness import alive, has_died, marked_runs
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
+from dcgan_models.files import tree_files
 
 # --- The home -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, dagster_home: Path) -> Path:
+    """A home with our settings, its databases copied: making them takes a third of a second."""
+    shutil.copytree(dagster_home, tmp_path / ".dagster_home")
+    return prepare_home(Workspace(tmp_path))
 
 
 def test_a_home_is_made_with_our_settings(tmp_path: Path) -> None:
@@ -62,9 +71,8 @@ def test_a_home_is_made_with_our_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("earlier", ["sealed", "before seals", "cut off by a crash"])
 def test_an_old_home_gets_the_settings_of_today_and_keeps_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
 ) -> None:
-    home = prepare_home(Workspace(tmp_path))
     path = home / "dagster.yaml"
     settings = path.read_bytes()
     body = b"telemetry: {enabled: true}\n"
@@ -91,8 +99,10 @@ def test_the_settings_of_all_versions_before_seals_are_known() -> None:
 
 
 @pytest.mark.parametrize("change", ["another", "a line more", "a line less", "the seal alone"])
-def test_a_dagster_yaml_of_the_user_is_never_touched(tmp_path: Path, change: str) -> None:
-    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+def test_a_dagster_yaml_of_the_user_is_never_touched(
+    tmp_path: Path, home: Path, change: str
+) -> None:
+    path = home / "dagster.yaml"
     written = path.read_bytes()
     own = {
         "another": b"storage: {sqlite: {base_dir: /elsewhere}}\n",
@@ -102,7 +112,8 @@ def test_a_dagster_yaml_of_the_user_is_never_touched(tmp_path: Path, change: str
     }
     path.write_bytes(own[change])
     before = path.stat().st_mtime_ns
-    prepare_home(Workspace(tmp_path))
+    with suppress(UserError):  # cut off, it is not readable
+        prepare_home(Workspace(tmp_path))
     assert path.read_bytes() == own[change]
     assert path.stat().st_mtime_ns == before
 
@@ -117,9 +128,9 @@ def test_a_dagster_yaml_of_the_user_is_never_touched(tmp_path: Path, change: str
     ],
 )
 def test_a_dagster_yaml_that_is_none_is_one_line(
-    tmp_path: Path, refused: Refused, settings: str, words: str
+    tmp_path: Path, home: Path, refused: Refused, settings: str, words: str
 ) -> None:
-    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+    path = home / "dagster.yaml"
     path.write_text(settings, encoding="utf-8")
     with (
         refused(f"{path}: Dagster cannot use it", words, "remove it"),
@@ -130,7 +141,8 @@ def test_a_dagster_yaml_that_is_none_is_one_line(
 
 
 def test_records_may_lie_where_an_own_dagster_yaml_says(tmp_path: Path) -> None:
-    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+    path = tmp_path / ".dagster_home/dagster.yaml"
+    path.parent.mkdir()
     path.write_text(f"storage: {{sqlite: {{base_dir: {tmp_path / 'records'}}}}}\n", "utf-8")
     with open_instance(Workspace(tmp_path)) as instance:
         assert instance.get_runs_count() == 0
@@ -138,11 +150,23 @@ def test_records_may_lie_where_an_own_dagster_yaml_says(tmp_path: Path) -> None:
     assert not (tmp_path / ".dagster_home/history").exists()
 
 
-def test_settings_that_are_right_are_not_written_again(tmp_path: Path) -> None:
-    path = prepare_home(Workspace(tmp_path)) / "dagster.yaml"
+def test_settings_that_are_right_are_not_written_again(tmp_path: Path, home: Path) -> None:
+    path = home / "dagster.yaml"
     before = path.stat().st_mtime_ns
     prepare_home(Workspace(tmp_path))
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_dagster_yaml_that_is_a_link_stays_one(tmp_path: Path, refused: Refused) -> None:
+    home, shared = tmp_path / ".dagster_home", tmp_path / "shared.yaml"
+    home.mkdir()
+    (home / "dagster.yaml").symlink_to(shared)
+    with refused(f"{home / 'dagster.yaml'}: a symlink to nothing"):
+        prepare_home(Workspace(tmp_path))
+    shared.write_bytes(b"")
+    prepare_home(Workspace(tmp_path))
+    assert (home / "dagster.yaml").readlink() == shared
+    assert shared.read_bytes() == b""
 
 
 def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
@@ -156,18 +180,18 @@ def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 # --- Opening it -----------------------------------------------------------------------------
 
 
-def test_a_home_on_a_full_disk_is_one_line(tmp_path: Path, refused: Refused) -> None:
+def test_a_home_on_a_full_disk_is_one_line(tmp_path: Path, home: Path, refused: Refused) -> None:
     """A limit on the size of files stands for the disk: the same call fails, by its own name."""
     workspace = Workspace(tmp_path)
-    prepare_home(workspace)
+    names = sorted(tree_files(home))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with refused(f"{tmp_path / '.dagster_home'}: cannot be written"), open_instance(workspace):
+        with refused(f"{home}: cannot be written"), open_instance(workspace):
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert [path.name for path in (tmp_path / ".dagster_home").iterdir()] == ["dagster.yaml"]
+    assert sorted(tree_files(home)) == names
 
 
 def test_broken_records_are_one_line_and_stay_as_they_are(
@@ -192,14 +216,15 @@ def test_records_of_another_version_are_refused(
         assert instance.get_runs_count() == 0
     with closing(sqlite3.connect(home / name)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '6b7fb194ff9c'")
+        connection.execute("CREATE TABLE of_that_version AS SELECT 'a record'")
     words = ("another version of Dagster (6b7fb194ff9c", "dagster instance migrate")
     with refused(str(home), *words), open_instance(Workspace(tmp_path)):
         pass
 
 
+@pytest.mark.usefixtures("home")
 def test_a_second_web_ui_is_told_where_the_first_one_is(tmp_path: Path, refused: Refused) -> None:
     workspace = Workspace(tmp_path)
-    prepare_home(workspace)
     claim = claim_home(workspace, "http://127.0.0.1:3000")
     with refused("open already at http://127.0.0.1:3000", "--read-only"):
         claim_home(workspace, "http://127.0.0.1:3001")
@@ -374,30 +399,68 @@ def test_whoever_waits_is_told_for_whom(small: SmallGraph, instance: dg.DagsterI
     assert words.endswith("terminate it on the page Runs of `dcgan ui`")
 
 
-# --- Runs of versions that held no lock -----------------------------------------------------
+# --- Clocks, names and numbers that lie -------------------------------------------------------
+
+DAY = 86_400.0
+STEPS = {"long-ago": 3650 * DAY, "yesterday": DAY, "just-now": 0.0, "tomorrow": -DAY}
 
 
-def test_a_number_that_a_younger_process_has_got_counts_as_dead(
+@pytest.mark.parametrize("status", ["started", "being stopped"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("tags", [{}, {"pid": NO_PROCESS}, {"host": "another"}], ids=str)
+def test_a_living_run_is_left_alone_whatever_the_clock_says(
+    small: SmallGraph, instance: dg.DagsterInstance, tags: dict[str, str], step: str, status: str
+) -> None:
+    """By the next command, and by Dagster's own daemon: before and after its lock is seen."""
+    run_id = start_run(small, instance, ago=STEPS[step], **tags)
+    if status == "being stopped":
+        event = DagsterEvent("PIPELINE_CANCELING", job_name="job")
+        when = time.time() - STEPS[step] / 2
+        instance.report_dagster_event(event, run_id=run_id, timestamp=when)
+    before = status_of(instance, run_id)
+    assert claim_place(instance, "gpu", run_id, "toy__patient")
+    assert close_dead_runs(instance) == [], "it may be of a version that held no lock"
+    with alive(instance, run_id):
+        assert close_dead_runs(instance) == []
+        monitor(instance, run_id)
+        assert status_of(instance, run_id) is before
+        assert pool_holder(instance, "gpu") == (run_id, "toy__patient")
+
+
+def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+def monitor(instance: dg.DagsterInstance, run_id: str) -> None:
+    """What the daemon does of a run every ten seconds."""
+    from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+
+    class Context:
+        def __init__(self) -> None:
+            self.instance = instance
+
+        def create_request_context(self) -> None: ...
+
+    said = list(execute_run_monitoring_iteration(Context(), logging.getLogger("daemon")))  # type: ignore[arg-type]
+    assert said == [None] * len(said)
+    assert said, f"it looks at {run_id}"
+
+
+def test_the_daemon_closes_one_that_was_being_stopped_when_it_died(
     small: SmallGraph, instance: dg.DagsterInstance
 ) -> None:
-    """As after a restart of a container, where numbers begin anew."""
-    start_run(small, instance, ago=0)
-    before_us = start_run(small, instance, ago=time.time() - psutil.Process().create_time() + 10)
-    assert close_dead_runs(instance) == [before_us]
-
-
-@pytest.mark.parametrize(
-    ("tags", "dead"),
-    [
-        pytest.param({}, True, id="of this machine"),
-        pytest.param({"host": "another"}, False, id="of a machine that cannot be seen from here"),
-    ],
-)
-def test_runs_of_other_machines_are_left_alone(
-    small: SmallGraph, instance: dg.DagsterInstance, tags: dict[str, str], dead: bool
-) -> None:
-    run_id = start_run(small, instance, ago=0, pid=NO_PROCESS, **tags)
-    assert close_dead_runs(instance) == [run_id] * dead
+    """As soon as it asks for another one, which may wait for its place."""
+    stopped, waits = (start_run(small, instance, ago=0) for _ in range(2))
+    run = instance.get_run_by_id(stopped)
+    assert run is not None
+    instance.report_run_canceling(run)
+    mark_dead(instance, stopped)
+    with alive(instance, waits):
+        monitor(instance, waits)
+        assert status_of(instance, stopped) is dg.DagsterRunStatus.CANCELED
+        assert status_of(instance, waits) is dg.DagsterRunStatus.STARTED
 
 
 def test_process_tags_are_of_this_process_on_this_machine() -> None:

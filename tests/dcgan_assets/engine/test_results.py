@@ -48,7 +48,8 @@ def test_the_file_has_the_fields_of_the_design(tmp_path: Path) -> None:
         *("hardware", "duration_s", "stand_in", "rows", "notes"),
     }
     assert set(content["rows"][0]) == {
-        *("name", "value", "unit", "n", "low", "high", "interval", "paper", "source"),
+        *("name", "measure", "value", "unit", "split", "protocol", "trials", "n"),
+        *("low", "high", "interval", "paper", "source"),
     }
     assert content["rows"][1]["value"] is None
 
@@ -57,11 +58,12 @@ def test_the_headline_is_a_number_that_the_paper_has_too(tmp_path: Path) -> None
     rows = [
         Row(name="real", value=1.5, unit="%"),
         Row(name="GAN", value=2.5, paper=6.28, unit="%"),
-        Row(name="DCGAN", value=3.5, paper=2.98, unit="%"),
+        Row(name="DCGAN", measure="test error", split="test", value=3.5, paper=2.98, unit="%"),
         Row(name="KNN", paper=77.93),
     ]
     result(rows=rows).write(tmp_path)
-    expected = {"what": "DCGAN", "ours": 3.5, "paper": 2.98, "unit": "%"}
+    kind = "test error, lower is better"
+    expected = {"what": "DCGAN", "kind": kind, "ours": 3.5, "paper": 2.98, "unit": "%"}
     assert read_json(tmp_path / METRICS_FILE) == expected
     result(rows=[Row(name="steps", value=0.0), Row(name="more", value=9.0)]).write(tmp_path)
     assert read_json(tmp_path / METRICS_FILE) == {"what": "steps", "ours": 0.0}

@@ -17,9 +17,12 @@ from small_graph import SmallGraph
 
 from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.making import Work
+from dcgan_assets.engine.cleaning import work_files
+from dcgan_assets.engine.live_training import Session
+from dcgan_assets.engine.making import FOLLOWED, TRAINED, Work
 from dcgan_assets.engine.run_folders import open_run, training_folders, where_it_begins
 from dcgan_assets.engine.step import Outcome, Step
+from dcgan_models.files import tree_files
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 
@@ -36,6 +39,11 @@ def config(tmp_path: Path, write_pictures: Any) -> TrainConfig:
 
 def line_of(graph: SmallGraph, config: TrainConfig) -> str:
     """Train within a step, and give the line that says where it began."""
+    return trained(graph, config)[0]
+
+
+def trained(graph: SmallGraph, config: TrainConfig) -> tuple[str, list[tuple[str, str]]]:
+    """That line, and the events that name the page of the training: what each says, and where."""
     said = []
 
     def compute(work: Work) -> Outcome:
@@ -50,8 +58,35 @@ def line_of(graph: SmallGraph, config: TrainConfig) -> str:
     )
     job = build_definitions(catalogue).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
-        assert job.execute_in_process(run_config=_FORCED, instance=instance).success
-    return said[0]
+        done = job.execute_in_process(run_config=_FORCED, instance=instance)
+        assert done.success
+        events = [log.dagster_event for log in instance.all_logs(done.run_id)]
+    told = []
+    for event in filter(None, events):
+        if event.is_engine_event:
+            told.append((event.message, event.engine_event_data.metadata.get(FOLLOWED)))
+        elif event.is_step_materialization:
+            told.append(("made", event.materialization.metadata.get(TRAINED)))
+    return said[0], [(str(words), str(page.value)) for words, page in told if page]
+
+
+def test_a_run_and_what_it_makes_lead_to_the_page_that_follows_it(
+    small: SmallGraph, config: TrainConfig
+) -> None:
+    _, begun = trained(small, config)
+    (folder,) = (small.root / "runs" / "toy").iterdir()
+    page = f"/training/toy/constant/{folder.name}/"
+    assert begun == [("toy/constant: begins: 2 steps", page), ("made", page)]
+    # A longer one goes on from it, in a folder of its own.
+    longer = replace(config, preset=replace(config.preset, epochs=3))
+    _, resumed = trained(small, longer)
+    assert resumed[0][0] == "toy/constant: continues at step 2 of 6"
+    found = Session.read(small.root / "runs" / "toy" / resumed[0][1].split("/")[-2])
+    assert found is not None
+    assert (found.asset, found.began, found.steps, found.batch) == ("toy/constant", 2, 6, 8)
+    assert Session.read(folder) != found
+    # `dcgan clean` knows what is in such a folder.
+    assert set(work_files(folder)) == set(tree_files(folder))
 
 
 def test_each_beginning_is_a_line(small: SmallGraph, config: TrainConfig) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,12 +18,15 @@ import pytest
 import small_graph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from filelock import FileLock
 from small_graph import GATED_NAMES, Ran, SmallGraph
 
 from dcgan_assets.definitions import build_definitions
+from dcgan_assets.dvc.status import survey
+from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.planning import in_order, make_plan, with_ancestors
-from dcgan_assets.engine.running import batches
-from dcgan_assets.releases.status import survey
+from dcgan_assets.engine.records import RECORDS
+from dcgan_assets.engine.schedule import batches
 from dcgan_models.errors import UserError
 
 
@@ -55,7 +60,7 @@ def staleness(graph: SmallGraph) -> dict[str, StaleStatus]:
         resolver = CachingStaleStatusResolver(instance, assets, LoadingContextForTest(instance))
         return {
             catalogue.artefact(key, shard).label: resolver.get_status(
-                dg.AssetKey.from_user_string(key), shard
+                dg.AssetKey.from_user_string(key), catalogue.partition(step, shard)
             )
             for step in catalogue.steps
             for key in step.outputs
@@ -71,6 +76,13 @@ def run_well(graph: SmallGraph, *keys: str, **request: Any) -> Ran:
     ran = graph.run(*keys, **request)
     assert ran.code == 0, ran.lines
     return ran
+
+
+@pytest.fixture
+def made_all(released: SmallGraph) -> SmallGraph:
+    """The small graph with two shards, all of it made."""
+    shutil.rmtree(released.root / RECORDS)
+    return released
 
 
 # --- Once, and again ------------------------------------------------------------------------
@@ -100,7 +112,7 @@ def test_everything_is_made_recorded_and_then_up_to_date(small: SmallGraph) -> N
         assert mean.asset_materialization is not None
         metadata = {k: v.value for k, v in mean.asset_materialization.metadata.items()}
         assert metadata["mean"] == 1.5
-        assert metadata["memoised"] is False
+        assert metadata["made"] == "in this run"
         assert metadata["files"] == 1
         observed = instance.fetch_observations(dg.AssetKey(["toy", "candidate"]), limit=1)
         (observation,) = observed.records
@@ -118,60 +130,106 @@ def test_everything_is_made_recorded_and_then_up_to_date(small: SmallGraph) -> N
 # --- What changes, and how far it reaches ---------------------------------------------------
 
 
-def test_a_parameter_stales_its_own_asset_and_what_follows(small: SmallGraph) -> None:
-    small.only("images", "boxes", "mean", "summary", "constant")
-    run_well(small)
+def test_a_parameter_stales_its_own_asset_and_what_follows(made_all: SmallGraph) -> None:
+    made_all.only("images", "boxes", "mean", "summary", "constant")
 
     # The mean is made again and is the same: what follows is looked at, and not made.
-    small.change(mean={"limit": 99.0})
-    ran = run_well(small)
+    made_all.change(mean={"limit": 99.0})
+    ran = run_well(made_all)
     assert ran.planned == ["toy/mean", "toy/summary"]
     assert ran.made == ["toy/mean"]
-    assert stale(small) == set()
+    assert stale(made_all) == set()
 
-    small.change(boxes={"factor": 20})
-    ran = run_well(small)
+    made_all.change(boxes={"factor": 20})
+    ran = run_well(made_all)
     assert ran.planned == ["toy/boxes[00]", "toy/boxes[01]", "toy/summary"]
     assert ran.made == ran.planned
 
 
-def test_one_shard_that_changes_is_the_only_one_that_does(small: SmallGraph) -> None:
-    small.only("images", "boxes", "mean", "summary")
-    run_well(small)
-    before = small.recorded("toy/images")
-    small.write_source("01", 8.0)
-    run_well(small, "toy/images")
-    after = small.recorded("toy/images")
+def test_one_shard_that_changes_is_the_only_one_that_does(made_all: SmallGraph) -> None:
+    made_all.only("images", "boxes", "mean", "summary")
+    before = made_all.recorded("toy/images")
+    made_all.write_source("01", 8.0)
+    run_well(made_all, "toy/images")
+    after = made_all.recorded("toy/images")
     assert after["00"] == before["00"]
     assert after["01"] != before["01"]
     # Dagster looks one step down; the summary follows once its inputs are made.
-    assert stale(small) == {"toy/boxes[01]", "toy/mean"}
+    assert stale(made_all) == {"toy/boxes[01]", "toy/mean"}
 
-    ran = run_well(small)
+    ran = run_well(made_all)
     assert ran.made == ["toy/boxes[01]", "toy/mean", "toy/summary"]
-    assert stale(small) == set()
-    assert small.meta("toy/mean").metadata["mean"] != ""
+    assert stale(made_all) == set()
+    assert made_all.meta("toy/mean").metadata["mean"] != ""
 
 
-def test_force_makes_what_is_named_and_nothing_before_it(small: SmallGraph) -> None:
-    small.only("images", "mean")
-    run_well(small)
-    assert run_well(small, "toy/mean", force=True).made == ["toy/mean"]
+def test_force_makes_what_is_named_and_nothing_before_it(made_all: SmallGraph) -> None:
+    made_all.only("images", "mean")
+    assert run_well(made_all, "toy/mean", force=True).made == ["toy/mean"]
     # Ancestors that only Dagster has forgotten are shown again, not made again.
-    shutil.rmtree(small.root / ".dagster_home")
-    ran = run_well(small, "toy/mean", force=True)
+    shutil.rmtree(made_all.root / ".dagster_home")
+    ran = run_well(made_all, "toy/mean", force=True)
     assert ran.planned == ["toy/images[00]", "toy/images[01]", "toy/mean"]
     assert ran.made == ["toy/mean"]
 
 
-def test_another_shard_count_clears_what_the_old_one_left(small: SmallGraph) -> None:
-    small.only("images", "mean")
-    run_well(small)
-    small.change(images={"shards": 1})
-    ran = run_well(small)
+def test_another_shard_count_clears_what_the_old_one_left(made_all: SmallGraph) -> None:
+    made_all.only("images", "mean")
+    made_all.change(images={"shards": 1})
+    ran = run_well(made_all)
     assert ran.made == ["toy/images[00]", "toy/mean"]
-    assert [path.name for path in (small.root / "data/toy/images").iterdir()] == ["00"]
-    assert set(small.meta("toy/mean").inputs) == {"toy/images[00]"}
+    assert [path.name for path in (made_all.root / "data/toy/images").iterdir()] == ["00"]
+    assert set(made_all.meta("toy/mean").inputs) == {"toy/images[00]"}
+
+
+def test_a_sole_shard_is_a_partition_to_nobody_and_a_folder_as_ever(small: SmallGraph) -> None:
+    small.change(images={"shards": 1}, boxes={"shards": 1})
+    small.only("images", "boxes", "mean")
+    ran = run_well(small)
+    assert ran.made == ["toy/images[00]", "toy/boxes[00]", "toy/mean"]
+    assert small.meta("toy/images", "00").shard == "00"
+    assert set(small.recorded("toy/images")) == set(small.recorded("toy/boxes")) == {None}
+    assets = build_definitions(small.catalogue()).resolve_asset_graph()
+    assert not any(assets.get(key).is_partitioned for key in assets.get_all_asset_keys())
+    assert stale(small) == set()
+    assert run_well(small).lines == ["up to date: 3"]
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 1), (2, 1, 2)], ids=str)
+def test_an_asset_may_gain_and_lose_its_partitions(
+    small: SmallGraph, counts: tuple[int, ...]
+) -> None:
+    small.only("images", "boxes", "mean", "summary")
+    for shards in counts:
+        small.change(images={"shards": shards}, boxes={"shards": shards})
+        run_well(small)
+        assert stale(small) == set()
+        names = {f"{number:02d}" for number in range(shards)}
+        assert {path.name for path in (small.root / "data/toy/images").iterdir()} == names
+        latest = small.recorded("toy/images")
+        told = {None: small.meta("toy/images", "00").data_version} if shards == 1 else {}
+        assert latest.items() >= told.items()
+        assert run_well(small).made == []
+
+
+def test_what_was_made_as_a_partition_is_up_to_date_and_told_again(
+    small: SmallGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.change(images={"shards": 1}, boxes={"shards": 1})
+    small.only("images", "boxes", "mean", "summary")
+    with monkeypatch.context() as before:  # as it was up to version 0.5
+        before.setattr(Catalogue, "partition", lambda self, step, shard: shard)
+        run_well(small)
+        assert set(small.recorded("toy/images")) == {"00"}
+    made = [small.meta(key, s) for key, s in (("toy/images", "00"), ("toy/mean", None))]
+
+    assert {state.stale for state in survey(small.catalogue(), {}, {}, ())} == {""}
+    told = run_well(small)
+    assert told.made == []
+    assert told.planned == ["toy/images[00]", "toy/boxes[00]", "toy/mean", "toy/summary"]
+    assert [small.meta(key, s) for key, s in (("toy/images", "00"), ("toy/mean", None))] == made
+    assert stale(small) == set()
+    assert run_well(small).lines == ["up to date: 4"]
 
 
 # --- Choosing -------------------------------------------------------------------------------
@@ -301,101 +359,93 @@ def test_what_is_read_if_there_neither_blocks_nor_comes_along(small: SmallGraph)
     assert staleness(small)["toy/page"] is StaleStatus.FRESH
 
 
-def test_a_required_check_stops_what_follows_now_and_later(small: SmallGraph) -> None:
-    small.only("images", "mean", "candidate")
-    run_well(small)
-    before = small.meta("toy/mean")
-    small.change(mean={"limit": 1.0})
+def test_a_required_check_stops_what_follows_now_and_later(made_all: SmallGraph) -> None:
+    made_all.only("images", "mean", "candidate")
+    before = made_all.meta("toy/mean")
+    made_all.change(mean={"limit": 1.0})
     for _ in range(2):
-        ran = small.run()
+        ran = made_all.run()
         assert ran.code == 1
         (failed,) = ran.starting("FAILED")
         assert failed.endswith("not published, check failed: bounded (mean: 1.5, limit: 1.0)")
         assert ran.starting("blocked") == ["blocked toy/candidate: something that it needs failed"]
-    assert small.meta("toy/mean") == before
-    assert small.recorded("toy/mean") == {None: before.data_version}
-    assert checks_recorded(small, "toy/mean")["bounded"] == "FAILED"
+    assert made_all.meta("toy/mean") == before
+    assert made_all.recorded("toy/mean") == {None: before.data_version}
+    assert checks_recorded(made_all, "toy/mean")["bounded"] == "FAILED"
 
     # The old limit again: what stands is right, and its check is shown as passed again.
-    small.change(mean={"limit": 100.0})
-    assert run_well(small).made == []
-    assert checks_recorded(small, "toy/mean") == PASSED
-    assert run_well(small).lines == ["up to date: 4"]
+    made_all.change(mean={"limit": 100.0})
+    assert run_well(made_all).made == []
+    assert checks_recorded(made_all, "toy/mean") == PASSED
+    assert run_well(made_all).lines == ["up to date: 4"]
 
 
 # --- Candidate and champion -----------------------------------------------------------------
 
 
-def test_a_clone_with_the_champion_alone_trains_nothing(small: SmallGraph) -> None:
-    small.only("images", "mean", "candidate", "generator")
-    small.change(images={"shards": 1})
-    run_well(small)
-    assert small.meta("toy/candidate").seed == 42
-    assert run_well(small, "toy/candidate", seed=7).made == ["toy/candidate"]
-    assert run_well(small).made == ["toy/generator"]
-    champion = small.meta("toy/generator")
+def test_a_clone_with_the_champion_alone_trains_nothing(made_all: SmallGraph) -> None:
+    made_all.only("images", "mean", "candidate", "generator")
+    assert made_all.meta("toy/candidate").seed == 42
+    assert run_well(made_all, "toy/candidate", seed=7).made == ["toy/candidate"]
+    assert run_well(made_all).made == ["toy/generator"]
+    champion = made_all.meta("toy/generator")
     assert champion.inputs["toy/candidate"].seed == 7, "the seed that was asked for is kept"
-    shutil.rmtree(small.root / "models/toy/candidate")
-    assert run_well(small).lines == ["up to date: 4"]
+    shutil.rmtree(made_all.root / "models/toy/candidate")
+    assert run_well(made_all).lines == ["up to date: 5"]
 
     # Dagster has never seen it either: what is there is shown, nothing is made.
-    shutil.rmtree(small.root / ".dagster_home")
-    clone = run_well(small)
+    shutil.rmtree(made_all.root / ".dagster_home")
+    clone = run_well(made_all)
     assert clone.made == []
-    assert len([line for line in clone.lines if ": memoised, " in line]) == 3
-    assert small.recorded("toy/generator") == {None: champion.data_version}
-    assert checks_recorded(small, "toy/mean") == PASSED
-    assert run_well(small).lines == ["up to date: 4"]
-    assert not (small.root / "models/toy/candidate").exists()
+    assert len([line for line in clone.lines if ": up to date: " in line]) == 4
+    assert made_all.recorded("toy/generator") == {None: champion.data_version}
+    assert checks_recorded(made_all, "toy/mean") == PASSED
+    assert run_well(made_all).lines == ["up to date: 5"]
+    assert not (made_all.root / "models/toy/candidate").exists()
 
     # Named, it is made; with the same seed it is the one that the champion was made from.
-    assert run_well(small, "toy/candidate").made == ["toy/candidate"]
-    assert run_well(small, "toy/candidate", seed=7).made == ["toy/candidate"]
+    assert run_well(made_all, "toy/candidate").made == ["toy/candidate"]
+    assert run_well(made_all, "toy/candidate", seed=7).made == ["toy/candidate"]
     recorded = champion.inputs["toy/candidate"].data_version
-    assert small.meta("toy/candidate").data_version == recorded
+    assert made_all.meta("toy/candidate").data_version == recorded
 
 
 GATED = ("images", "mean", "extractor", "candidate", "quality", "generator")
 
 
-def gated(small: SmallGraph) -> SmallGraph:
+@pytest.fixture
+def measured(gated: SmallGraph) -> SmallGraph:
     """The graph in which a candidate is measured before it is published, all of it made."""
-    small.only(*GATED)
-    small.change(images={"shards": 1})
-    run_well(small)
-    return small
+    return gated.only(*GATED)
 
 
-def test_a_clone_without_candidate_and_quality_makes_neither(small: SmallGraph) -> None:
-    gated(small)
-    champion = small.meta("toy/generator")
-    shutil.rmtree(small.root / "results/toy/quality")
-    assert run_well(small).lines == ["up to date: 6"]
-    shutil.rmtree(small.root / "models/toy/candidate")
-    assert run_well(small).lines == ["up to date: 6"]
-    shutil.rmtree(small.root / ".dagster_home")
-    assert run_well(small).made == []
-    assert small.meta("toy/generator") == champion
+def test_a_clone_without_candidate_and_quality_makes_neither(measured: SmallGraph) -> None:
+    champion = measured.meta("toy/generator")
+    shutil.rmtree(measured.root / "results/toy/quality")
+    assert run_well(measured).lines == ["up to date: 6"]
+    shutil.rmtree(measured.root / "models/toy/candidate")
+    assert run_well(measured).lines == ["up to date: 6"]
+    shutil.rmtree(measured.root / ".dagster_home")
+    assert run_well(measured).made == []
+    assert measured.meta("toy/generator") == champion
 
     # Named, it is made, and what it needs.
-    assert run_well(small, "toy/quality").made == ["toy/candidate", "toy/quality"]
-    assert run_well(small).lines == ["up to date: 6"]
+    assert run_well(measured, "toy/quality").made == ["toy/candidate", "toy/quality"]
+    assert run_well(measured).lines == ["up to date: 6"]
 
 
-def test_another_way_to_measure_needs_the_absent_candidate(small: SmallGraph) -> None:
-    gated(small)
+def test_another_way_to_measure_needs_the_absent_candidate(measured: SmallGraph) -> None:
     for folder in ("results/toy/quality", "models/toy/candidate"):
-        shutil.rmtree(small.root / folder)
-    small.change(summary={"digits": 1})
-    made = run_well(small).made
+        shutil.rmtree(measured.root / folder)
+    measured.change(summary={"digits": 1})
+    made = run_well(measured).made
     assert made == ["toy/candidate", "toy/quality", "toy/generator"]
 
 
-def test_new_pictures_leave_what_is_kept_as_it_is(small: SmallGraph) -> None:
-    gated(small)
-    before = small.meta("toy/extractor")
-    small.write_source("00", 9.0)
-    made = run_well(small).made
+def test_new_pictures_leave_what_is_kept_as_it_is(measured: SmallGraph) -> None:
+    before = measured.meta("toy/extractor")
+    measured.write_source("00", 9.0)
+    made = run_well(measured).made
     assert made == [
         "toy/images[00]",
         "toy/mean",
@@ -403,22 +453,20 @@ def test_new_pictures_leave_what_is_kept_as_it_is(small: SmallGraph) -> None:
         "toy/quality",
         "toy/generator",
     ]
-    assert small.meta("toy/extractor") == before
-    assert run_well(small).lines == ["up to date: 6"]
-    assert run_well(small, "toy/extractor", force=True).made == ["toy/extractor"]
-    assert small.meta("toy/extractor").data_version != before.data_version
-    assert run_well(small).made == ["toy/quality", "toy/generator"]
+    assert measured.meta("toy/extractor") == before
+    assert run_well(measured).lines == ["up to date: 6"]
+    assert run_well(measured, "toy/extractor", force=True).made == ["toy/extractor"]
+    assert measured.meta("toy/extractor").data_version != before.data_version
+    assert run_well(measured).made == ["toy/quality", "toy/generator"]
 
 
-def test_what_publishes_changes_and_needs_the_absent_candidate(small: SmallGraph) -> None:
-    small.only("images", "mean", "candidate", "generator")
-    small.change(images={"shards": 1})
-    run_well(small)
-    champion = small.meta("toy/generator")
-    shutil.rmtree(small.root / "models/toy/candidate")
-    small.change(publish={"margin": 0.1})
-    assert run_well(small).made == ["toy/candidate", "toy/generator"]
-    assert small.meta("toy/generator").data_version == champion.data_version
+def test_what_publishes_changes_and_needs_the_absent_candidate(made_all: SmallGraph) -> None:
+    made_all.only("images", "mean", "candidate", "generator")
+    champion = made_all.meta("toy/generator")
+    shutil.rmtree(made_all.root / "models/toy/candidate")
+    made_all.change(publish={"margin": 0.1})
+    assert run_well(made_all).made == ["toy/candidate", "toy/generator"]
+    assert made_all.meta("toy/generator").data_version == champion.data_version
 
 
 def test_an_unhealthy_candidate_never_replaces_a_champion(small: SmallGraph) -> None:
@@ -470,7 +518,7 @@ def test_what_came_out_is_told_when_made_and_when_found_again(small: SmallGraph)
     # Another home of Dagster's knows of none: what stands is recorded, and told of, again.
     shutil.rmtree(small.root / ".dagster_home")
     told = run_well(small).lines
-    how = "memoised, nothing that it depends on has changed"
+    how = "up to date: nothing that it depends on has changed"
     found = told.index(f"toy/mean: {how}; {summary}")
     assert told[found + 1] == failed
     assert f"toy/images[00]: {how}" in told
@@ -519,6 +567,19 @@ def test_networks_that_came_back_are_up_to_date(back: SmallGraph) -> None:
     assert stale(back) == set()
     states = survey(back.catalogue(), {}, {}, ())
     assert [state.key for state in states if not state.in_order] == []
+
+
+def test_a_plan_hands_on_the_records_of_what_is_up_to_date(back: SmallGraph) -> None:
+    catalogue = back.catalogue()
+    with back.instance() as instance:
+        plan = make_plan(catalogue, instance, catalogue.steps)
+    # The candidate that lies there is a later commit's: what stands in for it tells of itself.
+    later = {"toy/candidate", "toy/quality"}
+    assert {key for (key, _), meta in plan.current.items() if meta is None} == later
+    standing = {item: meta for item, meta in plan.current.items() if meta is not None}
+    assert standing == {item: back.meta(*item) for item in standing}
+    assert ("toy/images", "00") in standing
+    assert ("toy/mean", None) in standing
 
 
 def test_so_they_are_where_the_pictures_have_to_be_made_again(back: SmallGraph) -> None:
@@ -579,8 +640,8 @@ def test_a_step_that_needs_a_place_begins_its_run(small: SmallGraph) -> None:
     small.only(*GATED)
     catalogue = small.catalogue()
     with small.instance() as instance:
-        plan = make_plan(catalogue, instance, catalogue.steps)
-    runs = [[step.op_name for step in steps] for steps, _ in batches(catalogue, plan)]
+        plan = make_plan(catalogue, instance, in_order(catalogue, catalogue.steps))
+    runs = [[step.op_name for step in batch.steps] for batch in batches(catalogue, plan)]
     pooled = {step.op_name for step in catalogue.steps if step.pool}
     assert pooled
     assert not any(name in pooled for names in runs for name in names[1:])
@@ -633,3 +694,28 @@ def test_this_process_and_its_children_use_the_workspaces_home(small: SmallGraph
     small.only("constant").run(dry_run=True)
     assert os.environ["DAGSTER_HOME"] == str(small.root / ".dagster_home")
     assert os.environ["DCGAN_ROOT"] == str(small.root)
+
+
+# --- Two commands at once -------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_second_command_waits_and_does_not_make_it_again(small: SmallGraph) -> None:
+    """What it waits for is published meanwhile."""
+    first = SmallGraph(small.root.with_name("first")).only("constant")
+    shutil.copytree(small.root, first.root)
+    assert first.run().code == 0
+    (small.root / "runs/locks").mkdir(parents=True)
+    lock = FileLock(small.root / "runs/locks/toy__constant.lock")
+    lock.acquire()
+    command = [sys.executable, str(small_graph.__file__), str(small.root), "toy/constant"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
+        assert second.stdout is not None
+        waits = "toy/constant: waiting for another process, which is making it\n"
+        assert waits in iter(second.stdout.readline, "")
+        shutil.copytree(first.root / "data/toy/constant", small.root / "data/toy/constant")
+        lock.release()
+        said = second.stdout.read()
+    assert second.returncode == 0, said
+    assert "toy/constant: up to date: nothing that it depends on has changed" in said
+    assert small.meta("toy/constant") == first.meta("toy/constant")

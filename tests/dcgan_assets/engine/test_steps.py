@@ -53,7 +53,7 @@ class Listener:
 def made(graph: SmallGraph, key: str, shard: str | None = None, **seed: int) -> Meta:
     """Make one step; the record of its first output."""
     order = order_of(graph, key, shard, **seed)
-    return make(graph.catalogue(), order, cast(Any, Listener()))[0]
+    return make(graph.catalogue(), order, cast(Any, Listener()), force=False)[0][0]
 
 
 def made_up_to(graph: SmallGraph, *keys: str) -> None:
@@ -280,7 +280,7 @@ def test_by_force_it_is_made_from_its_inputs_as_they_are_now(small: SmallGraph) 
     catalogue = small.catalogue()
     order = place_order(catalogue, catalogue.by_key["toy/extractor"], afresh=True)
     assert order.inputs["toy/mean"].data_version == mean.data_version
-    make(catalogue, order, cast(Any, Listener()))
+    make(catalogue, order, cast(Any, Listener()), force=False)
     assert small.meta("toy/extractor").inputs["toy/mean"].data_version == mean.data_version
 
 
@@ -368,7 +368,7 @@ def test_an_extractor_that_came_back_stands_for_a_measurement_by_another_one(
     shutil.copytree(aside, small.root / "older")
     catalogue = small.catalogue()
     order = place_order(catalogue, catalogue.by_key["toy/extractor"], afresh=True)
-    make(catalogue, order, cast(Any, Listener()))
+    make(catalogue, order, cast(Any, Listener()), force=False)
     made_up_to(small, *TO_QUALITY)
     assert not stands(small, "toy/generator")
 
@@ -488,7 +488,7 @@ def test_a_required_check_that_fails_publishes_nothing(small: SmallGraph) -> Non
     small.change(mean={"limit": 1.0})
     listener = Listener()
     with pytest.raises(UserError) as caught:
-        make(small.catalogue(), order_of(small, "toy/mean"), cast(Any, listener))
+        make(small.catalogue(), order_of(small, "toy/mean"), cast(Any, listener), force=False)
     assert str(caught.value) == (
         "toy/mean: not published, check failed: bounded (mean: 1.5, limit: 1.0)"
     )
@@ -546,7 +546,7 @@ def failure_of(result: Any) -> Any:
 def test_a_full_disk_is_one_line_and_leaves_what_was_published(small: SmallGraph) -> None:
     before = made(small, "toy/constant")
     failure = failure_of(run_step(small, fill_the_disk)).user_failure_data
-    assert failure.description == "[Errno 27] File too large"
+    assert failure.description.endswith("data/toy/constant: [Errno 27] File too large")
     assert small.meta("toy/constant") == before
     assert [path.name for path in (small.root / "data/toy").iterdir()] == ["constant"]
 

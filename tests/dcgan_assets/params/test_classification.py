@@ -38,6 +38,14 @@ def test_every_profile_has_an_own_test_set(name: str) -> None:
         assert group.images.source != "folder"
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_knows_how_much_random_networks_differ(name: str) -> None:
+    """By one alone the check `beats_random_weights` could never pass."""
+    found = params(profile(name))
+    for group in (found.cifar10, found.svhn):
+        assert group.svm_scores.random_networks > 1
+
+
 def test_the_search_counts_with_the_whole_preset() -> None:
     section = SupervisedCnn(
         preset="svhn32", width=0.5, epochs=1, trials=1, per_class=1, validation=1
@@ -72,6 +80,16 @@ def test_the_search_counts_with_the_whole_preset() -> None:
             lambda c: c["svhn"]["supervised_cnn"].update(preset="svhn33"),
             ["svhn.supervised_cnn", "unknown preset 'svhn33'"],
             id="unknown preset of the control",
+        ),
+        pytest.param(
+            lambda c: c["svhn"]["features"].update(validation=0),
+            ["svhn", "features.validation is 0", "in no statistics"],
+            id="statistics of what C is chosen on",
+        ),
+        pytest.param(
+            lambda c: c["mnist"]["ablations"].update(seeds=1),
+            ["mnist.ablations.seeds", "greater than or equal to 2"],
+            id="no verdict from one seed",
         ),
     ],
 )

@@ -77,6 +77,6 @@ def test_mistakes(content: dict[str, Any], words: str) -> None:
 
 
 def test_packaged_photographs() -> None:
-    assert FacePhotographs().names == 100
-    with pytest.raises(ValidationError, match="less than or equal to 100"):
-        FacePhotographs.model_validate({"names": 101})
+    assert FacePhotographs().names == 200
+    with pytest.raises(ValidationError, match="less than or equal to 400"):
+        FacePhotographs.model_validate({"names": 401})

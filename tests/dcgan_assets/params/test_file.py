@@ -21,6 +21,8 @@ from dcgan_assets.params.file import (
 from dcgan_models.errors import UserError
 from dcgan_models.presets import preset
 
+GATE = ("seed", "sets", "most_sets", "margin", "copied")
+
 _MNIST_TRAININGS = ("mnist.candidate", "mnist.fc_candidate", "mnist.ablations")
 _CANDIDATE = ("width", "batch", "learning_rate", "size", "precision", "compile")
 # What a template may leave out, and why its default is right in every profile.
@@ -29,7 +31,12 @@ LEFT_OUT = {
     "mnist.images.path",  # only with `source: folder`
     "mnist.images.split_seed",  # one shuffle for all
     "mnist.fc_candidate.snapshots",  # no figure shows them
-    *(f"mnist.ablations.{name}" for name in ("width", "batch", "learning_rate")),
+    *(  # the preset's own
+        f"{group}.ablations.{name}"
+        for group in ("mnist", "lsun")
+        for name in ("width", "size", "batch", "learning_rate")
+    ),
+    "faces.ablations",  # one group is enough
     *(  # the preset's own, which is the paper's
         f"mnist.{candidate}.{name}"
         for candidate in ("candidate", "fc_candidate")
@@ -46,6 +53,26 @@ LEFT_OUT = {
         )
         for name in ("size", "precision", "compile")
     ),
+    *(  # the paper's: the last weights draw, and the authors': no layer has a bias
+        f"{section}.{name}"
+        for section in (
+            "mnist.ablations",
+            "lsun.ablations",
+            "mnist.candidate",
+            "mnist.fc_candidate",
+            *(f"{group}.candidate" for group in ("lsun", "faces", "albums", "imagenet", "svhn")),
+        )
+        for name in ("averaged", "biased")
+    ),
+    "cifar10.features.validation",  # none: the last fit is on all training pictures
+    "cifar10.features.seed",
+    "svhn.features.seed",  # that of svm_scores
+    *(  # what the page begins with; examples of arithmetic where the profile's words are known
+        f"{group}.explorer{field}"
+        for group in ("mnist", "lsun", "faces", "albums")
+        for field in ("", ".samples", ".expressions", ".seed")
+    ),
+    "machine.log",  # none: each tool is an extra
     "machine.processes",  # one, until somebody has several GPUs
     *(  # of other sources
         f"lsun.images.{name}"
@@ -90,12 +117,12 @@ LEFT_OUT = {
         for name in (
             *(f"extractor.{key}" for key in ("epochs", "updates", "batch", "learning_rate")),
             "extractor.seed",
-            *(f"quality.{key}" for key in ("seeds", "measure", "margin", "copied")),
+            *(f"quality.{key}" for key in GATE),
+            *(f"quality.{key}" for key in ("measure", "publish_unmeasured")),
             "quality.inception",  # a file that only the user has
         )
     ),
-    "svhn.supervised_cnn.width",
-    "svhn.supervised_cnn.seed",
+    *(f"mnist.publish.{key}" for key in GATE),
     "svhn.images.extra",  # the paper leaves them out
     *(  # what the picture in the UI shows; one split and one set of draws for all
         f"{group}.{name}"
@@ -104,6 +131,8 @@ LEFT_OUT = {
             "features.neighbours",
             "svm_scores.curve_draws",
             "svm_scores.seed",
+            "supervised_cnn.width",
+            "supervised_cnn.seed",
         )
     ),
     *(f"faces.{figure}" for figure in ("guided_backprop", "window_dropout")),
@@ -146,6 +175,29 @@ LEFT_OUT = {
     *(f"faces.face_boxes.{name}.model" for name in ("detector", "second")),  # of `yunet`
     *(f"faces.face_boxes.{name}.model_sha256" for name in ("detector", "second")),
     "faces.samples.epochs",  # Figure 10 shows the last
+    *(f"{group}.{name}" for group in ("lsun", "faces") for name in ("judge", "claims")),
+    *(
+        f"{group}.judge.{name}"
+        for group in ("lsun", "faces")
+        for name in ("updates", "batch", "learning_rate", "seed")
+    ),
+    *(
+        f"{group}.claims.{name}"
+        for group in ("lsun", "faces")
+        for name in (
+            "samples",
+            "repeats",
+            "seed",
+            "forget",
+            "beside",
+            "expressions",
+            "turn",
+            "c",
+            "epochs",
+            "walks",
+            "filters",
+        )
+    ),
 }
 
 
@@ -192,7 +244,7 @@ def test_the_sample_profile_needs_no_network() -> None:
     assert params.mnist.images.source == "packaged"
     assert not params.faces.people.asks_the_web
     assert not params.faces.image_urls.asks_the_web
-    assert params.albums.images.source == "photographs"
+    assert params.albums.images.source == "rooms"
 
 
 @pytest.mark.parametrize("profile", PROFILES)

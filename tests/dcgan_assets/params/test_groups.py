@@ -65,15 +65,11 @@ def test_the_papers_bedrooms_are_downloaded(name: str) -> None:
     assert lsun.images.size == lsun.candidate.resolved().image[1] == 64
 
 
-def test_a_classifier_needs_labels() -> None:
-    classifier = {"kind": "classifier", "updates": 10}
-    line = refusal(with_group(lambda group: group.update(extractor=classifier)))
-    assert line == (
-        "groups.cats: extractor.kind: classifier needs labels; allowed here: autoencoder"
-    )
+def test_no_extractor_learns_labels() -> None:
+    """By its features networks are chosen, and of SVHN's labels a thousand are all that is seen."""
     content = profile()
-    content["svhn"]["extractor"] = classifier
-    assert params(content).svhn.extractor.kind == "classifier"
+    content["svhn"]["extractor"] = {"kind": "classifier", "updates": 10}
+    assert "svhn.extractor.kind: unknown key" in refusal(content)
 
 
 # --- The other sections ---------------------------------------------------------------------
@@ -88,7 +84,7 @@ def test_a_classifier_needs_labels() -> None:
         ("candidate.health.diversity", -0.1, "greater than or equal to 0"),
         ("candidate.health.label_agreement", 0.5, "unknown key; allowed here: diversity"),
         ("candidate.snapshots.0", 0, "greater than 0"),
-        ("extractor.kind", "inception", "'autoencoder' or 'classifier'"),
+        ("extractor.kind", "inception", "unknown key; allowed here: epochs"),
         ("extractor.epochs", 0, "greater than 0"),
         ("quality.samples", 19, "greater than or equal to 20"),
         ("quality.margin", 1.5, "less than or equal to 1"),
@@ -124,7 +120,8 @@ FIGURES: dict[str, Any] = {
 
 def test_a_group_has_the_figures_that_have_a_section() -> None:
     assert params(with_group()).groups["cats"].figures() == ()
-    assert params(profile()).lsun.figures() == ("guided_backprop", "window_dropout")
+    inside = ("guided_backprop", "window_dropout", "judge", "claims", "ablations", "explorer")
+    assert params(profile()).lsun.figures() == inside
     some = {name: FIGURES[name] for name in ("turn_vector", "window_dropout")}
     found = params(with_group(lambda group: group.update(some)))
     assert found.groups["cats"].figures() == ("window_dropout", "turn_vector")
@@ -228,3 +225,53 @@ def test_a_group_of_the_users_own_is_searched_for_nowhere() -> None:
 def test_a_shard_of_covers_becomes_a_shard_of_pictures() -> None:
     content = edited(with_covers, lambda c: c["albums"]["images"].update(shards=4))
     assert "search.photos.shards is 3 and images.shards 4" in refusal(content)
+
+
+# --- What judges see --------------------------------------------------------------------------
+
+JUDGE = {"factors": ["window", "window_box", "bed"]}
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"forget": "lamp"}, "claims: 'lamp' is not judged; judged are window, window_box, bed"),
+        ({"turn": "yaw"}, "claims: 'yaw' is not judged"),
+        ({"forget": "window", "beside": ["door"]}, "claims: 'door' is not judged"),
+        ({"forget": "bed"}, "claims.forget: bed_box must be judged as well"),
+        (
+            {"expressions": ["bed - nohat"]},
+            "claims.expressions: concept 'nohat': nothing is judged",
+        ),
+        (
+            {"expressions": ["bed + nobed"]},
+            "claims.expressions: the expression does not add up: bed and its opposite are left",
+        ),
+        ({"expressions": ["bed_nobed"]}, "it asks for bed and for its opposite"),
+        ({"epochs": [5, 20]}, "claims.epochs: [20] are not in samples.epochs"),
+        ({"filters": [1, 1]}, "filters: each may be named once"),
+    ],
+)
+def test_claims_are_of_what_is_judged(claims: dict[str, Any], words: str) -> None:
+    assert words in refusal(edited(lambda c: c["lsun"].update(judge=JUDGE, claims=claims)))
+
+
+def test_claims_need_a_judge() -> None:
+    line = refusal(edited(lambda c: c["lsun"].update(judge=None)))
+    assert "a section `judge` is needed beside it" in line
+
+
+# --- Ablations --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": 128}, "ablations: their networks draw 128 pixels and candidate's 64"),
+        ({"preset": "mnist28", "size": None}, "ablations: their networks draw 28 pixels"),
+        ({"seeds": 1}, "ablations.seeds: Input should be greater than or equal to 2"),
+        ({"samples": 1}, "ablations.samples: Input should be greater than or equal to 2"),
+    ],
+)
+def test_ablations_are_of_a_part_of_the_pictures_size(changes: dict[str, Any], words: str) -> None:
+    assert words in refusal(edited(lambda c: c["lsun"]["ablations"].update(changes)))

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from edited_params import FOLDER, Edit, edited, params, refusal, with_group, with_lsun
 
-from dcgan_assets.assets.training.training_set import deal_held_out
-from dcgan_assets.params.pictures import GroupImages, TrainingSet
+from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources.lsun_downloads import LSUN_CATEGORIES
 from dcgan_models.presets import SIZES
 
@@ -48,6 +47,7 @@ def images(section: Images) -> GroupImages:
         CIFAR10,
         {**CIFAR10, "path": "raw/cifar10"},
         PHOTOGRAPHS,
+        {**PHOTOGRAPHS, "source": "things"},
     ],
 )
 def test_each_source_with_what_it_needs(section: Images) -> None:
@@ -92,7 +92,7 @@ def test_no_picture_is_blown_up_unless_it_is_asked_for() -> None:
         ),
         pytest.param(
             {**CIFAR10, "pictures": 100},
-            "`pictures` is needed with `source: photographs`, and only there",
+            "`photographs`, `rooms`, `faces` or `things`, and only there",
             id="a number of pictures of CIFAR-10",
         ),
         pytest.param(
@@ -103,12 +103,12 @@ def test_no_picture_is_blown_up_unless_it_is_asked_for() -> None:
         ),
         pytest.param(
             {**PHOTOGRAPHS, "pictures": None},
-            "`pictures` is needed with `source: photographs`",
+            "`pictures` is needed with `source` `photographs`",
             id="photographs without a number",
         ),
         pytest.param(
             {**FOLDER, "pictures": 100},
-            "`pictures` is needed with `source: photographs`, and only there",
+            "`photographs`, `rooms`, `faces` or `things`, and only there",
             id="a number of pictures of a folder",
         ),
         pytest.param(
@@ -169,24 +169,6 @@ def test_lsun_has_ten_categories() -> None:
     line = refusal(with_lsun(lambda lsun: lsun.update(images={**DOWNLOAD, "category": "garage"})))
     assert line.startswith("lsun.images.category: LSUN has no 'garage'; allowed: bedroom, bridge")
     assert line.endswith("tower")
-
-
-def test_at_least_so_many_are_held_out_where_half_is_enough() -> None:
-    def held_out(n: int, share: float, people: int = 0, **bounds: int) -> int:
-        dealt = [f"{number % people if people else number}" for number in range(n)]
-        section = TrainingSet(held_out=share, **bounds)
-        pictures = [f"{number}" for number in range(n)]
-        return int((deal_held_out(dealt, [None] * n, section, pictures) == "held_out").sum())
-
-    # As many as `quality` needs, of 40 pictures and more; fewer keep their share.
-    assert [held_out(n, 0.1) for n in (40, 60, 120)] == [20, 20, 20]
-    assert held_out(39, 0.1) < 12
-    assert held_out(1_000, 0.1) > 70
-    assert held_out(1_000, 0.0) == 0
-    assert held_out(1_000, 0.001, held_out_least=50, held_out_most=30) == 30
-    # People stay whole, so that there may be more, or none where it would be too many.
-    assert held_out(120, 0.01, people=10) == 24
-    assert held_out(120, 0.001, people=1) == 0
 
 
 @pytest.mark.parametrize(

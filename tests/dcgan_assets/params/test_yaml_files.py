@@ -65,15 +65,15 @@ WRONG: dict[bytes, str] = {
     b"a: b: c\n": "not YAML (line 1: mapping values are not allowed here)",
     b"a: [1\nb: 2\n": "not YAML (line 2: ",
     b"a: *b\n": "not YAML (line 1: found undefined alias 'b')",
-    b"a: !!python/object/apply:os.getcwd []\n": "not YAML (line 1: could not determine",
+    b"a: !!python/object/apply:os.getcwd []\n": "not YAML (line 1: unknown tag `tag:yaml.org",
     b"a: 1\n---\nb: 2\n": "not YAML (line 2: but found another document)",
-    b"a: 2026-13-45\n": "not YAML (month must be in 1..12)",
-    b"a: !!int x\n": "not YAML (invalid literal",
-    b"a: !!bool x\n": "not YAML ('x')",
-    b"a: " + b"9" * 5000: "not YAML (Exceeds the limit",
+    b"a: 2026-13-45\n": "not YAML (line 1: '2026-13-45' is no timestamp (month must be in 1..12",
+    b"a: !!int x\n": "not YAML (line 1: 'x' is no int (invalid literal",
+    b"a: !!bool x\n": "not YAML (line 1: 'x' is no bool ('x')",
+    b"a: " + b"9" * 5000: "not YAML (line 1: '999",
     b"%YAML 1.3\n---\na: 1\n": "not YAML (version minor part",
-    b"[" * 500: "not YAML (maximum recursion depth exceeded",
-    b"a: \0\n": "not YAML (unacceptable character #x0000",
+    b"[" * 500: "line 1: deeper than 32 levels",
+    b"a: \0\n": "not YAML (line 1: U+0000 is not allowed there)",
     b"a: caf\xe9\n": "not UTF-8 (byte 0xe9 at 6)",
     "a: 1\n".encode("utf-16"): "not UTF-8 (byte 0xff at 0)",
 }
@@ -177,8 +177,8 @@ def test_numbers_are_what_dvc_takes_them_for(tmp_path: Path) -> None:
     assert load_params(edited(tmp_path, "seed: 42\n", "seed: 042\n")).seed == 42
     rate = edited(tmp_path, "learning_rate: 0.001 ", "learning_rate: 1e-3 ")
     assert load_params(rate).mnist.candidate.learning_rate == 0.001
-    count = edited(tmp_path, "samples: 10000", "samples: 1_0000")
-    assert load_params(count).mnist.publish.samples == 10_000
+    count = edited(tmp_path, "samples: 2000", "samples: 2_000")
+    assert load_params(count).mnist.publish.samples == 2_000
 
 
 def test_off_is_a_word(tmp_path: Path) -> None:
@@ -209,9 +209,8 @@ def test_a_bare_date_would_end_every_call_of_dvc(tmp_path: Path) -> None:
     [
         ("seed: 43", "line 6: the key `seed` is there twice"),
         ("bomb: &a [1, 1]", "bomb: unknown key; allowed here: "),
-        ("bomb: &a [*a]", "bomb: unknown key; allowed here: "),
-        ("groups: &a {b: *a}", "groups.b."),
-        ("groups: &a [*a]", "groups: Input should be a valid dictionary (found [["),
+        ("groups: &a {b: *a}", "line 6: `*a` is a part of what it stands for"),
+        ("groups: &a [*a]", "line 6: `*a` is a part of what it stands for"),
         ("7: 8", "7: "),
         ("~: 8", "None: "),
         ("2026-07-01: 8", "datetime.date(2026, 7, 1): "),
@@ -230,7 +229,7 @@ def test_a_list_within_a_list_within_a_list_is_not_written_out(tmp_path: Path) -
     levels = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)]
     bomb = "\n".join(["groups:", "  a0: &a0 [x]", *levels])
     path = edited(tmp_path, "seed: 42\n", f"seed: 42\n{bomb}\n")
-    with pytest.raises(UserError, match=r"groups\.a0: "):
+    with pytest.raises(UserError, match="line 12: more than 100,000 values, aliases written out"):
         load_params(path)
 
 

@@ -6,7 +6,6 @@ import io
 import pickle
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,7 @@ from archive_files import PLAIN, reasons, tar_info, write_tar, write_zip
 from dcgan_assets.sources.archive import Archive
 from dcgan_assets.sources.reading.items import Unread, forget_listings
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
+pytestmark = pytest.mark.usefixtures("fresh_listings")
 
 
 def contents(source: Archive, shards: int = 1) -> dict[str, bytes]:

@@ -27,7 +27,7 @@ from dcgan_assets.sources.cifar10 import (
 )
 from dcgan_assets.sources.reading.decode import Decoded, decode
 from dcgan_assets.sources.reading.items import forget_listings
-from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures
+from dcgan_assets.sources.reading.manifest import PICTURE_SCHEMA, Pictures
 
 Bytes = npt.NDArray[np.uint8]
 

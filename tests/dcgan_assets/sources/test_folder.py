@@ -8,7 +8,6 @@ import pickle
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,7 @@ from dcgan_assets.sources.reading.items import (
 )
 from dcgan_models.files import is_system_file
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
+pytestmark = pytest.mark.usefixtures("fresh_listings")
 
 
 def put(path: Path, content: bytes = b"x") -> Path:

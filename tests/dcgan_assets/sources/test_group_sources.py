@@ -26,20 +26,18 @@ from dcgan_assets.params.file import profile_text
 from dcgan_assets.params.pictures import GroupImages
 from dcgan_assets.sources import cifar10
 from dcgan_assets.sources.reading.items import forget_listings
-from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.files import read_json
+
+pytestmark = pytest.mark.usefixtures("fresh_listings", "no_workers_left")
 
 
 @pytest.fixture
 def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
     """A workspace without pictures yet."""
-    forget_listings()
     with tempfile.TemporaryDirectory(dir=memory) as place:
         root = Path(place)
         shutil.copytree(dagster_home, root / ".dagster_home")
         yield root
-    forget_listings()
-    close_workers()
 
 
 def with_images(root: Path, **section: Any) -> None:
@@ -57,7 +55,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
         pixels = np.load(folder / "pixels_32.npy")
         for row in pq.read_table(folder / "manifest.parquet").to_pylist():
             found.append({**row, "pixels": pixels[row["row"]]})
-        assert read_json(folder / "shard.json")["stand_in"] is True
+        assert read_json(folder / "origin.json")["stand_in"] is True
     return found
 
 
@@ -136,7 +134,6 @@ def test_cifar10_is_downloaded_once_for_all_shards(
 
 
 def test_cifar10_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_listings()
     (tmp_path / "raw").mkdir()
     archive = tmp_path / "raw" / cifar10.CIFAR10_DOWNLOAD.name
     monkeypatch.setattr(cifar10, "CIFAR10", cifar10_files.pack(archive, cifar10_files.batches()))

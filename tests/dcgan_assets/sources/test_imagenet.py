@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,8 @@ from dcgan_assets.sources import imagenet as imagenet_module
 from dcgan_assets.sources.imagenet import ImageNetTar, ImageNetTree, imagenet
 from dcgan_assets.sources.reading.ingest import ingest
 from dcgan_assets.sources.reading.items import Item, forget_listings
-from dcgan_assets.sources.reading.workers import close_workers
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_workers_left() -> Iterator[None]:
-    yield
-    close_workers()
+pytestmark = pytest.mark.usefixtures("fresh_listings", "no_workers_left")
 
 
 def read(items: list[Item]) -> dict[str, bytes]:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lmdb_databases import pictures, write
 
 from dcgan_assets.sources.lsun import LSUN_ATTRIBUTION, Lsun
-from dcgan_assets.sources.reading.items import forget_listings
 
-
-@pytest.fixture(autouse=True)
-def _fresh_listings() -> Iterator[None]:
-    forget_listings()
-    yield
-    forget_listings()
+pytestmark = pytest.mark.usefixtures("fresh_listings")
 
 
 @pytest.mark.parametrize("lock_file", [True, False])

@@ -102,18 +102,18 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+def publisher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_listings: None
+) -> Iterator[Publisher]:
     (tmp_path / "server").mkdir()
     server = Publisher(tmp_path / "server")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setattr(lsun_downloads, "_PUBLISHER", server.url)
-    forget_listings()
     yield server
     server.shutdown()
     server.server_close()
     thread.join()
-    forget_listings()
 
 
 Publish = Callable[..., Path]
@@ -325,7 +325,8 @@ def root(memory: str | None, dagster_home: Path) -> Iterator[Path]:
         params = yaml.safe_load(profile_text("sample"))
         download = {"source": "lsun", "category": "bedroom", "size": 16, "shards": 2}
         params["lsun"]["images"] = download
-        params["lsun"]["candidate"]["size"] = 16
+        for name in ("candidate", "ablations"):
+            params["lsun"][name]["size"] = 16
         (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         yield root
     close_workers()

@@ -23,7 +23,7 @@ from idx_files import digits, idx, jpeg, labels_for, png, put, refusal, write_se
 from dcgan_assets.sources import mnist
 from dcgan_assets.sources.fetch import Download
 from dcgan_assets.sources.mnist import from_download, from_folder, packaged, read_idx
-from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, Pictures, Record
+from dcgan_assets.sources.reading.manifest import PICTURE_SCHEMA, Pictures, Record
 
 REPOSITORY = CHECKOUT
 Bytes = npt.NDArray[np.uint8]

@@ -20,27 +20,24 @@ from sklearn.datasets import load_sample_image
 
 from dcgan_assets.sources.photographs import (
     HELD_OUT,
-    LABELLED_TEST,
-    LABELLED_TRAIN,
     PHOTOGRAPHS,
     REGIONS,
     TRAIN,
     WHOLE,
     Crop,
-    LabelledPhotographs,
     Photographs,
     crops,
     package_file,
     photograph,
-    planted_edit,
-    planted_original,
     region,
 )
-from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode, thumbnails
+from dcgan_assets.sources.planted import planted_edit, planted_original
+from dcgan_assets.sources.reading.decode import Decoded, decode, thumbnails
 from dcgan_assets.sources.reading.ingest import ingest
 from dcgan_assets.sources.reading.items import Item
 from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.dedup.planted import EDITS
+from dcgan_models.pixels import Pixels
 
 SOURCE = Photographs(600, 0.25, seed=3)
 
@@ -116,8 +113,6 @@ def within(crop: Crop, part: str) -> bool:
     [
         (TRAIN, 800, (96, 256)),
         (HELD_OUT, 150, (64, 128)),
-        (LABELLED_TRAIN, 300, (32, 96)),
-        (LABELLED_TEST, 300, (32, 96)),
     ],
 )
 def test_crops_lie_in_their_region_and_differ(
@@ -129,7 +124,6 @@ def test_crops_lie_in_their_region_and_differ(
     assert all(sides[0] <= crop.side <= sides[1] for crop in found)
     assert found == crops.__wrapped__(part, count, sides, 1)  # type: ignore[attr-defined]
     assert found != crops(part, count, sides, 2)
-    share = 0.1 if part in (LABELLED_TRAIN, LABELLED_TEST) else 0.25
     for one, other in itertools.combinations(found, 2):
         if one.photograph == other.photograph:
             rows, columns = (
@@ -137,10 +131,7 @@ def test_crops_lie_in_their_region_and_differ(
                 for edge in ("top", "left")
             )
             low, high = sorted((one.side, other.side))
-            assert np.hypot(rows, columns) >= share * low or high >= 1.25 * low
-    counts = Counter(crop.photograph for crop in found)
-    if part in (LABELLED_TRAIN, LABELLED_TEST):
-        assert set(counts.values()) == {count // 10}
+            assert np.hypot(rows, columns) >= 0.25 * low or high >= 1.25 * low
     # Long sides are as common as short ones, in relation.
     middle = np.sqrt(sides[0] * sides[1])
     assert 0.2 < np.mean([crop.side > middle for crop in found]) < 0.8
@@ -179,7 +170,7 @@ def test_planted_copies_are_the_named_edit_of_the_named_original() -> None:
 
 
 def test_keys_that_are_no_copies() -> None:
-    for key in ("coffee/000123", "coffee", "labelled_train/coffee/000123", "a/b/c"):
+    for key in ("coffee/000123", "coffee", "held_out/coffee/000123", "a/b/c"):
         assert planted_original(key) is planted_edit(key) is None
     assert planted_original("coffee/000123/shift 1.5%") == "coffee/000123"
 
@@ -240,20 +231,6 @@ def test_share_of_planted_copies(refused: Refused) -> None:
     assert sum(planted_original(item.key) is not None for item in half) == 25
     with refused("planted is 0.6", "0 to 0.5"):
         Photographs(50, 0.6)
-
-
-def test_labelled_crops_come_from_their_split_and_class() -> None:
-    source = LabelledPhotographs(200, 100)
-    items = source.items(0, 1)
-    assert source.classes == tuple(PHOTOGRAPHS)
-    assert Counter(item.split for item in items) == {"train": 200, "test": 100}
-    assert set(Counter((item.split, item.label) for item in items).values()) == {20, 10}
-    for item in items:
-        part, name, _ = item.key.split("/")
-        assert source.classes[item.label or 0] == name
-        assert part == {"train": LABELLED_TRAIN, "test": LABELLED_TEST}[str(item.split)]
-        left, top, side = (int(p.split("=")[1]) for p in item.uri.partition("#")[2].split(","))
-        assert within(Crop(name, top, left, side), part)
 
 
 def test_worker_processes_read_the_same(tmp_path: Path) -> None:

@@ -39,7 +39,11 @@ Features = npt.NDArray[np.float16]
 DEVICES = [
     "cpu",
     pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+        "cuda",
+        marks=[
+            pytest.mark.cuda,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ],
     ),
 ]
 
@@ -145,6 +149,11 @@ def test_features_are_those_pooled_by_hand(name: str, device: str) -> None:
     ]
     np.testing.assert_allclose(np.concatenate(blocks), expected, rtol=2e-3, atol=2e-3)
     assert expected.std() > 0.3
+
+
+def test_256_pictures_are_computed_at_once_where_nothing_is_said() -> None:
+    blocks = feature_blocks(discriminator("svhn32"), pictures(3, 260))
+    assert [len(block) for block in blocks] == [256, 4]
 
 
 def test_a_picture_has_the_same_features_in_any_company() -> None:
@@ -301,6 +310,33 @@ def test_a_summary_is_numpys_over_all_blocks() -> None:
     assert layers[1].dead == ()
     assert summary.constant_columns() == []
     summary.check()
+
+
+def test_a_summary_of_one_picture() -> None:
+    """A zero is no positive feature, and a channel of zeros is dead: 2 in one of 48 columns."""
+    summary, features = made_up(1)
+    features[:] = 0
+    features[0, 16] = 2
+    summary.add(features)
+    first = summary.layers()[0]
+    assert (first.layer, first.channels, first.dead) == (1, 3, (0, 2))
+    assert first.mean == pytest.approx(2 / 48)
+    assert first.std == pytest.approx(math.sqrt(4 / 48 - (2 / 48) ** 2))
+    assert first.positive == pytest.approx(1 / 48)
+
+
+def test_a_summary_of_no_picture_has_no_positive_features() -> None:
+    assert [layer.positive for layer in made_up(1)[0].layers()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, "; "), (6, " and 1 more; ")])
+def test_five_columns_are_named_at_most(refused: Refused, count: int, more: str) -> None:
+    summary, features = made_up(9)
+    features[:, :count] = 0
+    summary.add(features)
+    words = [f"{column} (layer 1, channel 0)" for column in range(5)]
+    with refused(f"{', '.join(words)}{more}"):
+        summary.check()
 
 
 def test_constant_columns_are_named(refused: Refused) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from checkout import CHECKOUT
 from fixture_types import Refused
 
 from dcgan_models.classification import supervised, trials
-from dcgan_models.classification.supervised import Classifier, SearchResult, search
+from dcgan_models.classification.supervised import (
+    Classifier,
+    SearchResult,
+    error_of_trial,
+    search,
+)
 from dcgan_models.classification.trials import SEARCH_FILE, SPACE, Trial
 from dcgan_models.networks import Discriminator, initialise
 from dcgan_models.presets import Preset, preset
@@ -136,7 +142,7 @@ def test_a_validation_error_is_that_of_the_network_in_use() -> None:
     initialise(network, torch.Generator().manual_seed(0))
     judged, truth = planted(501, 1)  # one more than is computed at once
     data = supervised._Data.check(images, labels, judged, truth, tiny())
-    error = supervised._validation_error(network, data)
+    error = supervised._error(network, data)
     assert not network.training
     scaled = torch.from_numpy(judged).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
@@ -158,6 +164,32 @@ def test_a_loss_that_is_not_finite_ends_the_trial(
     (again,) = run(tmp_path, trials=1).trials
     assert math.isnan(again.training_loss)
     assert again.parameters == trial.parameters
+
+
+def test_a_trial_ends_after_four_looks_in_vain_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors by look, of ten in 20 epochs: three in vain, a better one, then four in vain."""
+    errors = iter([0.5, 0.6, 0.5, 0.7, 0.4, 0.4, 0.4, 0.4, 0.4])
+    monkeypatch.setattr(supervised, "_error", lambda network, data: next(errors))
+    (trial,) = run(tmp_path, trials=1, epochs=20).trials
+    assert (trial.validation_error, trial.best_epoch, trial.epochs) == (0.4, 10, 18)
+
+
+def test_the_best_trial_is_tested_as_the_network_that_it_was(uninterrupted: SearchResult) -> None:
+    images, labels = planted(80, seed=0)
+    tested = partial(error_of_trial, uninterrupted.best, images, labels, preset=tiny(), threads=1)
+    again = tested(*planted(200, seed=1), seed=7, device="cpu")
+    assert again == uninterrupted.best.validation_error
+    fresh = tested(*planted(200, seed=2), seed=7, device="cpu")
+    assert fresh is not None
+    assert abs(fresh - again) < 0.2
+    # Answers to labels that mean nothing are no better than chance.
+    pictures, truth = planted(400, seed=3)
+    shuffled = np.random.default_rng(0).permutation(truth)
+    chance = tested(pictures, shuffled, seed=7, device="cpu")
+    assert chance == pytest.approx(0.75, abs=0.1)
+    assert tested(pictures, truth, seed=7, device="cpu", should_stop=lambda: True) is None
 
 
 # --- The search ---------------------------------------------------------------------------------
@@ -189,7 +221,7 @@ def test_stopped_in_a_trial_it_goes_on_to_the_same_table(
     for minibatches in (0, 1, 3):
         calls = iter(range(minibatches))
         half = run(tmp_path, should_stop=lambda calls=calls: next(calls, None) is None)
-        assert half == SearchResult(uninterrupted.trials[:1], finished=False)
+        assert half == SearchResult(uninterrupted.trials[:1], finished=False, threads=1)
     assert run(tmp_path, progress=told.append) == uninterrupted
     assert tuple(told) == uninterrupted.trials
     # All are there: nothing is trained.
@@ -209,8 +241,28 @@ def test_a_search_goes_on_with_the_threads_that_it_began_with(tmp_path: Path) ->
         run(tmp_path, trials=1, epochs=1, progress=look)
     finally:
         torch.set_num_threads(1)
-    run(tmp_path, trials=2, epochs=1, progress=look)
+    found = run(tmp_path, trials=2, epochs=1, progress=look)
     assert used == [2, 2]
+    assert torch.get_num_threads() == 1
+    # And the best is tested with them.
+    images, labels = planted(80, seed=0)
+
+    def stop() -> bool:
+        used.append(torch.get_num_threads())
+        return False
+
+    error_of_trial(
+        found.best,
+        images,
+        labels,
+        *planted(200, seed=1),
+        preset=tiny(),
+        threads=found.threads,
+        seed=7,
+        device="cpu",
+        should_stop=stop,
+    )
+    assert set(used) == {2}
     assert torch.get_num_threads() == 1
 
 

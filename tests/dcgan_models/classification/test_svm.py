@@ -299,6 +299,38 @@ def test_a_step_too_few_is_told() -> None:
     np.testing.assert_allclose(model.gradient_norm_, gradient_norms(model, x, y, 10), rtol=1e-3)
 
 
+def test_the_warning_names_the_line_of_the_caller() -> None:
+    x, y = problem("few rows")
+    for fit in (L2SVM(C=10, max_iter=1).fit, lambda x, y: fit_path(x, y, [10], max_iter=1)):
+        with pytest.warns(ConvergenceWarning) as caught:
+            fit(x, y)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_what_is_taken_where_nothing_is_said() -> None:
+    settings = {"C": 1.0, "tol": 1e-3, "max_iter": 100, "device": "auto"}
+    assert L2SVM().get_params() == settings
+    (model,) = fit_path(*problem("few rows"), [1.0])
+    assert model.get_params() == settings
+
+
+def test_a_margin_of_zero_is_the_first_class() -> None:
+    """As scikit-learn's linear classifiers have it."""
+    model = L2SVM().fit(np.array([[-1.0], [1.0]]), np.array([4, 9]))
+    model.coef_, model.intercept_ = np.array([[1.0]]), np.array([0.0])
+    new = np.array([[-0.5], [0.0], [0.5]])
+    assert model.decision_function(new).tolist() == [-0.5, 0, 0.5]
+    assert model.predict(new).tolist() == [4, 4, 9]
+
+
+def test_a_fit_is_told_for_each_class_and_value_of_c() -> None:
+    x, y = problem("few rows")
+    for classes, fits in ((2, 1), (4, 4)):
+        told: list[float] = []
+        fit_path(x, y % classes, [1e-2, 1e-4], on_fit=told.append)
+        assert sorted(told) == [1e-4] * fits + [1e-2] * fits
+
+
 @pytest.mark.parametrize("name", ["slope", "kinks"])
 def test_exact_step_minimises_along_the_line(name: str) -> None:
     rng = np.random.default_rng(3)
@@ -421,6 +453,7 @@ def test_no_gpu(refused: Refused) -> None:
         L2SVM(device="cuda").fit(*problem("few rows"))
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("size", SIZES)
 def test_gpu_agrees_with_cpu(size: str) -> None:

@@ -24,7 +24,7 @@ def draw(n: int, bits: int, rate: float = 0.5, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((n, bits)) < rate
 
 
-@pytest.mark.parametrize("bits", [8, 24, 64, 128, 200])
+@pytest.mark.parametrize("bits", [8, 24, 64, 96, 128, 200])
 def test_counts_agree_with_unpacked_bits(bits: int) -> None:
     one, other = draw(50, bits, 0.3), draw(50, bits, 0.6, seed=1)
     codes = np.packbits(one, axis=1)

@@ -95,6 +95,14 @@ def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert near_groups(codes, everything(codes), rank, 5).tolist() == groups.tolist()
 
 
+def test_seven_bits_are_near_where_nothing_is_said() -> None:
+    bits = np.zeros((3, 128), np.bool_)
+    bits[1, :7] = bits[2, 20:28] = True
+    codes = np.packbits(bits, axis=1)
+    assert near_pairs(codes).tolist() == [[0, 1]]
+    assert near_groups(codes, everything(codes), np.arange(3)).tolist() == [0, 0, 2]
+
+
 def test_too_many_pairs_are_refused(refused) -> None:
     codes = family(400, 64, 0.02, seed=6)
     total = len(slow_pairs(codes, 5))
@@ -137,6 +145,31 @@ def test_near_groups_are_those_of_visiting_by_rank(seed: int, radius: int) -> No
     rank = random.integers(0, 40, 150)
     groups = near_groups(codes, informative, rank, radius)
     assert groups.tolist() == slow_near_groups(codes, informative, rank, radius)
+
+
+@pytest.mark.parametrize(
+    ("rank", "asked", "expected"),
+    [
+        ([0, 1, 2, 3], [[0, 2], [0, 3]], [0, 0, 2, 0]),
+        ([3, 2, 1, 0], [[3, 1], [2, 1]], [2, 2, 2, 3]),
+    ],
+)
+def test_near_codes_count_where_confirmed_and_equal_ones_always(
+    rank: list[int], asked: list[list[int]], expected: list[int]
+) -> None:
+    """Rows 0 and 1 are equal; 2 and 3 are two bits from them, and four from each other."""
+    bits = np.zeros((4, 32), np.bool_)
+    bits[2, :2] = bits[3, 2:4] = True
+    codes = np.packbits(bits, axis=1)
+    told: list[list[int]] = []
+
+    def confirm(pairs: np.ndarray) -> np.ndarray:
+        told.extend(pairs.tolist())
+        return np.array([sorted(pair) in ([0, 3], [1, 2]) for pair in pairs.tolist()])
+
+    groups = near_groups(codes, everything(codes), np.array(rank), 2, confirm=confirm)
+    assert told == asked
+    assert groups.tolist() == expected
 
 
 def chain(length: int) -> np.ndarray:

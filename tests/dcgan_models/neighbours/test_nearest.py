@@ -26,7 +26,11 @@ from dcgan_models.neighbours.nearest import Neighbours, nearest_neighbour_errors
 DEVICES = [
     "cpu",
     pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+        "cuda",
+        marks=[
+            pytest.mark.cuda,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ],
     ),
 ]
 

@@ -249,3 +249,17 @@ def test_a_run_at_work_and_one_without_a_whole_state_are_left_alone(
     assert found.run_dir == other.run_dir
     assert "no state before it is whole" in found.reason
     assert not saved_states(tmp_path / "run")
+
+
+def test_a_much_longer_run_has_fewer_lines_from_there_on(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of 20 minibatches, then of 40: those that are there stay, and no mean is lost."""
+    monkeypatch.setattr("dcgan_models.training.config._TICK", 10)
+    monkeypatch.setattr("dcgan_models.training.config._MOST_TICKS", 40)
+    short, long = (replace(run_of(digits, n), tick_steps=None) for n in (134, 334))
+    other = earlier(tmp_path / "other", short, stopped=130)
+    begin_run(long, tmp_path / "run", [other])
+    assert train(long, tmp_path / "run", should_stop=after(80)) is False
+    steps = [line["step"] for line in log_of(tmp_path / "run")]
+    assert steps == [20, 40, 60, 80, 100, 120, 160, 200]

@@ -137,6 +137,20 @@ def test_machine_settings_are_no_part_of_the_identity() -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "every"),
+    [
+        *((1, 50), (240, 50), (999, 50)),
+        *((1000, 50), (10_000, 50), (10_001, 100), (78_000, 400), (107_815, 800)),
+    ],
+)
+def test_lines_of_the_log_are_as_many_as_the_length_asks_for(steps: int, every: int) -> None:
+    config = TrainConfig(preset=preset("mnist28"), data="d", seed=1)
+    assert config.tick_every(steps) == every
+    assert steps // every <= 200
+    assert replace(config, tick_steps=7).tick_every(steps) == 7
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (None, "config.json is missing"),

@@ -439,7 +439,7 @@ def test_a_training_made_to_oscillate_fails_the_rule(tmp_path: Path, write_pictu
     log: dict[bool, list[dict[str, Any]]] = {}
     for made_to in (False, True):
         (tmp_path / str(made_to)).mkdir()
-        run = _Run.open(config, tmp_path / str(made_to), Team())
+        run = _Run.open(config, tmp_path / str(made_to), Team(), torch.device("cpu"))
         log[made_to] = []
         for look in range(8):
             run.update()

@@ -78,7 +78,10 @@ def test_two_processes_with_common_statistics_are_one(trained: Path) -> None:
     alone, whole = published(trained / "alone"), published(trained / "whole")
     assert set(alone) == set(whole)
     for name in alone:
-        torch.testing.assert_close(whole[name], alone[name], atol=1e-5, rtol=1e-5, msg=name)
+        # Kernels are kept in half precision: next to each other at most.
+        torch.testing.assert_close(
+            whole[name].float(), alone[name].float(), atol=1e-5, rtol=2**-10, msg=name
+        )
     lines, expected = log_of(trained / "whole"), log_of(trained / "alone")
     assert len(lines) == len(expected) == 12
     for line, other in zip(lines, expected, strict=True):
@@ -98,7 +101,7 @@ def test_all_processes_end_with_the_same_bits(trained: Path, name: str) -> None:
     for key, tensor in one.items():
         assert torch.equal(tensor, other[key]), key
     ours = published(trained / name)
-    assert all(torch.equal(tensor, ours[key]) for key, tensor in one.items())
+    assert all(torch.equal(tensor.to(ours[key].dtype), ours[key]) for key, tensor in one.items())
 
 
 # --- Ended ----------------------------------------------------------------------------------

@@ -14,9 +14,12 @@ import torch
 from test_beginning import after
 from training_runs import CHECKOUT, command, quick_run, state_of, without_saves
 
+from dcgan_models import machine
+from dcgan_models.data import PixelStore
 from dcgan_models.training import TrainConfig, train
 from dcgan_models.training.checkpoint import load_state, save_state
-from dcgan_models.training.threads import go_on_with_threads, threads_given_back
+from dcgan_models.training.loop import _Run
+from dcgan_models.training.team import Team
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 two_cores = pytest.mark.skipif(CORES < 2, reason="this machine has one core")
@@ -66,26 +69,6 @@ def test_a_run_goes_on_with_the_threads_of_its_state(
     assert [(one["threads"], one["processes"]) for one in facts] == [(2, 1), (1, 1)]
 
 
-@two_cores
-def test_fewer_cores_than_threads_are_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("this system does not take cores away from a process")
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
-        with threads_given_back():
-            go_on_with_threads(2, tmp_path)
-            assert torch.get_num_threads() == 1
-    finally:
-        os.sched_setaffinity(0, cores)
-    assert caplog.messages == [
-        f"{tmp_path}: its number of threads was 2, and here are 1 cores: it goes on with 1, and "
-        "its last bits become others"
-    ]
-
-
 def test_another_number_of_processes_is_said(
     config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,3 +106,32 @@ def test_the_bits_are_those_of_the_first_number_of_threads(
     one, two, stopped = run("one", 1), run("two", 2), run("stopped", 2)
     assert one == stopped
     assert one != two, "threads do not tell on this machine, so that this test tells nothing"
+
+
+def test_a_rate_below_half_of_one_threads_is_said(
+    config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = PixelStore.open(config.data)
+    run = _Run(config, tmp_path, store, Team(), torch.device("cpu"))
+    torch.set_num_threads(2)
+    for rate in (100.0, 60.0, 26.0):  # one thread has 50 at least
+        run._mind_rate(rate)
+    assert not caplog.messages
+    run._mind_rate(24.0)
+    (line,) = caplog.messages
+    assert "24 pictures a second" in line
+    assert "less than half of what one of its 2 threads had" in line
+
+
+def test_a_new_run_takes_what_there_is_to_have(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a busy machine's one thread stays its number when the machine is idle again."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(machine, "available_cores", lambda: 2)
+    torch.set_num_threads(2)
+    for idle, steps in ((0.4, 2), (2.0, 2)):
+        monkeypatch.setattr(machine, "_idle_cores", lambda idle=idle: idle)
+        train(config, tmp_path, should_stop=after(steps))
+        assert state_of(tmp_path)[1]["threads"] == 1
+    assert torch.get_num_threads() == 2

@@ -22,14 +22,20 @@ from torch import Tensor
 
 from dcgan_models import load_discriminator, load_generator
 from dcgan_models.data import PixelStore
-from dcgan_models.networks import Discriminator, estimate_sampling_statistics, from_pixels
+from dcgan_models.machine import Precision
+from dcgan_models.networks import (
+    Discriminator,
+    Generator,
+    estimate_sampling_statistics,
+    from_pixels,
+)
 from dcgan_models.presets import Preset, preset
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training import loop as loop_module
-from dcgan_models.training.checkpoint import load_state, run_lock
-from dcgan_models.training.config import Precision
+from dcgan_models.training.checkpoint import load_state, run_lock, save_state
+from dcgan_models.training.config import Loading
 from dcgan_models.training.loop import DivergedError
-from dcgan_models.training.pictures import Loading
+from dcgan_models.training.team import Team
 
 BATCH = 8
 PICTURES = 35  # four minibatches and three pictures over
@@ -245,8 +251,8 @@ def test_a_run_leaves_what_it_promises(config: TrainConfig, tmp_path: Path) -> N
     published = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     estimate_sampling_statistics(generator, seed=config.seed)
     for name, tensor in generator.state_dict().items():
-        # To rounding: with the instructions of old processors the last bits differed.
-        torch.testing.assert_close(tensor, published[name], rtol=1e-4, atol=1e-5, msg=name)
+        # Estimated before the kernels were rounded to half precision.
+        torch.testing.assert_close(tensor, published[name], rtol=5e-3, atol=5e-3, msg=name)
     # The last epoch's snapshot is the published generator; the first epoch's is another.
     weights = load_file(tmp_path / "result" / "generator" / "weights.safetensors")
     early, last = (
@@ -261,7 +267,7 @@ def test_a_run_leaves_what_it_promises(config: TrainConfig, tmp_path: Path) -> N
     for role in ("generator", "discriminator"):
         for name, tensor in load_file(tmp_path / "result" / role / "weights.safetensors").items():
             if not name.endswith(("norm.mean", "norm.var")):
-                assert torch.equal(tensor, state[f"{role}.{name}"])
+                assert torch.equal(tensor, state[f"{role}.{name}"].to(tensor.dtype))
     load_discriminator(tmp_path / "result" / "discriminator")
 
 
@@ -305,10 +311,15 @@ def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bits(
 
 
 @pytest.mark.parametrize("steps", [3, 8])
-def test_the_torch_schedule_resumes_in_the_same_bits_too(
-    config: TrainConfig, uninterrupted: Any, tmp_path: Path, steps: int
+@pytest.mark.parametrize(
+    "changes",
+    [{"schedule": "both", "z_distribution": "normal"}, {"averaged": True}],
+    ids=["the torch schedule", "an average of weights"],
+)
+def test_what_else_a_preset_says_resumes_in_the_same_bits_too(
+    config: TrainConfig, uninterrupted: Any, tmp_path: Path, steps: int, changes: dict[str, Any]
 ) -> None:
-    config = replace(config, preset=small(schedule="both", z_distribution="normal"))
+    config = replace(config, preset=small(**changes))
     assert not train(config, tmp_path, should_stop=after(steps))
     assert train(config, tmp_path)
     assert_same_run(tmp_path, uninterrupted(config))
@@ -414,7 +425,7 @@ def test_the_rate_counts_seconds_of_training_alone(
         return np.zeros((1, 1, 1), np.uint8)
 
     monkeypatch.setattr("dcgan_models.training.loop.time.monotonic", lambda: now)
-    monkeypatch.setattr(loop_module, "fixed_grid", slow_grid)
+    monkeypatch.setattr(Generator, "fixed_grid", slow_grid)
     ticks: list[Tick] = []
     train(config, tmp_path, ticks.append, minibatch(8))
     now += 5000
@@ -585,10 +596,10 @@ def flipped(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (cut_short, "cut short"),
+        (cut_short, "not a whole safetensors file"),
         (flipped, "checksum"),
         (lambda path: save_file({"a": torch.ones(2)}, path), "not a training state"),
-        (lambda path: path.write_text("{}"), "not a safetensors file"),
+        (lambda path: path.write_text("{}"), "not a whole safetensors file"),
     ],
 )
 def test_a_damaged_state_is_refused_and_left_alone(
@@ -687,3 +698,52 @@ def test_bfloat16_can_be_forced_and_trains(config: TrainConfig, tmp_path: Path) 
     state, _ = state_of(tmp_path / "bf16")
     kept = [tensor for name, tensor in state.items() if name.endswith("weight.weight")]
     assert {tensor.dtype for tensor in kept} == {torch.float32}  # weights stay in full precision
+
+
+# --- What a GPU lacks ---------------------------------------------------------------------------
+
+
+def too_small(*arguments: Any, **settings: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("where", ["Updates.__init__", "Updates.update_generator"])
+def test_a_memory_that_is_too_small_is_one_line(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any, where: str
+) -> None:
+    """While networks are moved as while they learn."""
+    monkeypatch.setattr(loop_module.Updates, where.split(".")[1], too_small)
+    with refused(str(tmp_path), "the memory of cpu is too small", "lower `batch`"):
+        train(config, tmp_path)
+
+
+def test_pictures_that_do_not_fit_the_device_are_one_line(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    monkeypatch.setattr(PixelStore, "to_device", too_small)
+    with refused("the memory of cpu is too small for all pictures", "loading: streamed"):
+        train(replace(config, loading="resident"), tmp_path)
+
+
+def test_fewer_gpus_than_processes_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    gpu = torch.device("cuda")
+    assert [Team(rank, 3).own_device(gpu).index for rank in range(2)] == [0, 1]
+    assert Team(2, 3).own_device(torch.device("cpu")) == torch.device("cpu")
+    with refused("3 processes", "2 GPUs", "machine.processes"):
+        Team(2, 3).own_device(gpu)
+
+
+def test_latents_of_a_gpu_of_an_earlier_version_are_one_line(
+    config: TrainConfig, tmp_path: Path, refused: Any
+) -> None:
+    """Whose generator has a state of 16 bytes; the processor's has 5,056."""
+    stops = iter([False, False, True])
+    train(config, tmp_path, should_stop=lambda: next(stops))
+    tensors, facts = load_state(tmp_path) or ({}, {})
+    assert tensors["latent_rng"].numel() == 5056
+    save_state(tmp_path, {**tensors, "latent_rng": torch.zeros(16, dtype=torch.uint8)}, facts)
+    with refused(str(tmp_path), "drew latents on the GPU", "delete states/"):
+        train(config, tmp_path)

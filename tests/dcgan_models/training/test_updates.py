@@ -314,6 +314,7 @@ def test_a_step_waits_for_no_number(
     assert all(count == 4 if name == "torch64" else 2 for count in updates.counts)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @pytest.mark.parametrize("name", ["mnist28", "svhn32", "torch64"])
 def test_a_step_on_a_gpu_waits_for_no_number(name: str) -> None:

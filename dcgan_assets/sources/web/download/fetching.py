@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from dcgan_assets.sources.redaction import hide
 from dcgan_assets.sources.retry_after import retry_after
 from dcgan_assets.sources.web.addresses import CheckedResolver, joined, origin_of
 from dcgan_assets.sources.web.clock import Clock
@@ -99,12 +99,7 @@ class Fetcher:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     async def picture(self, url: URL, arrival: Arrival, seconds: float) -> Redirect | None:
@@ -240,7 +235,7 @@ class Fetcher:
         location = response.headers.get("Location")
         if location is None:
             raise RejectedError(Reason.REDIRECTS, f"HTTP {response.status} without Location")
-        return joined(url, location, self._allowed)
+        return joined(url, hide(location), self._allowed)
 
     def _check_passing(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
@@ -251,10 +246,10 @@ class Fetcher:
     def _check_headers(self, response: aiohttp.ClientResponse) -> None:
         signal = opted_out(response.headers, PRODUCT)
         if signal:
-            raise RejectedError(Reason.OPTED_OUT, signal)
+            raise RejectedError(Reason.OPTED_OUT, hide(signal))
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
-            raise RejectedError(Reason.ENCODED, encoding[:40])
+            raise RejectedError(Reason.ENCODED, hide(encoding)[:40])
         length = response.content_length
         if length is not None and length > self._limits.max_bytes:
             raise RejectedError(Reason.LARGE, f"{length:,} bytes")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import NamedTuple
 
 from dcgan_assets.sources.web.content import Arrival, Content, examined
@@ -50,12 +49,7 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, "keeper")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._waiting.clear()
         self._thread.shutdown()
 

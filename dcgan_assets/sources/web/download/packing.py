@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dcgan_assets.sources.reading.pictures import KEPT, MANIFEST_FILE, REJECTED, column
+from dcgan_assets.sources.archive import TarMember
+from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE, REJECTED, column
 from dcgan_assets.sources.reading.shard_files import TableFile
 from dcgan_assets.sources.web.content import EXTENSIONS, Content
 from dcgan_assets.sources.web.download.ledger import Ledger, Row
@@ -182,12 +183,10 @@ class _Tar:
         self._file.write(bytes(end + -(self._size + end) % tarfile.RECORDSIZE))
 
 
-def iterate_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The key and the bytes of every kept picture of a packed shard, in the order of keys."""
+def packed_pictures(folder: Path) -> Iterator[tuple[str, TarMember]]:
+    """The key of every kept picture of a packed shard and where its bytes lie, by key."""
     columns = ["key", "offset", "bytes"]
-    with (folder / PHOTOS_FILE).open("rb") as photos:
-        for batch in pq.ParquetFile(folder / MANIFEST_FILE).iter_batches(columns=columns):
-            for row in batch.to_pylist():
-                if row["offset"] is not None:
-                    photos.seek(row["offset"])
-                    yield row["key"], photos.read(row["bytes"])
+    for batch in pq.ParquetFile(folder / MANIFEST_FILE).iter_batches(columns=columns):
+        for row in batch.to_pylist():
+            if row["offset"] is not None:
+                yield row["key"], TarMember(folder / PHOTOS_FILE, row["offset"], row["bytes"])

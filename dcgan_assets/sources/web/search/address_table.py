@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from dcgan_assets.sources.reading.pictures import KEPT, REJECTED, column
+from dcgan_assets.sources.reading.manifest import KEPT, REJECTED, column
 from dcgan_assets.sources.reading.shard_files import Row
 from dcgan_assets.sources.web.licences import LicenceFilter
 from dcgan_assets.sources.web.removals import RemovalList, canonical_address

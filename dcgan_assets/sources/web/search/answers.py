@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dcgan_assets.sources.redaction import hide_deep
 from dcgan_assets.sources.retry_after import retry_after
 from dcgan_models.errors import UserError
 
@@ -78,7 +79,7 @@ class Answer:
         """
         kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
         try:
-            return json.loads(self.body)
+            return hide_deep(json.loads(self.body))
         except (ValueError, RecursionError):
             begin = " ".join(self.body[:80].decode("utf-8", "replace").split())
             about = f"{kind or 'no content type'}, {len(self.body):,} bytes, begins {begin!r}"

@@ -13,13 +13,13 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from dcgan_assets.sources.redaction import hide, hide_bytes
 from dcgan_assets.sources.web.addresses import CheckedResolver, parse_address
 from dcgan_assets.sources.web.clock import Clock
 from dcgan_assets.sources.web.contact import user_agent
@@ -149,12 +149,7 @@ class ApiClient:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     async def get_json(
@@ -240,8 +235,12 @@ class ApiClient:
                 timeout=self._timeout(deadline),
                 **content,  # type: ignore[arg-type]
             ) as response:
-                body = await self._body(response)
-                return Answer(url, response.status, response.headers, body)
+                body = hide_bytes(await self._body(response))
+                # A server may send back what it was sent, a key as well.
+                headers = response.headers.copy()
+                for name, text in response.headers.items():
+                    headers[name] = hide(text)
+                return Answer(url, response.status, headers, body)
         except RejectedError as error:
             raise RefusedError(f"{error.reason}: {error.detail}") from None
         # What aiohttp says of a request may hold its headers, and a key with them.

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import pyarrow.parquet as pq
-from pyarrow.lib import ArrowException
-
 from dcgan_assets.sources.web.text import clean
 from dcgan_models.errors import UserError
-from dcgan_models.files import is_system_file
+from dcgan_models.files import is_system_file, open_text
+from dcgan_models.tables import arrow_words, open_parquet
 
 COLUMNS = ("uri", "name", "birth_date", "sitelinks", "wikidata")
 _BATCH = 1 << 14
@@ -86,7 +84,7 @@ def uri_of_name(name: str) -> str:
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with open_text(path) as stream:
             rows = csv.DictReader(stream)
             _require_name(rows.fieldnames or (), path)
             yield from rows
@@ -96,14 +94,14 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with pq.ParquetFile(path) as table:
+        with open_parquet(path) as table:
             names = table.schema_arrow.names
             _require_name(names, path)
             used = [name for name in COLUMNS if name in names]
             for batch in table.iter_batches(_BATCH, columns=used):
                 yield from batch.to_pylist()
-    except (OSError, ArrowException) as error:
-        problem = " ".join(str(error).split())[:120]
+    except (OSError, ValueError) as error:
+        problem = arrow_words(error)[:120]
         raise UserError(f"{path}: cannot be read as Parquet ({problem})") from error
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dcgan_assets.sources.reading.pictures import KEPT, REJECTED, column
+from dcgan_assets.sources.reading.manifest import KEPT, REJECTED, column
 from dcgan_assets.sources.web.removals import RemovalList
 from dcgan_assets.sources.web.removed_rows import forget_removed
 from dcgan_assets.sources.web.search.client import ApiClient, Manners

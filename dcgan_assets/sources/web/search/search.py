@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dcgan_assets.sources.reading.items import UNSTATED
-from dcgan_assets.sources.reading.pictures import KEPT, REJECTED
+from dcgan_assets.sources.reading.manifest import KEPT, REJECTED
 from dcgan_assets.sources.reading.shard_files import Row, TableFile
 from dcgan_assets.sources.web.licences import LicenceFilter
 from dcgan_assets.sources.web.removals import RemovalList

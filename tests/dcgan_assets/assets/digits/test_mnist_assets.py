@@ -21,16 +21,17 @@ import yaml
 from click.testing import CliRunner, Result
 from commands import contents, lines, made, materialize, meta, read_metadata
 from PIL import Image
+from shown_figures import check_shown_figures
 
+import dcgan_models
 from dcgan_assets.assets.digits.mnist import _rows
-from dcgan_assets.assets.digits.pictures import MANIFEST_SCHEMA, deal_splits
 from dcgan_assets.assets.training.candidate import TRAINING_CHECKS
 from dcgan_assets.cli import main
 from dcgan_assets.engine import results
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.params.file import profile_text
-from dcgan_assets.sources.reading.pictures import Pictures, Record
-from dcgan_models.errors import UserError
+from dcgan_assets.sources.reading.manifest import PICTURE_SCHEMA
+from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
 from dcgan_models.pixels import Pixels
 
@@ -77,7 +78,7 @@ def write_params(root: Path, edit: Edit = lambda mnist: None) -> None:
     for name in ("candidate", "fc_candidate"):
         changes = {"width": 0.05, "batch": 20, "epochs": 1, "decay_epochs": 0, "snapshots": [1]}
         mnist[name].update(changes, health={"diversity": 0, "label_agreement": 0})
-    mnist["publish"]["samples"] = 100
+    mnist["publish"].update(samples=100, most_sets=12)
     mnist["sample_panels"]["columns"] = [2, 1, 3]
     mnist["sampling_statistics"] = {"samples": 20, "batch": 10}
     mnist["nearest_neighbour_scores"] = {"references": [200, 100], "max_error": 1}
@@ -125,6 +126,11 @@ def manifest(root: Path) -> pa.Table:
     return pq.read_table(root / "data/mnist/images/manifest.parquet")
 
 
+@pytest.fixture
+def index(root: Path) -> pa.Table:
+    return pq.read_table(root / "data/mnist/images/index.parquet")
+
+
 def test_everything_is_made_and_up_to_date(finished: tuple[Path, Result]) -> None:
     root, done = finished
     assert {
@@ -136,21 +142,28 @@ def test_everything_is_made_and_up_to_date(finished: tuple[Path, Result]) -> Non
     assert again.stdout.splitlines()[0] == f"up to date: {len(made(done))}"
 
 
+def test_every_figure_is_shown_by_its_address(root: Path) -> None:
+    check_shown_figures(root)
+
+
 def test_every_input_has_a_row(manifest: pa.Table) -> None:
-    assert manifest.schema.equals(MANIFEST_SCHEMA)
+    assert manifest.schema.equals(PICTURE_SCHEMA, check_metadata=True)
     assert manifest.num_rows == 220
     assert pc.count_distinct(manifest["key"]).as_py() == 220
     assert set(manifest["status"].to_pylist()) == {"kept"}
-    assert manifest["source_split"].to_pylist() == ["train"] * 160 + ["test"] * 60
+    assert manifest["split"].to_pylist() == ["train"] * 160 + ["test"] * 60
 
 
-def test_splits_are_as_asked_for_and_share_no_picture(root: Path, manifest: pa.Table) -> None:
-    splits = np.array(manifest["split"].to_pylist())
+def test_splits_are_as_asked_for_and_share_no_picture(
+    root: Path, manifest: pa.Table, index: pa.Table
+) -> None:
+    assert index["key"].to_pylist() == manifest["key"].to_pylist()
+    splits = np.array(index["split"].to_pylist())
     counts = {name: int((splits == name).sum()) for name in (*SIZES, "unused")}
     assert counts == {**SIZES, "unused": 30}
     assert read_json(root / "data/mnist/images/dataset.json")["splits"] == counts
     # What the source calls test is never trained on, and nothing else is tested on.
-    own = np.array(manifest["source_split"].to_pylist())
+    own = np.array(manifest["split"].to_pylist())
     assert set(own[splits == "test"]) == {"test"}
     assert set(own[(splits == "train") | (splits == "validation")]) == {"train"}
     hashes = np.array(manifest["pixels_sha256"].to_pylist())
@@ -159,14 +172,35 @@ def test_splits_are_as_asked_for_and_share_no_picture(root: Path, manifest: pa.T
 
 
 def test_a_row_leads_to_its_pixels(root: Path, manifest: pa.Table) -> None:
-    drawn = np.concatenate([draw_digits(160, 1)[0], draw_digits(60, 2)[0]])
-    labels = np.concatenate([draw_digits(160, 1)[1], draw_digits(60, 2)[1]])
-    shards = [np.load(path) for path in sorted((root / "data/mnist/images").glob("*.npy"))]
+    drawn, labels = read_idx_apart(root / "digits")
+    pixels = np.load(root / "data/mnist/images/pixels_28.npy")
     for number, row in enumerate(manifest.to_pylist()):
-        picture = shards[row["shard"]][row["row"]]
-        np.testing.assert_array_equal(picture[..., 0], drawn[number])
+        np.testing.assert_array_equal(pixels[row["row"]][..., 0], drawn[number])
         assert row["label"] == labels[number]
         assert row["pixels_sha256"] == hashlib.sha256(drawn[number].tobytes()).hexdigest()
+
+
+def test_the_digits_of_a_split_are_those_of_the_idx_files_in_their_order(
+    root: Path, index: pa.Table
+) -> None:
+    drawn, labels = read_idx_apart(root / "digits")
+    splits = np.array(index["split"].to_pylist())
+    for split, size in SIZES.items():
+        store = PixelStore.open(root / "data/mnist/images", split)
+        here = np.flatnonzero(splits == split)
+        assert (len(store), store.shape) == (size, (28, 28, 1))
+        np.testing.assert_array_equal(store.gather(np.arange(size))[..., 0], drawn[here])
+        np.testing.assert_array_equal(store.labels, labels[here])
+
+
+def read_idx_apart(folder: Path) -> tuple[Pixels, npt.NDArray[np.uint8]]:
+    """Pixels (n, 28, 28) and labels of training and test files, by the offsets of the format."""
+    parts = []
+    for name, offset, shape in (("images-idx3", 16, (-1, 28, 28)), ("labels-idx1", 8, (-1,))):
+        files = [folder / f"{prefix}-{name}-ubyte" for prefix in ("train", "t10k")]
+        bytes_of = [np.frombuffer(file.read_bytes(), np.uint8, offset=offset) for file in files]
+        parts.append(np.concatenate(bytes_of).reshape(shape))
+    return parts[0], parts[1]
 
 
 def test_networks_are_published_with_what_sampling_needs(root: Path) -> None:
@@ -199,10 +233,7 @@ def test_the_checks_of_a_candidate_were_judged(root: Path) -> None:
     assert meta(root, "mnist/images").checks[0] == {
         "check": "counts_add_up",
         "passed": True,
-        "facts": {
-            "kept": 220,
-            **{f"split {name}": size for name, size in {**SIZES, "unused": 30}.items()},
-        },
+        "facts": {"inputs": 220, "kept": 220},
     }
 
 
@@ -239,10 +270,10 @@ def test_our_number_stands_beside_the_papers_of_the_same_size() -> None:
     assert rows["real @50,000"].value is None
 
 
-def test_the_error_on_real_digits_is_that_of_a_plain_search(root: Path, manifest: pa.Table) -> None:
+def test_the_error_on_real_digits_is_that_of_a_plain_search(root: Path, index: pa.Table) -> None:
     drawn = np.concatenate([draw_digits(160, 1)[0], draw_digits(60, 2)[0]]).reshape(220, PIXELS)
-    labels = np.array(manifest["label"].to_pylist())
-    splits = np.array(manifest["split"].to_pylist())
+    labels = np.array(index["label"].to_pylist())
+    splits = np.array(index["split"].to_pylist())
     train, test = drawn[splits == "train"].astype(int), drawn[splits == "test"].astype(int)
     nearest = [int(((train - query) ** 2).sum(axis=1).argmin()) for query in test]
     wrong = labels[splits == "train"][nearest] != labels[splits == "test"]
@@ -290,7 +321,7 @@ def test_a_candidate_that_is_judged_unhealthy_is_not_trained_again_nor_published
     done = materialize(copy, "mnist/generator")
     assert done.exit_code == 1
     (line,) = lines(done, "FAILED")
-    assert line.startswith("FAILED mnist/generator: mnist/generator: the candidate is unhealthy (")
+    assert line.startswith("FAILED mnist/generator: mnist/generator: the candidate is unhealthy: ")
     assert "nothing is published yet" in line
     assert "Traceback" not in done.output
 
@@ -301,12 +332,15 @@ def test_the_network_with_the_smaller_error_is_published(copy: Path) -> None:
     learns = {"epochs": 30, "width": 0.25, "learning_rate": 0.002}
     champion = retrained(copy, learns)
     assert "published the candidate" in champion.metadata["decision"]
-    assert error_of(champion, "validation_error") < 0.6
-    assert error_of(champion, "champion_validation_error") > 0.7
+    assert error_of(champion, "candidate: validation error") < 0.6
+    assert error_of(champion, "champion: validation error") > 0.7
+    # Nothing is on record that was better.
+    assert not (copy / "models/mnist/generator/best").exists()
 
     standing = retrained(copy, {"learning_rate": 1e-9})
     assert "kept the champion" in standing.metadata["decision"]
-    assert error_of(standing, "validation_error") > 0.7
+    assert error_of(standing, "candidate: validation error") > 0.7
+    assert "worse than the champion by more than the margin" in standing.metadata["reason"]
     assert standing.data_version == champion.data_version
     assert materialize(copy, "mnist/generator").stdout == "up to date: 3\n"
 
@@ -316,6 +350,37 @@ def retrained(root: Path, changes: dict[str, Any]) -> Meta:
     write_params(root, lambda mnist: mnist["candidate"].update(changes))
     assert made(materialize(root, "mnist/generator")) == ["mnist/candidate", "mnist/generator"]
     return meta(root, "mnist/generator")
+
+
+@pytest.mark.slow
+def test_copying_the_training_digits_loses(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training digits read better than any generated ones: by that alone they would win."""
+    champion = meta(copy, "mnist/generator")
+    assert made(materialize(copy, "mnist/candidate", "--seed", "7", "--only")) == [
+        "mnist/candidate"
+    ]
+    store = PixelStore.open(copy / "data/mnist/images", "train")
+    digits, real = store.gather(np.arange(len(store))), dcgan_models.load_generator
+
+    def draw(z: Any, labels: Any, batch: int = 0) -> Pixels:
+        rows = [np.flatnonzero(store.labels == label) for label in labels.tolist()]
+        chosen = [row[int(abs(one[0]) * 1e6) % len(row)] for row, one in zip(rows, z, strict=True)]
+        return digits[chosen]
+
+    def load(folder: Path, **named: Any) -> Any:
+        generator = real(folder, **named)
+        if folder.is_relative_to(copy / "models/mnist/candidate"):
+            generator.draw = draw
+        return generator
+
+    monkeypatch.setattr(dcgan_models, "load_generator", load)
+    assert made(materialize(copy, "mnist/generator")) == ["mnist/generator"]
+    kept = meta(copy, "mnist/generator")
+    assert "kept the champion" in kept.metadata["decision"]
+    assert "the candidate copies its training set" in kept.metadata["reason"]
+    assert kept.data_version == champion.data_version
+    errors = [error_of(kept, f"{who}: validation error") for who in ("candidate", "champion")]
+    assert errors[0] < errors[1]
 
 
 def error_of(found: Meta, name: str) -> float:
@@ -411,28 +476,41 @@ def test_blank_pictures_are_not_published(images: Callable[[Edit], str], copy: P
     assert "not published, check failed: pixel_range (lowest: 0, highest: 255, blank: 1)" in line
 
 
+def test_digits_without_a_class_are_not_published(
+    images: Callable[[Edit], str], copy: Path
+) -> None:
+    pixels, labels = draw_digits(60, 2)
+    write_idx(copy / "digits" / "t10k-images-idx3-ubyte", pixels[labels != 7])
+    write_idx(copy / "digits" / "t10k-labels-idx1-ubyte", labels[labels != 7])
+    assert "no_empty_class (without pictures: 7 (test))" in images(lambda mnist: None)
+
+
 def test_pictures_that_are_rejected_have_a_row_too(copy: Path) -> None:
     """Class folders with one picture of another size, which is neither resized nor hidden."""
-    pixels, labels = draw_digits(40, 3)
+    pixels, labels = draw_digits(120, 3)
     for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
         folder = copy / "folders" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{number}.png")
     Image.fromarray(np.zeros((32, 28), np.uint8)).save(copy / "folders" / "0" / "wide.png")
-    sizes = {"train": 20, "validation": 10, "test": 9}
+    sizes = {"train": 60, "validation": 20, "test": 39}
     write_params(copy, lambda m: m["images"].update(path="folders", **sizes))
     done = materialize(copy, "mnist/images")
     assert done.exit_code == 0, done.output
     manifest = pq.read_table(copy / "data/mnist/images/manifest.parquet")
-    assert manifest.num_rows == 41
+    assert manifest.num_rows == 121
     (rejected,) = manifest.filter(pc.equal(manifest["status"], "rejected")).to_pylist()
     assert rejected["key"] == "0/wide.png"
     assert rejected["reason"] == "28x32 pixels, 28x28 expected"
-    assert [rejected[name] for name in ("row", "shard", "split", "pixels_sha256")] == [None] * 4
+    assert [rejected[name] for name in ("row", "split", "pixels_sha256")] == [None] * 3
     kept = manifest.filter(pc.equal(manifest["status"], "kept"))
-    assert sorted(kept["row"].to_pylist()) == list(range(40))
+    assert sorted(kept["row"].to_pylist()) == list(range(120))
     facts = meta(copy, "mnist/images").checks[0]["facts"]
-    assert (facts["kept"], facts["rejected"], facts["split unused"]) == (40, 1, 1)
+    assert facts == {"inputs": 121, "kept": 120}
+    index = pq.read_table(copy / "data/mnist/images/index.parquet")
+    assert index["key"].to_pylist() == kept["key"].to_pylist()
+    splits = read_json(copy / "data/mnist/images/dataset.json")["splits"]
+    assert splits == {**sizes, "unused": 1}
 
 
 def test_a_minibatch_larger_than_the_training_set(copy: Path) -> None:
@@ -453,45 +531,7 @@ def test_the_packaged_digits_need_no_files(tmp_path: Path, dagster_home: Path) -
     write_params(tmp_path, packaged)
     done = materialize(tmp_path, "mnist/images")
     assert done.exit_code == 0, done.output
+    assert read_json(tmp_path / "data/mnist/images/origin.json")["stand_in"] is True
     content = read_json(tmp_path / "data/mnist/images/dataset.json")
-    assert content["stand_in"] is True
     assert (content["n"], content["shape"]) == (5000, [28, 28, 1])
     assert content["splits"] == {**SIZES, "unused": 4810}
-
-
-# --- Dealing --------------------------------------------------------------------------------
-
-
-def pictures(*splits: str | None) -> Pictures:
-    """Kept pictures of which the source says these splits, and one rejected before them."""
-    records = [
-        Record(f"{number}", None, "", "", "", None, None, "broken" if number == 0 else None, 0, s)
-        for number, s in enumerate((None, *splits))
-    ]
-    return Pictures.assemble(np.zeros((len(splits), 2, 2, 1), np.uint8), records)
-
-
-def test_dealing_is_exact_and_hangs_on_the_seed_alone() -> None:
-    some = pictures(*[None] * 30)
-    dealt = deal_splits(some, {"train": 20, "test": 8}, 42, "here")
-    assert {name: int((dealt == name).sum()) for name in set(dealt)} == {
-        "train": 20,
-        "test": 8,
-        "unused": 2,
-    }
-    np.testing.assert_array_equal(dealt, deal_splits(some, {"train": 20, "test": 8}, 42, "here"))
-    assert (dealt != deal_splits(some, {"train": 20, "test": 8}, 43, "here")).any()
-
-
-def test_a_source_without_splits_gives_its_test_digits_too() -> None:
-    dealt = deal_splits(pictures(*[None] * 4), {"train": 2, "test": 2}, 1, "here")
-    assert sorted(dealt) == ["test", "test", "train", "train"]
-
-
-def test_a_sources_own_test_digits_are_the_only_ones() -> None:
-    some = pictures("train", "test", "train", "test", "train")
-    dealt = deal_splits(some, {"train": 2, "test": 1}, 1, "here")
-    assert [dealt[i] in {"train", "unused"} for i in (0, 2, 4)] == [True] * 3
-    assert sorted(dealt[[1, 3]]) == ["test", "unused"]
-    with pytest.raises(UserError, match=r"here\.test: 3 pictures asked for, 2 left of 5"):
-        deal_splits(some, {"train": 2, "test": 3}, 1, "here")

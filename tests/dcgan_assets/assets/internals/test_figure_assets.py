@@ -20,6 +20,7 @@ from commands import (
     read_metadata,
     refusal,
 )
+from shown_figures import check_shown_figures
 
 from dcgan_assets.annotate.files import Box, Boxes, Concepts, Subject, read_boxes, read_concepts
 from dcgan_assets.annotate.files import write_boxes as write_coco
@@ -59,7 +60,7 @@ def write_params(root: Path, **changes: dict[str, Any]) -> None:
     cats["images"] = {"source": "photographs", "pictures": 120, "size": SIDE, "shards": 1}
     small = {"width": 0.05, "batch": 24, "epochs": 3, "snapshots": [1], "health": {"diversity": 0}}
     cats["candidate"] = {**lsun["candidate"], **small}
-    cats["extractor"] = {"kind": "autoencoder", "epochs": 1}
+    cats["extractor"] = {"epochs": 1}
     cats["quality"] = lsun["quality"] | {"samples": 24, "kid_size": 16, "snapshot_samples": 20}
     cats["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}
     cats |= {name: {**section, **changes.get(name, {})} for name, section in SECTIONS.items()}
@@ -158,6 +159,10 @@ def test_figure_5_is_of_the_published_discriminator_and_of_one_that_never_learne
             alike = rows[f"{name}: likeness of {words}"]
             assert alike.value == pytest.approx(likeness(tiles, expected.neutral).mean(), abs=1e-3)
             assert alike.n == 3
+
+
+def test_every_figure_is_shown_by_its_address(root: Path) -> None:
+    check_shown_figures(root)
 
 
 def test_figure_6_has_the_same_z_with_and_without_the_maps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,30 @@ def test_all_rejected_is_said_at_once_and_nothing_is_published(write_group: Any)
     )
     assert line.endswith("2 empty)")
     assert not (root / "data/cats/images/00").exists()
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_hundreds_of_files_of_which_none_is_readable(write_group: Any, shards: int) -> None:
+    """Each shard says so itself, and what comes after is not begun."""
+    root = write_group(0, 300, shards)
+    cut = encoded_jpeg()[:200]
+    for number in range(100):
+        (root / f"pictures/cut {number}.jpg").write_bytes(cut)
+    done = materialize(root, "cats/training_set")
+    assert done.exit_code == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert len(lines) == shards
+    for shard, line in enumerate(sorted(lines)):
+        start = f"FAILED cats/images[{shard:02d}]: cats/images: not published, check failed: "
+        assert line.startswith(f"{start}some_kept (inputs: ")
+    assert not list((root / "data/cats").glob("*/manifest.parquet"))
+    assert not (root / "data/cats/training_set").exists()
+
+
+def encoded_jpeg() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(stream, "JPEG")
+    return stream.getvalue()
 
 
 def test_shards_of_a_few_files_are_judged_together(write_group: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from dcgan_assets.assets.digits import mnist
 from dcgan_assets.assets.report.compose import compose
 from dcgan_assets.assets.report.deviations import choices
 from dcgan_assets.assets.report.items import Table, TableRow, caption, load_paper
+from dcgan_assets.engine.measures import MEASURES
 from dcgan_assets.params.file import PROFILES
 
 ITEMS = {item.id: item for item in load_paper().items}
@@ -46,10 +49,41 @@ def test_they_come_in_the_papers_order() -> None:
 def test_what_items_name_is_in_the_graph(profile: str, tmp_path: Path) -> None:
     known = make_catalogue(tmp_path, profile).by_key
     for item in ITEMS.values():
-        named = {shown.asset for shown in item.shows} | {*item.networks}
+        named = {shown.asset for shown in item.shows if not shown.optional} | {*item.networks}
         named |= {item.pictures} - {""}
         assert named <= set(known), item.id
-        assert item.headline is None or item.headline.asset in named
+        optional = {shown.asset for shown in item.shows if shown.optional}
+        assert item.headline is None or item.headline.asset in named | optional
+
+
+def test_tables_and_claims_are_in_the_vocabulary() -> None:
+    for item in ITEMS.values():
+        shown = {one.asset for one in item.shows}
+        assert item.table is None or item.table.measure in MEASURES
+        for claim in item.claims:
+            assert claim.asset in shown, claim.words
+            re.compile(claim.row)
+            assert isinstance(claim.than, float) or claim.than.split(": ")[0].count("/") == 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "figure"),
+    [
+        ("lsun/claims/walk.png", "figure-4"),
+        ("lsun/claims/forgetting.png", "figure-6"),
+        ("faces/claims/arithmetic.png", "figure-7"),
+        ("faces/claims/turn.png", "figure-8"),
+    ],
+)
+def test_a_picture_of_what_was_counted_is_shown_with_its_figure(picture: str, figure: str) -> None:
+    asset, file = picture.rsplit("/", maxsplit=1)
+    shown = [
+        item.id
+        for item in ITEMS.values()
+        for one in item.shows
+        if one.asset == asset and any(fnmatchcase(file, pattern) for pattern in one.files)
+    ]
+    assert shown == [figure]
 
 
 def paper_cells(table: Any) -> dict[str, tuple[str | None, ...]]:
@@ -96,7 +130,12 @@ def test_every_deviation_is_told_once_and_in_its_profile() -> None:
 
 def test_a_row_with_too_few_cells_is_refused() -> None:
     with pytest.raises(ValidationError, match="a cell a column, 2, is needed"):
-        Table(caption="", columns=("a", "b"), rows=(TableRow(model="m", paper=("1",)),))
+        Table(
+            caption="",
+            measure="accuracy",
+            columns=("a", "b"),
+            rows=(TableRow(model="m", paper=("1",)),),
+        )
 
 
 def test_captions_hold_for_any_group() -> None:

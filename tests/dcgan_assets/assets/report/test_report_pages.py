@@ -14,6 +14,7 @@ from small_results import HOSTILE, ROWS, publish
 from dcgan_assets.assets.report.compose import MADE, MISSING, PARTLY, Entry, Report
 from dcgan_assets.assets.report.render import markdown_cell, number, page_html, page_markdown
 from dcgan_assets.engine.results import Row
+from dcgan_models.presets import preset
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +62,23 @@ def test_numbers_are_those_of_the_results(page: Element, markdown: str, key: str
     rows = table(page, f"{key}: ")
     assert len(rows) == len(ROWS[key])
     for row, cells in zip(ROWS[key], rows, strict=True):
-        name, paper, ours, interval, n, source = cells
-        assert name == " ".join(row.name.split())
+        name, about, paper, ours, interval, n, source = cells
+        assert about == row.about
+        assert name == as_read(row.name)
         assert as_number(paper) == row.paper
         assert as_number(ours.removesuffix(row.unit)) == row.value
         if row.low is not None and row.high is not None:
             low, _, high, *_ = interval.split()
             assert (float(low), float(high)) == (row.low, row.high)
         assert as_number(n) == row.n
-        assert source == " ".join(row.source.split())
-        line = f"| {markdown_cell(row.name)} | {number(row.paper)} |"
+        assert source == as_read(row.source)
+        line = f"| {markdown_cell(row.name)} | {row.about} | {number(row.paper)} |"
         assert line in markdown
+
+
+def as_read(words: str) -> str:
+    """Text as it stands on the page: on one line, what was in backticks as code."""
+    return " ".join(words.replace("`", "").split())
 
 
 def as_number(cell: str) -> float | None:
@@ -137,6 +144,15 @@ def test_a_workspace_in_which_nothing_is_made_has_a_report(tmp_path: Path) -> No
     assert "Missing" in page_markdown(report)
 
 
+def test_what_draws_is_told_where_it_is_not_the_last_weights(tmp_path: Path) -> None:
+    catalogue = make_catalogue(tmp_path)
+    for averaged in (True, False):
+        network = {"preset": preset("lsun64").with_overrides(averaged=averaged).to_dict()}
+        publish(tmp_path, "lsun/generator", "models", network=network)
+        text = PageParser(page_html(composed(catalogue))).root.text
+        assert ("drawn with the average of G's weights" in text) == averaged
+
+
 def test_data_and_networks_are_told(page: Element, report: Report) -> None:
     found = entry(report, "figure-3")
     assert found.stand_in is False
@@ -151,7 +167,7 @@ def test_data_and_networks_are_told(page: Element, report: Report) -> None:
 def test_provenance_is_complete(page: Element, report: Report) -> None:
     rows = {cells[0].split()[0]: cells for cells in table(page, "All assets on this page")}
     assert set(rows) == {one.key for one in report.made}
-    assert len(rows) == 7
+    assert len(rows) == 8
     asset, data, code, made, seconds, hardware, run = rows["lsun/generator"]
     assert asset == "lsun/generator from lsun/candidate, seed 42"
     (generator,) = (one for one in report.made if one.key == "lsun/generator")
@@ -174,10 +190,16 @@ def test_text_from_outside_stays_text(page: Element, markdown: str) -> None:
     assert {e.attributes.get("onerror") for e in page.all("img")} == {None}
     assert not page.all("b", **{"class": "hostile"})
     assert "<b>levels</b>" in page.one("section", id="others").text
-    assert " ".join(HOSTILE.split()) in page.text
+    assert as_read(HOSTILE) in page.text
     assert "<script" not in markdown
     assert "<img" not in markdown
     assert "](javascript" not in markdown.replace("\\](", "")
+
+
+def test_code_in_notes_is_code(page: Element) -> None:
+    for notes in page.one("section", id="others").all("p", **{"class": "notes"}):
+        assert notes.one("code").text == "c"
+        assert "`" not in notes.text
 
 
 def test_its_policy_lets_nothing_in(text: str, page: Element) -> None:
@@ -212,6 +234,29 @@ def test_it_can_be_read_without_eyes(page: Element) -> None:
         title = part.attributes["aria-labelledby"]
         assert part.one("h2", id=title or "").text
     assert page.one("html").attributes["lang"] == "en-GB"
+
+
+def test_what_a_preview_of_it_shows(page: Element) -> None:
+    said = {
+        meta.attributes.get("name") or meta.attributes.get("property"): meta.attributes["content"]
+        for meta in page.all("meta")
+        if "content" in meta.attributes
+    }
+    assert said["og:title"] == page.one("title").text
+    assert said["description"] == said["og:description"]
+    assert str(said["description"]).startswith("5 of 17 figures and tables of the DCGAN paper")
+    assert "on stand-in data" in str(said["description"])
+
+
+def test_what_stands_in_backticks_is_code_wherever_it_stands(tmp_path: Path) -> None:
+    catalogue = make_catalogue(tmp_path)
+    row = Row(name="error of `x <b>`", value=1.0, source="`y` of the notes")
+    publish(tmp_path, "svhn/supervised_cnn", "results", rows=[row])
+    text = page_html(composed(catalogue))
+    seen = re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.DOTALL)
+    assert "error of <code>x &lt;b&gt;</code>" in seen
+    assert "<code>y</code> of the notes" in seen
+    assert "`" not in seen
 
 
 def test_every_row_of_a_table_has_its_heads_columns(page: Element, markdown: str) -> None:

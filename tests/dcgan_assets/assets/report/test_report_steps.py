@@ -35,7 +35,7 @@ class Listener:
 
 def made(catalogue: Catalogue, key: str) -> Meta:
     order = place_order(catalogue, catalogue.by_key[key])
-    return make(catalogue, order, cast(Any, Listener()))[0]
+    return make(catalogue, order, cast(Any, Listener()), force=False)[0][0]
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from benchmarks.lfw import lfw_pieces
 from dcgan_assets.sources.faces.detectors import Box, DetectorFile, overlap
 from dcgan_assets.sources.faces.finding import FaceRules
-from dcgan_assets.sources.faces.packaged import lfw_pieces
-from dcgan_assets.sources.reading.decode import Pixels
+from dcgan_models.pixels import Pixels
 
 RULES = FaceRules(DetectorFile("haar_alt2"), None, 64, 1.5, 0.5, 40.0)
 # Of the LFW pieces; found at any size and place that was tried.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from photo_shards import A_FACE, ANOTHER, RULES, agreement, canvas, png, saved, 
 
 from dcgan_assets.sources.faces.boxes import BOX_SCHEMA, FACE_SCHEMA, FacesReport, Photo, find_boxes
 from dcgan_assets.sources.faces.detectors import Box, DetectorFile, open_detector
-from dcgan_assets.sources.faces.finding import FaceFinder, photo_faces, training_pictures
+from dcgan_assets.sources.faces.finding import PhotoFaces, photo_faces, training_pictures
 from dcgan_assets.sources.reading import workers as processes
-from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, pixels_sha256
-from dcgan_assets.sources.reading.workers import close_workers, run_workers
+from dcgan_assets.sources.reading.manifest import PICTURE_SCHEMA, pixels_sha256
+from dcgan_assets.sources.reading.workers import Each, run_workers
 from dcgan_models.data import PixelStore, write_dataset
 
 Row = dict[str, Any]
@@ -31,10 +31,7 @@ ONE = (A_FACE, 95, 75, 100)
 TWO = ((A_FACE, 70, 90, 90), (ANOTHER, 300, 80, 110))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_workers_left() -> Iterator[None]:
-    yield
-    close_workers()
+pytestmark = pytest.mark.usefixtures("no_workers_left")
 
 
 def find(photos: Path, out: Path, **options: Any) -> FacesReport:
@@ -237,7 +234,8 @@ def test_schema_is_that_of_every_group_with_the_people() -> None:
 )
 def test_a_deadly_photograph_costs_one_row(deadly: Any, reason: str) -> None:
     locations = [Given(png(canvas((n, 95, 75, 100)))) for n in range(12)]
-    batches = run_workers(FaceFinder(RULES), [*locations[:5], deadly, *locations[5:]], 2)
+    finder = Each(partial(photo_faces, rules=RULES), PhotoFaces, 8)
+    batches = run_workers(finder, [*locations[:5], deadly, *locations[5:]], 2)
     found = [photo for batch in batches for photo in batch]
     lost = found.pop(5)
     assert (lost.reason, lost.faces, len(lost.crops)) == (reason, (), 0)

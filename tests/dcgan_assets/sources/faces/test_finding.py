@@ -22,7 +22,7 @@ from dcgan_assets.sources.faces.finding import (
     sharpness,
     training_pictures,
 )
-from dcgan_assets.sources.reading.decode import Pixels
+from dcgan_models.pixels import Pixels
 
 CENTRE = (A_FACE, 95, 75, 100)
 

@@ -21,7 +21,8 @@ from icc_profiles import (
 )
 from PIL import Image, ImageCms
 
-from dcgan_assets.sources.reading.decode import Decoded, Pixels, decode
+from dcgan_assets.sources.reading.decode import Decoded, decode
+from dcgan_models.pixels import Pixels
 
 SIDE = 64
 LOSSLESS: dict[str, dict[str, Any]] = {

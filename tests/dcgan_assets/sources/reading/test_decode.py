@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageOps
 
-from dcgan_assets.sources.reading.decode import NARROW, Decoded, Pixels, Refused, decode, thumbnails
+from dcgan_assets.sources.reading.decode import NARROW, Decoded, Refused, decode, thumbnails
 from dcgan_assets.sources.reading.header import NO_PICTURE
 from dcgan_assets.sources.reading.headers import read_header
+from dcgan_models.pixels import Pixels
 
 HEIGHT, WIDTH = 40, 60
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fixture_types import Refused
-from odd_locations import Broken, Endless, Faulty, Given, Greedy, Killed, Segfault
+from odd_locations import Broken, Endless, Faulty, Given, Greedy, Killed, Segfault, die
 from PIL import Image
 
 from dcgan_assets.sources.folder import Folder
 from dcgan_assets.sources.lsun import Lsun
 from dcgan_assets.sources.reading import readers
 from dcgan_assets.sources.reading import workers as processes
-from dcgan_assets.sources.reading.decode import NARROW, Decoded, Pixels, decode, thumbnails
+from dcgan_assets.sources.reading.decode import NARROW, Decoded, decode, thumbnails
+from dcgan_assets.sources.reading.decode import Refused as Unreadable
 from dcgan_assets.sources.reading.ingest import INGEST_SCHEMA, IngestReport, ingest
 from dcgan_assets.sources.reading.items import Item, Location, Unread, forget_listings
-from dcgan_assets.sources.reading.pictures import PICTURE_SCHEMA, pixels_sha256
-from dcgan_assets.sources.reading.readers import Recipe
-from dcgan_assets.sources.reading.workers import close_workers, run_workers
+from dcgan_assets.sources.reading.manifest import PICTURE_SCHEMA, pixels_sha256
+from dcgan_assets.sources.reading.readers import Recipe, decode_apart
+from dcgan_assets.sources.reading.workers import Each, close_workers, run_workers
+from dcgan_models.pixels import Pixels
 
 Row = dict[str, Any]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_workers_left() -> Iterator[None]:
-    yield
-    close_workers()
+pytestmark = pytest.mark.usefixtures("no_workers_left")
 
 
 def jpeg(seed: int, height: int = 60, width: int = 80) -> bytes:
@@ -343,10 +342,44 @@ def test_a_second_run_of_one_thread_is_refused_and_not_waited_for() -> None:
     assert done == [whole]
 
 
-def test_processes_that_die_again_and_again_are_one_error(tmp_path: Path, refused: Refused) -> None:
-    with refused("die again and again (SIGKILL)", "too little memory"):
-        run(items_of([Killed()] * 40), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_deadly_pictures_are_rows_however_many_in_a_row(tmp_path: Path) -> None:
+    good: list[Location] = [Given(jpeg(number)) for number in range(3)]
+    locations = [*good, *[Killed()] * (2 * processes.MAX_DEATHS_IN_A_ROW), *good]
+    report = run(items_of(locations), tmp_path, workers=1)
+    reason = "its reading process died: SIGKILL"
+    assert (report.kept, report.reasons) == (6, {reason.partition(":")[0]: len(locations) - 6})
+    assert [row["reason"] for row in rows(tmp_path)[3:-3]] == [reason] * (len(locations) - 6)
+
+
+def test_pictures_without_end_are_rows_however_many(tmp_path: Path) -> None:
+    count = processes.MAX_DEATHS_IN_A_ROW + 1
+    locations: list[Location] = [Endless(tmp_path / "began")] * count
+    job = Each(bytes.upper, str.encode, 1)
+    found = list(run_workers(job, [*locations, Given(b"good")], 2, batch_seconds=0.3))
+    assert found == [[b"not read within 0.3 s"]] * count + [[b"GOOD"]]
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_processes_that_die_of_a_good_picture_are_one_error(refused: Refused, batch: int) -> None:
+    locations = [Given(jpeg(number)) for number in range(40)]
+    job = Each(die, str.encode, batch)
+    with refused("die again and again, of a good one as well (SIGKILL)", "too little memory"):
+        list(run_workers(job, locations, 1))
+
+
+def test_whole_pictures_are_decoded_apart_as_they_are_here() -> None:
+    data = [jpeg(number, 700, 900) for number in range(5)]
+    locations = [Given(data[0]), Killed(), *map(Given, data[1:]), Unread("a link"), Given(b"x")]
+    found = list(decode_apart(locations))
+    refused = {n: one.reason for n, one in enumerate(found) if isinstance(one, Unreadable)}
+    assert list(refused) == [1, 6, 7]
+    assert refused[1] == "its reading process died: SIGKILL"
+    assert refused[6] == "a link"
+    for content, one in zip(data, (found[0], *found[2:6]), strict=True):
+        here = decode(content)
+        assert isinstance(one, Decoded)
+        assert isinstance(here, Decoded)
+        assert np.array_equal(one.pixels, here.pixels)
 
 
 def test_errors_of_the_source_and_of_ours(tmp_path: Path, refused: Refused) -> None:

@@ -64,3 +64,11 @@ def test_damage_with_details_is_damage() -> None:
     with pytest.raises(RejectedError) as error:
         judge(bytes(data))
     assert error.value.reason == Reason.DAMAGED
+
+
+def test_a_jpeg_of_many_scans_is_called_so() -> None:
+    data = encoded("JPEG")
+    scan = data[data.index(b"\xff\xda") : -2]
+    with pytest.raises(RejectedError) as caught:
+        judge(data[:-2] + 200 * scan + data[-2:])
+    assert caught.value.reason == Reason.SCANS

@@ -21,9 +21,9 @@ from commands import materialize, materialize_well
 from picture_servers import CONTACT, Server, picture
 from PIL import Image
 
+from benchmarks.lfw import lfw_pieces
 from dcgan_assets.params.file import profile_text
 from dcgan_assets.params.search import ImageUrls, Operator, People, Photos
-from dcgan_assets.sources.faces.packaged import lfw_pieces
 from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_assets.sources.web.search.client import Manners
 from dcgan_assets.sources.web.search.people import Web
@@ -185,7 +185,7 @@ def test_faces_from_the_web_and_out_again(root: Path, net: Net) -> None:
         assert found[f"{number}.jpg"]["page"].endswith(f"wiki/File:{number}.jpg")
     assert all(CONTACT in headers["User-Agent"] for headers in net.pictures.headers)
     assert all(CONTACT in seen.headers["User-Agent"] for seen in net.people.seen + net.search.seen)
-    assert read_json(root / "data/faces/face_boxes/00/shard.json")["stand_in"] is False
+    assert read_json(root / "data/faces/face_boxes/00/origin.json")["stand_in"] is False
 
     # Somebody, and a page, are removed: gone at once, and nobody is asked again.
     before = net.asked

@@ -12,7 +12,7 @@ from picture_servers import Bench, Server, encoded, jpeg, picture, wanted
 
 from dcgan_assets.sources.reading.items import UnreadableError
 from dcgan_assets.sources.web.download.collect import collect
-from dcgan_assets.sources.web.download.packing import iterate_pictures
+from dcgan_assets.sources.web.download.packing import packed_pictures
 
 CONTENT = {
     "a.jpg": jpeg(1),
@@ -29,6 +29,10 @@ def read(address: str) -> bytes:
     if address not in CONTENT:
         raise UnreadableError("gone")
     return CONTENT[address]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {key: place.read() for key, place in packed_pictures(folder)}
 
 
 def reasons(out: Path) -> dict[str, str | None]:
@@ -60,9 +64,7 @@ def test_collected_as_from_the_web(tmp_path: Path) -> None:
         "lost.jpg": "unreadable",
         "Ω.jpg": None,
     }
-    assert dict(iterate_pictures(out)) == {
-        key: CONTENT[key] for key in ("a.jpg", "b/../b.png", "Ω.jpg")
-    }
+    assert contents(out) == {key: CONTENT[key] for key in ("a.jpg", "b/../b.png", "Ω.jpg")}
     log = pq.read_table(out / "log.parquet")
     assert log["fetched_at"].null_count == len(log) > 0, "else it is another shard every time"
     first = (out / "manifest.parquet").read_bytes()
@@ -109,7 +111,7 @@ def test_what_nobody_wants_any_more_is_overwritten(tmp_path: Path) -> None:
     assert CONTENT["f.jpg"] not in kept
     # Wanted again, it is read again.
     collect([wanted("a.jpg", "a.jpg")], read, work, out)
-    assert dict(iterate_pictures(out)) == {"a.jpg": CONTENT["a.jpg"]}
+    assert contents(out) == {"a.jpg": CONTENT["a.jpg"]}
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, refused: Refused) -> None:

@@ -38,7 +38,7 @@ from picture_servers import (
 from dcgan_assets.sources.reading.decode import Decoded, decode
 from dcgan_assets.sources.web.contact import user_agent
 from dcgan_assets.sources.web.download.download import download
-from dcgan_assets.sources.web.download.packing import LOG_SCHEMA, MANIFEST_SCHEMA, iterate_pictures
+from dcgan_assets.sources.web.download.packing import LOG_SCHEMA, MANIFEST_SCHEMA, packed_pictures
 from dcgan_assets.sources.web.wanted import Limits, Progress, Wanted
 
 
@@ -82,8 +82,8 @@ def test_what_is_in_a_shard(tmp_path: Path) -> None:
         members = {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
         assert {(one.mtime, one.uid, one.mode) for one in tar} == {(0, 0, 0o644)}
     packed = (tmp_path / "out" / "photos.tar").read_bytes()
-    for key, data in iterate_pictures(tmp_path / "out"):
-        row = rows[key]
+    for key, place in packed_pictures(tmp_path / "out"):
+        row, data = rows[key], place.read()
         assert packed[row["offset"] :][: row["bytes"]] == data == members[f"{row['sha256']}.jpg"]
         assert hashlib.sha256(data).hexdigest() == row["sha256"]
         found = decode(data)

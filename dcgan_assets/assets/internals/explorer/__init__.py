@@ -1,0 +1,1 @@
+"""`GROUP/explorer`: a generator to play with, as one web page."""

@@ -1,0 +1,1 @@
+"""From a candidate to published networks: it is measured, and published or the champion kept."""

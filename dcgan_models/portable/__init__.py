@@ -1,0 +1,1 @@
+"""Generators for elsewhere: folded, rounded and written as a web page reads them."""
