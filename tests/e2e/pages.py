@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from web_ui import Server
+from workbench import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -59,9 +60,8 @@ def _box(page: Page, name: str) -> Locator:
 
 def click_materialize(page: Page, server: Server) -> str:
     """Click Materialize, or Materialize all, where nothing is sharded; the run's id."""
-    page.get_by_text(re.compile("^Materialize( all)?$")).first.click(timeout=PATIENCE_MS)
-    _see_toast(page, "Launched run")
-    return server.latest_run()
+    button = page.get_by_text(re.compile("^Materialize( all)?$")).first
+    return _click_to_launch(button, server.latest_run)
 
 
 def open_launchpad(page: Page, server: Server, key: str) -> str:
@@ -95,23 +95,31 @@ def wait_for_state(page: Page, words: str) -> str:
     return page.locator("#state").inner_text()
 
 
-def click_materialize_shards(page: Page, server: Server, choice: str) -> str:
+def click_materialize_shards(
+    page: Page, server: Server, choice: str, *, alone: bool = False
+) -> str:
     """Click Materialize… (all), choose All, Failed or Missing shards; the id of what was launched.
 
-    That is a run for a single shard of a single asset, and a backfill for more.
+    That is a run for a single shard of a single asset (`alone`), and a backfill for more.
     """
     page.get_by_text(re.compile("^Materialize( all)?…$")).first.click(timeout=PATIENCE_MS)
     dialog = page.get_by_role("dialog")
-    dialog.get_by_text(choice, exact=True).click(timeout=PATIENCE_MS)
-    launch = dialog.get_by_role("button", name=re.compile("^Launch (backfill|1 run)$"))
-    backfill = "backfill" in launch.inner_text()
-    launch.click(timeout=PATIENCE_MS)
-    _see_toast(page, "Created backfill" if backfill else "Launched run")
-    return server.latest_backfill() if backfill else server.latest_run()
+    launch = dialog.get_by_role("button", name="Launch 1 run" if alone else "Launch backfill")
+
+    def chosen() -> bool:
+        """What the dialog knows of the shards comes late, and it begins with another choice."""
+        dialog.get_by_text(choice, exact=True).click(timeout=PATIENCE_MS)
+        return launch.is_visible() and launch.is_enabled()
+
+    wait_for(chosen, f"{choice} to be chosen")
+    return _click_to_launch(launch, server.latest_run if alone else server.latest_backfill)
 
 
-def _see_toast(page: Page, words: str) -> None:
-    page.get_by_text(words).first.wait_for(timeout=PATIENCE_MS)
+def _click_to_launch(button: Locator, latest: Callable[[], str]) -> str:
+    """Click, and wait until the server knows of what was launched; its id."""
+    before = latest()
+    button.click(timeout=PATIENCE_MS)
+    return wait_for(lambda: None if (found := latest()) == before else found, "what was launched")
 
 
 def click_terminate(page: Page, server: Server, run_id: str) -> None:

@@ -287,7 +287,7 @@ def test_a_bad_shard_fails_alone_and_is_made_again_alone(
     kept = bench.meta("data/imagenet/images/00")
 
     open_asset(page, server, "imagenet/images")
-    again = click_materialize_shards(page, server, "Failed")
+    again = click_materialize_shards(page, server, "Failed", alone=True)
     assert server.wait_for_end(again) == "SUCCESS"
     assert server.shard(again) == "01"
     assert bench.meta("data/imagenet/images/00") == kept

@@ -91,14 +91,14 @@ class Server:
         ]
 
     def latest_run(self) -> str:
-        """The id of the run that was launched last."""
+        """The id of the run that was launched last; empty where none was."""
         runs = self.query("{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }")
-        return str(runs["runsOrError"]["results"][0]["runId"])
+        return next((str(run["runId"]) for run in runs["runsOrError"]["results"]), "")
 
     def latest_backfill(self) -> str:
-        """The id of the backfill that was launched last."""
+        """The id of the backfill that was launched last; empty where none was."""
         found = self.query(_BACKFILLS)["partitionBackfillsOrError"]["results"]
-        return str(found[0]["id"])
+        return next((str(backfill["id"]) for backfill in found), "")
 
     def retries(self, run_id: str) -> list[str]:
         """The ids of the runs that Dagster launched because this one failed."""
