@@ -12,6 +12,7 @@ from dcgan_assets.cli import (
     compare,
     doctor,
     explore,
+    export,
     init,
     invert,
     materialize,
@@ -65,7 +66,7 @@ _COMMANDS = (
     compare.compare,
     *(books.rollback, books.reproduce, books.collect_garbage, books.clean),
     *(materialize.materialize, materialize.report),
-    *(sample.sample, invert.invert, explore.explore, presets.presets),
+    *(sample.sample, invert.invert, explore.explore, export.export, presets.presets),
     *(pages.annotate, pages.ui),
 )
 for _command in _COMMANDS:

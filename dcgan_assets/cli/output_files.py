@@ -17,6 +17,7 @@ _FORMATS = {
     ".png": ("a PNG", b"\x89PNG\r\n\x1a\n"),
     ".npy": ("an array", b"\x93NUMPY"),
     ".html": ("a page", b"<!doctype html>"),
+    ".onnx": ("an ONNX file", b"\x08"),  # its first field, the version of the form
 }
 # What is published, and work in progress: nobody but the pipeline writes there.
 _OURS = (*get_args(Kind), "runs", HISTORY)
@@ -27,7 +28,8 @@ def check_output(root: Path, path: Path, ending: str, reads: Path | None = None)
 
     Args:
         root: The workspace.
-        ending: `.png`, `.npy` or `.html`: what is written, and so what the name must end in.
+        ending: `.png`, `.npy`, `.html` or `.onnx`: what is written, and so what the name must
+            end in.
         reads: What the command reads.
 
     Raises:
@@ -43,12 +45,7 @@ def _refuse(root: Path, path: Path, ending: str, reads: Path | None) -> None:
     what, signature = _FORMATS[ending]
     if path.suffix.lower() != ending:
         raise UserError(f"{path}: what is written is {what}; allowed are names ending in {ending}")
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder")
-    place = path.parent.resolve()
-    for name in _OURS:
-        if place.is_relative_to((root / name).resolve()):
-            raise UserError(f"{path}: {name}/ holds what the pipeline makes; choose another folder")
+    _refuse_parent(root, path)
     if not os.path.lexists(path):
         return
     if not path.is_file():
@@ -60,6 +57,28 @@ def _refuse(root: Path, path: Path, ending: str, reads: Path | None) -> None:
     with path.open("rb") as stream:
         if stream.read(len(signature)) != signature:
             raise UserError(f"{path}: not {what}, so it is not replaced; choose another name")
+
+
+def _refuse_parent(root: Path, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: no such folder")
+    place = path.parent.resolve()
+    for name in _OURS:
+        if place.is_relative_to((root / name).resolve()):
+            raise UserError(f"{path}: {name}/ holds what the pipeline makes; choose another folder")
+
+
+def check_new_folder(root: Path, path: Path) -> None:
+    """Refuse a place where a command must not make a folder; whatever lies there stays.
+
+    Raises:
+        UserError: Something lies there, or the folder around it is not there or is one of the
+            pipeline's.
+    """
+    with output_errors(path):
+        _refuse_parent(root, path)
+        if os.path.lexists(path):
+            raise UserError(f"{path}: is there already; choose a new folder")
 
 
 @contextmanager

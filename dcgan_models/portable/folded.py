@@ -1,18 +1,19 @@
-"""A generator as few numbers as a page needs: batch norm folded into weights, weights rounded.
+"""A generator as few numbers as others need to draw with it: batch norm folded into weights.
 
 With fixed statistics, batch norm is a factor and a shift for each output: the factor goes into the
-row of weights that makes the output, the shift becomes its bias. Weights are rounded to half
-precision after each row was divided by its largest weight, so that no row is beyond half's range;
-biases and these divisors stay float32.
+row of weights that makes the output, the shift becomes its bias.
 
-`FoldedGenerator.draw` is torch's own transposed convolution on the rounded weights: what another
+A page has them in half precision: each row of weights is divided by its largest before it is
+rounded, so that none is beyond half's range; biases and these divisors stay float32.
+
+`FoldedGenerator.draw` is torch's own transposed convolution on these numbers: what another
 implementation of the same numbers is held to. `rounding_cost` is what the rounding itself changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "linear": lambda x: x,
 }
 
 
@@ -45,21 +45,26 @@ class FoldedLayer:
 
     Attributes:
         layer: The row.
-        halves: float16, the weights divided by `scales`: (out, inputs) of a dense row,
-            (inputs, out, kernel, kernel) of a transposed convolution; labels are the last inputs.
-        scales: float32 (out,).
+        weights: float32, (out, inputs) of a dense row, (inputs, out, kernel, kernel) of a
+            transposed convolution; labels are the last inputs.
         bias: float32 (out,).
     """
 
     layer: Layer
-    halves: Tensor
-    scales: Tensor
+    weights: Tensor
     bias: Tensor
 
-    @property
-    def weights(self) -> Tensor:
-        """The rounded weights, float32."""
-        return self.halves.float() * _along_outputs(self.scales, self.halves)
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """The weights in float16, and what each output's were divided by, float32 (out,)."""
+        outputs_first = self.weights if self.weights.ndim == 2 else self.weights.transpose(0, 1)
+        largest = outputs_first.flatten(1).abs().amax(dim=1)
+        scales = torch.where(largest > 0, largest, 1.0)
+        return (self.weights / _along_outputs(scales, self.weights)).half(), scales
+
+    def rounded(self) -> FoldedLayer:
+        """The same row with the weights that its halves stand for."""
+        halves, scales = self.halves()
+        return replace(self, weights=halves.float() * _along_outputs(scales, halves))
 
     def apply(self, x: Tensor) -> Tensor:
         """The row with torch's own operations: (n, ...) to (n, ...)."""
@@ -81,10 +86,14 @@ class FoldedLayer:
 
 @dataclass(frozen=True)
 class FoldedGenerator:
-    """A generator in rounded weights, from z to the picture."""
+    """A generator without batch norm, from z to the picture."""
 
     preset: Preset
     layers: tuple[FoldedLayer, ...]
+
+    def rounded(self) -> FoldedGenerator:
+        """The same network in half precision."""
+        return replace(self, layers=tuple(layer.rounded() for layer in self.layers))
 
     @torch.inference_mode()
     def draw(self, z: Tensor, labels: Tensor | None = None) -> Pixels:
@@ -93,17 +102,21 @@ class FoldedGenerator:
         Returns:
             uint8 (n, height, width, channels).
         """
-        x = z.float()
+        return self.forward(z.float(), labels).numpy()
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`draw` in torch's own operations: float32 (n, z_dim) to uint8, as a tensor."""
+        x = z
         condition = None if labels is None else F.one_hot(labels, self.preset.classes)
         for layer in self.layers:
             if condition is not None:
                 x = concatenate_condition(x, condition)
             x = layer.apply(x)
-        return to_pixels(x, self.preset).numpy()
+        return to_pixels(x, self.preset)
 
 
 def fold(generator: Generator) -> FoldedGenerator:
-    """Fold a generator's batch norms, and round its weights.
+    """Fold a generator's batch norms into its weights.
 
     Raises:
         UserError: It has no sampling statistics, or a row that is neither dense nor a transposed
@@ -137,11 +150,7 @@ def _fold(block: Block) -> FoldedLayer:
         shift = bias if norm.bias is None else norm.bias.cpu().double()
         weights = weights * _along_outputs(factor, weights)
         bias = shift - norm.mean.cpu().double() * factor
-    outputs_first = weights if weights.ndim == 2 else weights.transpose(0, 1)
-    scales = outputs_first.flatten(1).abs().amax(dim=1)
-    scales = torch.where(scales > 0, scales, 1.0)
-    halves = (weights / _along_outputs(scales, weights)).half()
-    return FoldedLayer(block.layer, halves, scales.float(), bias.float())
+    return FoldedLayer(block.layer, weights.float(), bias.float())
 
 
 def _along_outputs(values: Tensor, weights: Tensor) -> Tensor:
@@ -165,11 +174,11 @@ class RoundingCost:
 def rounding_cost(
     generator: Generator, folded: FoldedGenerator, n: int = 64, seed: int = 0
 ) -> RoundingCost:
-    """Draw the same n latents with both, and compare."""
+    """Draw the same n latents with the network and with its rounded weights, and compare."""
     z = draw_latents(generator.preset, n, torch.Generator().manual_seed(seed))
     classes = generator.preset.classes
     labels = torch.arange(n) % classes if classes else None
     apart: npt.NDArray[np.int64] = np.abs(
-        generator.draw(z, labels).astype(np.int64) - folded.draw(z, labels)
+        generator.draw(z, labels).astype(np.int64) - folded.rounded().draw(z, labels)
     )
     return RoundingCost(float(apart.mean()), int(apart.max()), n)

@@ -27,7 +27,7 @@ def network_payload(network: FoldedGenerator) -> dict[str, Any]:
         "normal": preset.z_distribution == "normal",
         "classes": preset.classes,
         "signed": preset.signed,
-        "weights": sum(layer.halves.numel() for layer in network.layers),
+        "weights": sum(layer.weights.numel() for layer in network.layers),
         "layers": [_layer_payload(layer) for layer in network.layers],
     }
 
@@ -41,15 +41,15 @@ def encoded(values: npt.NDArray[Any] | Tensor) -> str:
 
 def _layer_payload(folded: FoldedLayer) -> dict[str, Any]:
     layer = folded.layer
+    halves, scales = folded.halves()
+    bias = folded.bias
     facts: dict[str, Any] = {"op": layer.op, "out": layer.out, "act": layer.act}
     if layer.op == "dense":
         order = _places_first(layer.reshape, layer.out)
-        halves = folded.halves[order]
-        scales, bias = folded.scales[order], folded.bias[order]
+        halves, scales, bias = halves[order], scales[order], bias[order]
         facts |= {"inputs": halves.shape[1], "reshape": layer.reshape}
     else:
-        halves = folded.halves.permute(2, 3, 1, 0)
-        scales, bias = folded.scales, folded.bias
+        halves = halves.permute(2, 3, 1, 0)
         facts |= {
             "inputs": halves.shape[3],
             "kernel": layer.kernel,

@@ -32,7 +32,6 @@ function halfTable() {
 }
 
 const ACTIVATIONS = {
-  linear: (x) => x,
   relu: (x) => (x > 0 ? x : 0),
   tanh: Math.tanh,
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
