@@ -15,6 +15,7 @@ from dcgan_assets.cli import (
     export,
     init,
     invert,
+    join,
     materialize,
     new_group,
     pages,
@@ -65,7 +66,7 @@ _COMMANDS = (
     *(books.register, books.status, books.release, books.log),
     compare.compare,
     *(books.rollback, books.reproduce, books.collect_garbage, books.clean),
-    *(materialize.materialize, materialize.report),
+    *(materialize.materialize, join.join, materialize.report),
     *(sample.sample, invert.invert, explore.explore, export.export, presets.presets),
     *(pages.annotate, pages.ui),
 )

@@ -130,6 +130,7 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
         if request.dry_run:
             return 0
         if not plan.items:
+            _bring_to_look_at(catalogue, chosen)
             return _conclude_standing(catalogue, chosen)
         report = run_plan(
             catalogue,
@@ -142,6 +143,7 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
         )
     code = _conclude(catalogue, report)
     if code == 0:
+        _bring_to_look_at(catalogue, chosen)
         _name_report(catalogue, chosen)
     return code
 
@@ -220,6 +222,17 @@ def _tell_standing(catalogue: Catalogue, plan: Plan) -> None:
     for item, meta in plan.current.items():
         if meta is not None:
             tell_failed(catalogue.artefact(*item).label, meta)
+
+
+def _bring_to_look_at(catalogue: Catalogue, chosen: Sequence[Step]) -> None:
+    """Have networks and results here that other machines made; pictures come when read."""
+    catalogue.store.bring(
+        catalogue.artefact(key, shard)
+        for step in chosen
+        if step.kind != "data"
+        for key in step.outputs
+        for shard in catalogue.shards(step)
+    )
 
 
 def _name_report(catalogue: Catalogue, chosen: Sequence[Step]) -> None:

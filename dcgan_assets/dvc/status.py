@@ -118,7 +118,7 @@ class _ReleasedStore(Store):
     """The artefacts of a workspace; of those that no remote keeps, and are absent, the records."""
 
     def __init__(self, catalogue: Catalogue, records: Mapping[str, Record]) -> None:
-        super().__init__(catalogue.store.root)
+        super().__init__(catalogue.store.root, catalogue.store.exchange)
         self._records = {
             key: record
             for key, record in records.items()

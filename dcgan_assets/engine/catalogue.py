@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dcgan_assets.engine.exchange import Exchange
 from dcgan_assets.engine.step import Reading, Step
 from dcgan_assets.engine.store import Artefact, Licence, Store
 from dcgan_assets.engine.versions.code import code_version
@@ -27,7 +28,9 @@ class Catalogue:
     ) -> None:
         self.workspace = workspace
         self.steps = steps
-        self.store = Store(place or workspace.root)
+        exchange = workspace.params.machine.exchange
+        shared = place is None and exchange != "folder"
+        self.store = Store(place or workspace.root, Exchange(exchange) if shared else None)
         self.by_key = {key: step for step in steps for key in step.outputs}
 
     def section(self, step: Step) -> Section:

@@ -21,7 +21,7 @@ HOME_LOCK = "home.lock"
 _SHOWN = 5
 # What a training writes into its folder, its configuration apart: that is the record of it.
 _WORK = re.compile(
-    r"lock|log\.jsonl|session\.json|grids/epoch_\d{4}\.png|states/step_\d{9}(_epoch_\d{4})?\.safetensors"
+    r"lock|log\.jsonl|(session|invitation)\.json|grids/epoch_\d{4}\.png|states/step_\d{9}(_epoch_\d{4})?\.safetensors"
     r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"
     r"|result/generator/fixed_[yz]\.npy"
     r"|result/generator/snapshots/epoch_\d{4}\.safetensors"

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.fingerprint import place_order, standing
+from dcgan_assets.engine.fingerprint import standing
 from dcgan_assets.engine.live_training import training_page
 from dcgan_assets.engine.making import FOLLOWED, make
+from dcgan_assets.engine.stale_folders import place_order_when_seen
 from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.terminal import say
@@ -138,7 +139,7 @@ def _materialise(
     seed: int | None,
     force: bool,
 ) -> Iterator[Any]:
-    order = place_order(catalogue, step, shard, seed, afresh=force)
+    order = place_order_when_seen(catalogue, step, shard, seed, context.instance, afresh=force)
     metas, made = None if force else standing(catalogue, order), False
     if metas is None:
         for key in step.outputs:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopFlag:
@@ -34,7 +34,7 @@ class StopFlag:
     def __enter__(self) -> StopFlag:
         # Signals reach the main thread only; elsewhere the flag is never raised.
         if threading.current_thread() is threading.main_thread():
-            self._previous = {s: signal.signal(s, self._request) for s in _SIGNALS}
+            self._previous = {s: signal.signal(s, self._request) for s in SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -21,7 +21,7 @@ from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.fingerprint import Order, standing
 from dcgan_assets.engine.going_back import finish, remember
 from dcgan_assets.engine.interrupts import StopFlag
-from dcgan_assets.engine.records import as_released
+from dcgan_assets.engine.records import as_released, split_label
 from dcgan_assets.engine.results import RESULT_FILE, Result, hardware
 from dcgan_assets.engine.served_results import FIGURES, shown_results
 from dcgan_assets.engine.step import Outcome, Step
@@ -115,6 +115,8 @@ class Work:
         """What stands in an output's place now, or None."""
         artefact = self._catalogue.artefact(key)
         store = self._catalogue.store
+        if key not in self.step.outputs:  # those were brought before their places were locked
+            store.bring([artefact])
         return store.folder(artefact) if store.meta(artefact) else None
 
     def keep_published(self) -> None:
@@ -214,12 +216,18 @@ def make(
     began = time.monotonic()
     store, step = catalogue.store, order.step
     _require_what_is_recorded(catalogue, order)
+    store.bring(catalogue.artefact(*split_label(label)) for label in order.inputs)
+    if step.kept or catalogue.decides(step):  # what stands may be published once more
+        store.bring(order.outputs)
     with ExitStack() as stack:
         # Built beside the place and judged there: a refusal leaves what is published.
         folders = {a.key: stack.enter_context(store.writing(a)) for a in order.outputs}
         back = finish(catalogue, step, folders)
         if back is not None:
             return back, True
+        if not force:
+            for artefact in order.outputs:
+                store.offer(artefact, order.fingerprint)
         found = None if force else standing(catalogue, order)
         if found is not None:
             return found, False

@@ -14,6 +14,9 @@ by which a step that would make the same thing again is skipped.
 The record also lists the files, and so says what in a place is ours. A place is written only where
 nothing is, or nothing but what such a record lists and what desktops leave about (`is_litter`);
 anything else stops before anything is made. Only what is listed is ever removed.
+
+Machines that share no folder have an exchange (exchange.py). Then what is published is what its
+records say, and the folders here are copies, each brought as a whole before it is read.
 """
 
 from __future__ import annotations
@@ -21,16 +24,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
+from dcgan_assets.engine.exchange import Exchange
 from dcgan_assets.engine.results import RESULT_FILE, stable_digest
 from dcgan_assets.engine.terminal import say
 from dcgan_models.errors import UserError
@@ -191,11 +195,25 @@ def check_details(record: Meta) -> None:
         datetime.fromisoformat(record.created)
 
 
-class Store:
-    """The artefacts below one root."""
+class MissingError(UserError):
+    """Inputs are not published, as far as is seen here."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, artefacts: list[Artefact]) -> None:
+        self.artefacts = artefacts
+        labels = ", ".join(artefact.label for artefact in artefacts)
+        super().__init__(f"missing: {labels}; run `dcgan materialize {artefacts[0].key}`")
+
+
+class Store:
+    """The artefacts below one root.
+
+    Args:
+        exchange: Where those of other machines are found, and those of this one are written.
+    """
+
+    def __init__(self, root: Path, exchange: Exchange | None = None) -> None:
         self.root = root
+        self.exchange = exchange
 
     def folder(self, artefact: Artefact) -> Path:
         """Where an artefact lies, whether it is there or not."""
@@ -224,8 +242,16 @@ class Store:
         """What is published, or None where nothing whole is.
 
         The files of the record are compared with it by name and size, and what lies beside them
-        does not count; `verify` reads every byte.
+        does not count; `verify` reads every byte. With an exchange its record counts, whatever of
+        it lies here: `bring` before it is read.
         """
+        if self.exchange is None:
+            return self.here(artefact)
+        record = self.exchange.record(artefact.path.as_posix())
+        return None if record is None else Meta.parse(record)
+
+    def here(self, artefact: Artefact) -> Meta | None:
+        """The record of what lies in the artefact's folder, where that is whole."""
         folder = self.folder(artefact)
         meta = Meta.read(folder)
         if meta is None:
@@ -234,18 +260,46 @@ class Store:
         return meta if sizes.items() <= dict(_sizes(folder)).items() else None
 
     def require(self, artefacts: list[Artefact]) -> dict[str, Meta]:
-        """The records of inputs, by label; raise `UserError` naming those that are missing."""
+        """The records of inputs, by label; raise `MissingError` naming those that are missing."""
         metas = {artefact.label: self.meta(artefact) for artefact in artefacts}
-        missing = [label for label, meta in metas.items() if meta is None]
+        missing = [artefact for artefact in artefacts if metas[artefact.label] is None]
         if missing:
-            raise UserError(
-                f"missing: {', '.join(missing)}; run `dcgan materialize {missing[0].split('[')[0]}`"
-            )
+            raise MissingError(missing)
         return {label: meta for label, meta in metas.items() if meta is not None}
 
+    def bring(self, artefacts: Iterable[Artefact]) -> None:
+        """Copy what is published through an exchange into its folders here, each at once.
+
+        Raises:
+            UserError: The exchange cannot be read, or a record there lists what no artefact has.
+        """
+        for artefact in artefacts if self.exchange is not None else ():
+            meta = self.meta(artefact)
+            if meta is not None and meta != self.here(artefact):
+                with self.writing(artefact) as staging:
+                    self._fetch(artefact, meta, staging)
+
+    def _fetch(self, artefact: Artefact, meta: Meta, staging: Path) -> None:
+        assert self.exchange is not None  # noqa: S101  (only `bring` calls)
+        if (meta.key, meta.shard) != (artefact.key, artefact.shard):
+            raise UserError(f"{self.exchange.url}: the record of {artefact.label} is of another")
+        here = self.here(artefact)
+        old = {facts["sha256"]: name for name, facts in here.files.items()} if here else {}
+        for name, facts in meta.files.items():
+            parts = PurePosixPath(name).parts
+            if ".." in parts or PurePosixPath(name).is_absolute() or name == META_FILE:
+                raise UserError(f"{self.exchange.url}: {artefact.label} lists {name!r:.80}")
+            target = staging / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if facts["sha256"] in old:
+                link_file(self.folder(artefact) / old[facts["sha256"]], target)
+            else:
+                self.exchange.fetch(facts["sha256"], target)
+        self._seal(staging, artefact, meta)
+
     def verify(self, artefact: Artefact) -> str | None:
-        """Hash a published artefact again; the name of the first file that differs, or None."""
-        meta = self.meta(artefact)
+        """Hash what lies here again; the name of the first file that differs, or None."""
+        meta = self.here(artefact)
         if meta is None:
             return META_FILE
         folder = self.folder(artefact)
@@ -304,7 +358,7 @@ class Store:
         return digest.hexdigest()[:32]
 
     def publish(self, staging: Path, artefact: Artefact, meta: Meta) -> Meta:
-        """Swap a built folder into its place together with its record.
+        """Swap a built folder into its place together with its record; the exchange has it before.
 
         Args:
             staging: From `writing`.
@@ -316,12 +370,29 @@ class Store:
         }
         facts = {"key": artefact.key, "shard": artefact.shard, "files": files}
         meta = meta.model_copy(update=facts)
+        self._upload(artefact, meta, staging)
+        self._seal(staging, artefact, meta)
+        return meta
+
+    def offer(self, artefact: Artefact, fingerprint: str) -> None:
+        """Give an exchange that has none what lies here, where it is what would be made now."""
+        here = self.here(artefact) if self.exchange and self.meta(artefact) is None else None
+        if here is not None and here.fingerprint == fingerprint:
+            self._upload(artefact, here, self.folder(artefact))
+
+    def _upload(self, artefact: Artefact, meta: Meta, folder: Path) -> None:
+        if self.exchange is not None:
+            content = {str(facts["sha256"]): folder / name for name, facts in meta.files.items()}
+            record = meta.model_dump_json().encode()
+            self.exchange.publish(artefact.path.as_posix(), record, content)
+
+    def _seal(self, staging: Path, artefact: Artefact, meta: Meta) -> None:
+        """Put the record into a built folder, and swap it in."""
         write_json(staging / META_FILE, meta.model_dump())
         for path in staging.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
         swap_in(staging, self.place(artefact), _ours(artefact))
-        return meta
 
     def amend(self, artefact: Artefact, meta: Meta) -> None:
         """Publish what is published once more under another record; its place is held already."""

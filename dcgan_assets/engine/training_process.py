@@ -36,6 +36,7 @@ def _train(run_dir: Path, should_stop: Callable[[], bool], team: Team) -> int:
     if not team.leads:
         return 0 if train(config, run_dir, should_stop=should_stop, team=team) else STOPPED
     with open_dagster_pipes() as pipes:
+        pipes.report_custom_message({"joined": team.size})
 
         def report(tick: Tick) -> None:
             pipes.report_custom_message(asdict(tick))

@@ -7,14 +7,15 @@ stale, and nothing else.
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dcgan_assets.params.automation import Retention, Retraining
 from dcgan_assets.params.base import Count, Section, Seed
@@ -39,6 +40,7 @@ from dcgan_models.machine import Device
 PARAMS_FILE = "params.yaml"
 PROFILES = ("sample", "small", "paper")
 _LONGEST = 400  # characters of a complaint
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?", re.ASCII)
 
 
 GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
@@ -52,16 +54,46 @@ class Machine(Section):
 
     Attributes:
         device: `auto` takes a GPU where there is one.
-        processes: That train together, through torchrun; the preset's batch is that of all.
+        hosts: Machines that train together, each with that many `processes`; the others join with
+            `dcgan join`.
+        processes: That train together on a machine, through torchrun; the preset's batch is that
+            of all.
+        join_seconds: How long machines wait for one another before a training.
         dvc: What happens to what was made: `commit` books it, `push` also uploads it.
+        exchange: How machines come by what others have made: through the `folder` that is the
+            workspace, or through `s3://BUCKET/PREFIX`, each with a workspace of its own. Keys come
+            from the environment alone, and `dvc` is `off` then: no machine has all files.
         log: The tool in which a training's curves are drawn as well, below `runs/`; each is an
             extra of its name.
     """
 
     device: Device = "auto"
+    hosts: Count = 1
     processes: Count = 1
+    join_seconds: Count = 600
     dvc: Literal["off", "commit", "push"] = "commit"
+    exchange: str = "folder"
     log: Log = "none"
+
+    @field_validator("exchange", mode="before")
+    @classmethod
+    def _names_no_keys(cls, value: Any) -> Any:
+        # What was written may hold a key, so no line shows it.
+        if value != "folder" and not (isinstance(value, str) and _S3.fullmatch(value)):
+            raise ValueError(
+                "allowed: folder, s3://BUCKET/PREFIX; keys come from the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and never stand here"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _books_only_what_is_whole(self) -> Self:
+        if self.exchange != "folder" and self.dvc != "off":
+            raise ValueError(
+                f"`exchange: s3` goes with `dvc: off` (found {self.dvc}): DVC books "
+                "whole assets, and no machine has all files of one"
+            )
+        return self
 
 
 class Params(Section):

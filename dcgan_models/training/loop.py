@@ -65,6 +65,8 @@ LOG_FILE = "log.jsonl"
 RESULT = "result"
 FIXED_LATENTS = 1024
 _AGREE_STEPS = 8
+# A host shows what another one wrote into a shared folder after so many seconds at the latest.
+_STALE_SECONDS = 60
 _LOG = logging.getLogger(__name__)
 
 
@@ -241,7 +243,7 @@ class _Run:
         store = PixelStore.open(config.data, config.split)
         _check_data(store, config)
         run = cls(config, run_dir, store, team, device)
-        saved = load_state(run_dir)
+        saved = _load_common_state(run_dir, team)
         if saved is not None:
             run._restore(*saved)
         elif device.type == "cpu":
@@ -467,6 +469,20 @@ class _Run:
     def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
         yield "generator", self.generator, self.updates.g_adam
         yield "discriminator", self.discriminator, self.updates.d_adam
+
+
+def _load_common_state(run_dir: Path, team: Team) -> tuple[State, dict[str, Any]] | None:
+    """The state that all of a team see: a shared folder may show a host an older one for a while.
+
+    Raises:
+        UserError: They do not see the same one.
+    """
+    for _ in range(_STALE_SECONDS):
+        saved = load_state(run_dir)
+        if team.all_have(-1 if saved is None else saved[1]["step"]):
+            return saved
+        time.sleep(1)
+    raise UserError(f"{run_dir}: not all hosts see the same state there; is it one shared folder?")
 
 
 def snapshot_files(run_dir: Path, epoch: int) -> tuple[Path, Path]:

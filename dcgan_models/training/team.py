@@ -1,8 +1,8 @@
 """Several processes that train one pair of networks: what each does, and how they stay equal.
 
-Started by torchrun, every process holds both networks and takes its share of each minibatch; the
-preset's batch is that of all of them together. Gradients are averaged as one flat tensor, so that
-every process makes the same update. Process 0 leads: it alone writes.
+Started by torchrun, on one host or several, every process holds both networks and takes its share
+of each minibatch; the preset's batch is that of all of them together. Gradients are averaged as one
+flat tensor, so that every process makes the same update. One process leads: it alone writes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from dcgan_models.errors import UserError
 from dcgan_models.machine import die_with_parent
 from dcgan_models.networks import Network
 
+# Set where torchrun is started on several hosts, which deals ranks by their addresses: 1 on the
+# host whose first process leads, 0 on the others.
+LEADS_VARIABLE = "DCGAN_HOST_LEADS"
 _PATIENCE = timedelta(minutes=10)
 
 
@@ -32,16 +35,18 @@ class Team:
 
     Attributes:
         control: Group for flags, on the processor: agreeing never waits for a GPU.
+        leader: Rank of the process that leads; None where it is on another host.
     """
 
     rank: int = 0
     size: int = 1
     control: Any = None
+    leader: int | None = 0
 
     @property
     def leads(self) -> bool:
         """Whether this process writes the run's files."""
-        return self.rank == 0
+        return self.rank == self.leader
 
     def share(self, batch: int) -> slice:
         """This process's rows of a minibatch; together the shares are the whole of it."""
@@ -84,6 +89,14 @@ class Team:
         votes = torch.tensor([int(flag)])
         dist.all_reduce(votes, op=dist.ReduceOp.MAX, group=self.control)
         return bool(votes)
+
+    def all_have(self, number: int) -> bool:
+        """Whether all processes of the team came with the same number."""
+        if self.size == 1:
+            return True
+        extremes = torch.tensor([number, -number])
+        dist.all_reduce(extremes, op=dist.ReduceOp.MAX, group=self.control)
+        return int(extremes[0]) == -int(extremes[1])
 
     def wait(self) -> None:
         """Go on when all have come here."""
@@ -130,11 +143,20 @@ def join_team() -> Iterator[Team]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
     try:
-        team = Team(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+        rank, control = dist.get_rank(), dist.new_group(backend="gloo", timeout=_PATIENCE)
+        team = Team(rank, size, control, _leader(rank))
         with _errors_said(team), _losses_named():
             yield team
     finally:
         dist.destroy_process_group()
+
+
+def _leader(rank: int) -> int | None:
+    """Which process leads: of several hosts, the first one on the host that says so."""
+    leads = os.environ.get(LEADS_VARIABLE)
+    if leads is None:
+        return 0
+    return rank if leads == "1" and os.environ["LOCAL_RANK"] == "0" else None
 
 
 @contextmanager

@@ -73,7 +73,9 @@ LEFT_OUT = {
         for field in ("", ".samples", ".expressions", ".seed")
     ),
     "machine.log",  # none: each tool is an extra
-    "machine.processes",  # one, until somebody has several GPUs
+    *("machine.processes", "machine.hosts"),  # one, until somebody has several GPUs, or machines
+    "machine.join_seconds",  # only with several hosts
+    "machine.exchange",  # the folder that is there
     *(  # of other sources
         f"lsun.images.{name}"
         for name in ("path", "category", "pictures", "held_out", "planted", "licence")
@@ -376,6 +378,37 @@ def test_a_mistake_is_one_line_with_key_and_what_is_allowed(edit: Edit, words: l
     line = refusal(edited(edit))
     for word in words:
         assert word in line
+
+
+_KEY = "AKIAsecret"
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        f"s3://{_KEY}:word@bucket/place",
+        f"s3://bucket/place?key={_KEY}",
+        {"url": "s3://bucket/place", "key": _KEY},
+        [_KEY],
+        f"https://{_KEY}@bucket.example.org/place",
+        f"file:///{_KEY}",
+        f"s3://bucket/../{_KEY}\n",
+        "s3://bucket",
+        3,
+    ],
+    ids=repr,
+)
+def test_an_exchange_names_no_keys_and_no_line_shows_one(exchange: Any) -> None:
+    line = refusal(edited(lambda c: c["machine"].update(exchange=exchange, dvc="off")))
+    assert "machine.exchange: allowed: folder, s3://BUCKET/PREFIX" in line
+    assert _KEY not in line
+
+
+def test_an_exchange_goes_without_dvc() -> None:
+    s3 = {"exchange": "s3://our-bucket/rooms/1", "dvc": "off"}
+    assert validate_params(edited(lambda c: c["machine"].update(s3)), "x").machine.dvc == "off"
+    line = refusal(edited(lambda c: c["machine"].update(s3, dvc="commit")))
+    assert "`exchange: s3` goes with `dvc: off` (found commit)" in line
 
 
 @pytest.mark.parametrize("content", [["mnist"], "mnist", None, 3], ids=repr)

@@ -30,5 +30,8 @@ class TellingRun(loop._Run):
 loop._Run = TellingRun  # type: ignore[misc]
 
 with join_team() as team:
+    assert team.all_have(-1)
+    assert team.all_have(10**12)
+    assert not team.all_have(team.rank)
     for name in sys.argv[1:]:
         assert train(TrainConfig.read(Path(name)), Path(name), team=team)
