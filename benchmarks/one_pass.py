@@ -10,7 +10,7 @@ larger products. Figures are processor time with one thread, a pair of updates.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -49,14 +49,16 @@ def _by_halves(discriminator: Discriminator) -> Iterator[None]:
     """A block in which batch norm takes the two halves of what it is given apart."""
     norms = [norm for _, norm in discriminator.norms()]
     for norm in norms:
-        norm.forward = lambda x, norm=norm: torch.cat(  # type: ignore[method-assign]
-            [BatchNorm.forward(norm, half) for half in x.chunk(2)]
-        )
+        norm.forward = _halved(norm)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
         for norm in norms:
             del norm.forward
+
+
+def _halved(norm: BatchNorm) -> Callable[[Tensor], Tensor]:
+    return lambda x: torch.cat([BatchNorm.forward(norm, half) for half in x.chunk(2)])
 
 
 def main() -> None:
