@@ -17,6 +17,8 @@ from dcgan_models.errors import UserError
 from dcgan_models.presets import Preset
 
 _LARGEST = 2**63 - 1
+# What torch computes in; it also holds numbers of other kinds, of which it knows little more.
+_COMPUTED = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def whole_number(value: Any, name: str, at_least: int = 0) -> int:
@@ -53,10 +55,11 @@ def latent_rows(z: npt.ArrayLike | Tensor, preset: Preset) -> Tensor:
         raise UserError(f"latents: {type(z).__name__}; {needed}")
     if rows.ndim != 2 or rows.shape[1] != preset.z_dim:
         raise UserError(f"latents are {tuple(rows.shape)}; {needed}")
+    rows = rows if rows.dtype in _COMPUTED else rows.float()
     finite = rows.isfinite().all(dim=1)
     if not bool(finite.all()):
         raise UserError(f"latents: row {int((~finite).nonzero()[0])} holds a value not finite")
-    return rows if rows.is_floating_point() else rows.float()
+    return rows
 
 
 def label_rows(labels: npt.ArrayLike | Tensor | None, n: int, preset: Preset) -> Tensor | None:
@@ -81,8 +84,10 @@ def label_rows(labels: npt.ArrayLike | Tensor | None, n: int, preset: Preset) ->
 
 def are_classes(rows: Tensor, classes: int) -> bool:
     """Whether all are integers from 0 to `classes - 1`."""
-    whole = not (rows.is_floating_point() or rows.is_complex() or rows.dtype is torch.bool)
-    return whole and bool(((rows >= 0) & (rows < classes)).all())
+    if rows.is_floating_point() or rows.is_complex() or rows.dtype is torch.bool:
+        return False
+    whole = rows.to(torch.int64)  # torch compares no uint16; 2^63 and above become less than 0
+    return bool(((whole >= 0) & (whole < classes)).all())
 
 
 def _tensor(values: Any) -> Tensor | None:

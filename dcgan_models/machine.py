@@ -214,9 +214,10 @@ def go_on_with_threads(saved: int, run_dir: Path) -> None:
         )
         return
     torch.set_num_threads(saved)
+    slower = "; without as many cores to itself it is several times slower" if saved > own else ""
     _LOG.warning(
-        "%s: its number of threads stays %d, not this machine's %d, and so do its bits",
-        *(run_dir, saved, own),
+        "%s: its number of threads stays %d, not this machine's %d, and so do its bits%s",
+        *(run_dir, saved, own, slower),
     )
 
 

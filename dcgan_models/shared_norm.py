@@ -25,7 +25,7 @@ def shared_batch_norm(
     Args:
         x: (n, channels) or (n, channels, height, width); every process has as many rows.
         weight, bias: (channels,) or None.
-        average: Called twice forward and once backward, in the same order in every process.
+        average: Called once forward and once backward, in the same order in every process.
     """
     wide = x.float() if x.dtype is torch.bfloat16 else x
     normal: Tensor = _SharedBatchNorm.apply(wide, weight, bias, eps, average)
@@ -43,11 +43,12 @@ class _SharedBatchNorm(torch.autograd.Function):
         average: Average,
     ) -> Tensor:
         own_mean, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)[1:]
-        mean = own_mean.clone()
-        average([mean])
-        # The variance of the whole: that within the shares and that between their means.
-        var = inverse.pow(-2) - eps + (own_mean - mean).square()
-        average([var])
+        # One message for mean and mean square; in float64 their difference loses nothing.
+        mean = own_mean.double()
+        square = inverse.double().pow(-2) - eps + mean.square()
+        average([mean, square])
+        var = (square - mean.square()).to(own_mean.dtype)
+        mean = mean.to(own_mean.dtype)
         ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt())
         ctx.eps, ctx.average = eps, average
         return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)

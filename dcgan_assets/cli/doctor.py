@@ -70,6 +70,7 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
         return
     from dcgan_assets.assets.catalogue import open_catalogue
     from dcgan_assets.dvc.integrity import examine_books
+    from dcgan_assets.engine.history_findings import examine_history
 
     yield _disk(workspace.root)
     yield from _settings(workspace.dagster_home)
@@ -81,6 +82,7 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     yield Finding("ok", "params.yaml", f"profile {workspace.params.profile}")
     yield from _groups(catalogue)
     yield from examine_books(catalogue)
+    yield from examine_history(catalogue)
 
 
 def _python() -> Finding:

@@ -111,7 +111,7 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
     """Plan, run, report. Returns the exit code: 0, 1 on a failure, 130 when interrupted."""
     from dcgan_assets.engine.instance import close_dead_runs, open_instance
     from dcgan_assets.engine.lanes import usual_jobs
-    from dcgan_assets.engine.planning import choose_steps, with_ancestors
+    from dcgan_assets.engine.planning import choose_steps, require_places, with_ancestors
     from dcgan_assets.engine.running import run_plan
 
     chosen = choose_steps(catalogue, request.names)
@@ -122,6 +122,8 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
             say(f"closed run {run_id[:8]}: its process had died")
         steps = chosen if request.only else with_ancestors(catalogue, chosen)
         plan = _plan(catalogue, instance, steps, chosen, request)
+        if request.dry_run:  # as `run_plan` would
+            require_places(catalogue, plan)
         if request.as_json:
             echo_json(_document(catalogue, plan))
             return 0
@@ -155,16 +157,12 @@ def _plan(
     chosen: Sequence[Step],
     request: Request,
 ) -> Plan:
-    """What of the steps is missing or stale, and what of the chosen ones is to be made anyhow.
-
-    Raises:
-        UserError: Something that is not ours lies where one of them is to be made.
-    """
-    from dcgan_assets.engine.planning import make_plan, require_places
+    """What of the steps is missing or stale, and what of the chosen ones is to be made anyhow."""
+    from dcgan_assets.engine.planning import make_plan
 
     seeded = request.seed is not None
     forced = {step.key for step in chosen if request.force or (seeded and step.seeded)}
-    plan = make_plan(
+    return make_plan(
         catalogue,
         instance,
         steps,
@@ -172,8 +170,6 @@ def _plan(
         shard=request.partition,
         forced=forced,
     )
-    require_places(catalogue, plan)  # a plan that is only printed says so, too
-    return plan
 
 
 def _check_partition(catalogue: Catalogue, steps: Sequence[Step], partition: str | None) -> None:

@@ -74,7 +74,9 @@ def _to_publication(catalogue: Catalogue, group: str, to: str | None) -> Iterato
         raise UserError(f"{publication.label}: of assets that are none any more")
     stands = standing_together(catalogue, step)
     if stands is not None and publication.records == tuple(stands):
-        raise UserError(f"{publication.label}: it stands already")
+        verify = catalogue.store.verify  # what is damaged may be replaced by what it was
+        if all(verify(catalogue.artefact(key)) is None for key in step.outputs):
+            raise UserError(f"{publication.label}: it stands already")
     with open_instance(catalogue.workspace) as instance:
         metas = bring_back(catalogue, step, publication)
         _tell_dagster(catalogue, instance, step, metas)

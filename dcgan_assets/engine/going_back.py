@@ -10,15 +10,20 @@ until both are in, and whoever makes the step next brings the rest back first.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
-from dcgan_assets.engine.publications import DamagedError, History, Publication
+from dcgan_assets.engine.publications import (
+    DamagedError,
+    History,
+    Publication,
+    number_on_its_way,
+    on_its_way,
+)
 from dcgan_assets.engine.step import Step
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.terminal import say
@@ -26,7 +31,6 @@ from dcgan_models.errors import UserError
 
 # Metadata of networks that came back: when, and in whose place.
 ROLLED_BACK = "rolled_back"
-_ON_ITS_WAY = re.compile(r"publication (\d+) on its way")
 
 
 def remember(catalogue: Catalogue, step: Step) -> None:
@@ -74,7 +78,7 @@ def _places(catalogue: Catalogue, step: Step) -> dict[str, Path]:
 def standing_together(catalogue: Catalogue, step: Step) -> list[Meta] | None:
     """The records of a step's outputs, where all are there and of one publication."""
     metas = [catalogue.store.meta(catalogue.artefact(key)) for key in step.outputs]
-    whole = [meta for meta in metas if meta is not None and not _number_on_its_way(meta)]
+    whole = [meta for meta in metas if meta is not None and not number_on_its_way(meta)]
     same = len({meta.fingerprint for meta in whole}) == 1
     return whole if same and len(whole) == len(metas) else None
 
@@ -83,7 +87,8 @@ def bring_back(catalogue: Catalogue, step: Step, publication: Publication) -> li
     """Publish what a publication holds once more; the records under which it stands now.
 
     Raises:
-        UserError: A file of it is missing or damaged. Nothing has changed then.
+        UserError: A file of it is missing or damaged, or it was removed meanwhile. Nothing has
+            changed then.
     """
     with ExitStack() as stack:
         folders = {
@@ -104,17 +109,12 @@ def finish(catalogue: Catalogue, step: Step, folders: Mapping[str, Path]) -> lis
         UserError: The publication has gone since, or a file of it.
     """
     first = catalogue.store.meta(catalogue.artefact(step.key))
-    number = _number_on_its_way(first)
+    number = number_on_its_way(first)
     if number is None:
         return None
     return _swap_in(
         catalogue, step, folders, History(catalogue.store.root).read(step.group, number)
     )
-
-
-def _number_on_its_way(meta: Meta | None) -> int | None:
-    found = _ON_ITS_WAY.fullmatch(meta.fingerprint) if meta is not None else None
-    return int(found[1]) if found else None
 
 
 def _swap_in(
@@ -131,9 +131,10 @@ def _swap_in(
     metas = [_as_back(catalogue, then[key], place, publication) for key in step.outputs]
     for meta in metas:
         waits = meta.key == step.key and len(metas) > 1
-        mark = {"fingerprint": f"publication {publication.number} on its way"} if waits else {}
+        mark = {"fingerprint": on_its_way(publication)} if waits else {}
         artefact = catalogue.artefact(meta.key)
-        store.publish(folders[meta.key], artefact, meta.model_copy(update=mark))
+        with history.held(publication) if waits else nullcontext():
+            store.publish(folders[meta.key], artefact, meta.model_copy(update=mark))
     if len(metas) > 1:
         store.amend(catalogue.artefact(step.key), metas[0])
     history.keep(metas, _places(catalogue, step), seed=publication.seed)

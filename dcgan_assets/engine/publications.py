@@ -7,6 +7,9 @@ Published files are never written into, so an object is a hard link to the publi
 disk has them; equal bytes are one object. Objects come first and the publication's own file last: a
 process that is killed between leaves objects that nobody names, which `dcgan gc` removes. Nothing
 here is under DVC or in git.
+
+While a publication comes back (`going_back`), the record of its first asset's place bears, in the
+place of its fingerprint, which one that is. Until both networks are in, nobody removes it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,15 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dcgan_assets.engine import metadata as shown
-from dcgan_assets.engine.store import META_FILE, Int64, Meta, check_details, link_file
+from dcgan_assets.engine.store import (
+    META_FILE,
+    Artefact,
+    Int64,
+    Meta,
+    check_details,
+    is_litter,
+    link_file,
+)
 from dcgan_models.errors import UserError
 from dcgan_models.files import (
     BUILDING,
@@ -49,6 +60,7 @@ PUBLISHED, KEPT = "published the candidate", "kept the champion"
 _PUBLICATIONS, _OBJECTS = "publications", "objects"
 _FILE = re.compile(r"([1-9]\d{0,8})\.json", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_ON_ITS_WAY = re.compile(r"publication (\d+) on its way")
 _OBJECT = re.compile(rf"{_OBJECTS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
 _PUBLICATION = re.compile(rf"{_PUBLICATIONS}/[^/]+/{_FILE.pattern}", re.ASCII)
 # What a process was writing that was killed: each name of ours, hidden.
@@ -206,6 +218,33 @@ class History:
             if sha256_file(target) != digest:
                 raise DamagedError(f"{meta.key}: {name} is damaged ({self._shown(path)})")
 
+    def damaged(self, digests: Iterable[str]) -> dict[str, str]:
+        """Of files that publications name, by SHA-256, what is wrong with each that is not whole.
+
+        Raises:
+            UserError: A folder of theirs is none.
+        """
+        wrong = {}
+        for digest in digests:
+            path = self._folder(_OBJECTS, digest[:2]) / digest
+            if not _is_plain(path):
+                wrong[digest] = f"{self._shown(path)} is missing"
+                continue
+            try:
+                if sha256_file(path) != digest:
+                    wrong[digest] = f"{self._shown(path)} is damaged"
+            except OSError as error:
+                wrong[digest] = f"{self._shown(path)} cannot be read ({error.strerror})"
+        return wrong
+
+    def foreign(self) -> list[str]:
+        """Files in the folder that are not ours, as `history/...`."""
+        return [
+            f"{HISTORY}/{name}"
+            for name in tree_files(self._folder())
+            if not is_litter(name) and not any(pattern.fullmatch(name) for pattern in _OURS)
+        ]
+
     # --- Writing ---
 
     def keep(
@@ -290,7 +329,8 @@ class History:
     def outlived(self, most: int) -> list[Publication]:
         """Publications that are older than the last `most` networks, and than as many decisions.
 
-        A champion that is kept for years does not push out the networks before it.
+        A champion that is kept for years does not push out the networks before it, and what is on
+        its way back is none of them.
 
         Raises:
             UserError: A publication cannot be read.
@@ -301,6 +341,7 @@ class History:
             for key in dict.fromkeys(one.key for one in whole):
                 own = [one for one in whole if one.key == key]
                 kept = {one.number for one in (*newly_published(own)[-most:], *own[-most:])}
+                kept.add(self._number_on_its_way(key) or 0)
                 found += [one for one in own if one.number not in kept]
         return found
 
@@ -330,8 +371,17 @@ class History:
         }
 
     def remove(self, publication: Publication) -> None:
-        """Remove a publication's own file; its objects are left to `sweep`."""
+        """Remove a publication's own file; its objects are left to `sweep`.
+
+        Raises:
+            UserError: It is on its way back.
+        """
         with self._alone():
+            if self._number_on_its_way(publication.key) == publication.number:
+                raise UserError(
+                    f"the rollback to {publication.label} was stopped between two networks; "
+                    f"`dcgan materialize {publication.key}` finishes it"
+                )
             remove_listed(
                 self._folder(_PUBLICATIONS, publication.group), [f"{publication.number}.json"]
             )
@@ -346,7 +396,22 @@ class History:
         names = list(tree_files(self._folder()))
         return [name for pattern in _OURS for name in names if pattern.fullmatch(name)]
 
+    @contextmanager
+    def held(self, publication: Publication) -> Iterator[None]:
+        """A block in which nobody removes a publication: there its networks get their mark.
+
+        Raises:
+            UserError: It has been removed since it was read.
+        """
+        with self._alone():
+            self.read(publication.group, publication.number)
+            yield
+
     # --- Places ---
+
+    def _number_on_its_way(self, key: str) -> int | None:
+        """Which publication is on its way back to the networks whose first asset this is."""
+        return number_on_its_way(Meta.read(self._root / Artefact(key, "models").path))
 
     def _all_of(self, group: str) -> list[Publication]:
         found, wrong = self.publications(group)
@@ -385,6 +450,17 @@ def newly_published(publications: Sequence[Publication]) -> list[Publication]:
     """Of an asset's publications, in order, those with other networks than stood before."""
     changes = (after for before, after in pairwise(publications) if after.version != before.version)
     return [*publications[:1], *changes]
+
+
+def on_its_way(publication: Publication) -> str:
+    """The fingerprint of the first network that came back, until the last one has."""
+    return f"publication {publication.number} on its way"
+
+
+def number_on_its_way(meta: Meta | None) -> int | None:
+    """Of which publication a record's network came back before the others of it; else None."""
+    found = _ON_ITS_WAY.fullmatch(meta.fingerprint) if meta is not None else None
+    return int(found[1]) if found else None
 
 
 def _is_plain(path: Path) -> bool:

@@ -301,10 +301,13 @@ def _check_labels(labels: npt.ArrayLike, pictures: int, which: str) -> Labels:
             f"{which} labels are {found.dtype} {found.shape}; {pictures} whole numbers are needed, "
             "one for each picture"
         )
-    if found.min() < 0:
-        row = int((found < 0).argmax())
-        raise UserError(f"{which} labels: picture {row} has {found[row]}; allowed are 0 and above")
-    return found.astype(np.int64)
+    whole = found.astype(np.int64)  # uint64 from 2^63 on becomes less than 0
+    if whole.min() < 0:
+        row = int((whole < 0).argmax())
+        raise UserError(
+            f"{which} labels: picture {row} has {found[row]}; allowed are 0 to 2^63 - 1"
+        )
+    return whole
 
 
 # --- What identifies a search ------------------------------------------------------------------

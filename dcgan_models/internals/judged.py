@@ -177,44 +177,48 @@ def judge_forgetting(
         pictures = draw_without(generator, new, maps, layer)
         return pictures, reporting.read(pictures)
 
-    def seen(readings: Readings, name: str) -> Mask:
-        return having(readings, {name: True})
-
-    def count(readings: Readings, name: str) -> int:
-        return int(seen(readings, name).sum())
-
     before, after = read([]), read(found.maps)
-    lost = seen(before[1], flag) & ~seen(after[1], flag)
     random = np.random.default_rng(seed)
     every = len(found.weights)
     draws = [read(random.choice(every, len(found.maps), False)) for _ in range(controls)]
     without = [readings for _, readings in draws]
+    flags = [name for name in names_of(reporting.factors, "flag") if name != flag]
+    lost, instead = _lost(flag, flags, before[1], after[1])
     return JudgedForgetting(
         boxes=len(boxes),
         maps=len(found.maps),
         of=every,
         n=samples,
-        before=count(before[1], flag),
-        after=count(after[1], flag),
-        control=tuple(count(readings, flag) for readings in without),
+        before=_count(before[1], flag),
+        after=_count(after[1], flag),
+        control=tuple(_count(readings, flag) for readings in without),
         kept={
             name: (
-                count(before[1], name),
-                count(after[1], name),
-                float(np.mean([count(readings, name) for readings in without])),
+                _count(before[1], name),
+                _count(after[1], name),
+                float(np.mean([_count(readings, name) for readings in without])),
             )
             for name in others
         },
-        lost=int(lost.sum()),
-        instead={
-            name: int(
-                (lost & having(before[1], {name: False}) & having(after[1], {name: True})).sum()
-            )
-            for name in names_of(reporting.factors, "flag")
-            if name != flag
-        },
+        lost=lost,
+        instead=instead,
         pictures=(before[0], after[0], draws[0][0]),
     )
+
+
+def _count(readings: Readings, flag: str) -> int:
+    return int(having(readings, {flag: True}).sum())
+
+
+def _lost(
+    flag: str, others: Sequence[str], before: Readings, after: Readings
+) -> tuple[int, dict[str, int]]:
+    """How many samples have lost a flag, and how many of these have gained each other one."""
+    lost = having(before, {flag: True}) & ~having(after, {flag: True})
+    gained = {
+        name: lost & having(before, {name: False}) & having(after, {name: True}) for name in others
+    }
+    return int(lost.sum()), {name: int(mask.sum()) for name, mask in gained.items()}
 
 
 def boxes_of(judge: Judge, pictures: Pixels, flag: str) -> list[Box]:

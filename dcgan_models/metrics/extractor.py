@@ -21,7 +21,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -56,32 +56,19 @@ _CHANNELS = (32, 64, 128)
 _FEATURES = 128
 
 
-class Extractor(Protocol):
-    """What turns pictures into features.
+class Extractor:
+    """What turns pictures into features: resizing, blocks, a network, a fingerprint.
 
     Attributes:
         kind: How it came about.
         resizer: How pictures come to its size.
-        fingerprint: 12 hex digits of its weights and settings.
+        module: The network, from uint8 (n, 32, 32, 3).
     """
 
-    kind: Kind
-    resizer: str
-
-    @property
-    def fingerprint(self) -> str:
-        """12 hex digits."""
-
-    def features(self, pictures: Pictures) -> Features:
-        """Pictures uint8 (n, height, width, channels) to float32 (n, d)."""
-
-
-class _Base:
-    """What the extractors share: resizing, blocks, the fingerprint."""
-
-    kind: Kind
     resizer: str = RESIZER
-    module: nn.Module
+
+    def __init__(self, kind: Kind, module: nn.Module) -> None:
+        self.kind, self.module = kind, module
 
     @property
     def fingerprint(self) -> str:
@@ -115,10 +102,11 @@ class _Base:
         return np.concatenate(parts)
 
     def _features(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
+        features: Tensor = self.module(pixels)
+        return features
 
 
-class AutoencoderExtractor(_Base):
+class AutoencoderExtractor(Extractor):
     """The autoencoder's units before their ReLU, and what they forget: float32 (n, code + 6).
 
     Attributes:
@@ -126,10 +114,8 @@ class AutoencoderExtractor(_Base):
             vary as much as a unit of the code does.
     """
 
-    kind: Kind = "autoencoder"
-
     def __init__(self, model: Autoencoder, scale: float) -> None:
-        self.module = model
+        super().__init__("autoencoder", model)
         self.scale = scale
 
     @property
@@ -148,21 +134,8 @@ def _units(model: nn.Module, pixels: Tensor) -> Tensor:
     return units
 
 
-class RandomExtractor(_Base):
-    """The last layer of a small convolutional network that learned nothing: float32 (n, 128)."""
-
-    kind: Kind = "random"
-
-    def __init__(self, module: SmallNetwork) -> None:
-        self.module = module
-
-    def _features(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.module(pixels)
-        return features
-
-
 class SmallNetwork(nn.Module):
-    """Three stride-2 convolutions and a dense layer of 128 units."""
+    """The control: three stride-2 convolutions and a dense layer of 128 units."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -243,11 +216,11 @@ def train_autoencoder_extractor(
     return AutoencoderExtractor(model, varies / seen)
 
 
-def random_extractor(seed: int = 0) -> RandomExtractor:
-    """The untrained network: the control."""
+def random_extractor(seed: int = 0) -> Extractor:
+    """The last layer of the untrained network, float32 (n, 128): the control."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return RandomExtractor(SmallNetwork().eval())
+        return Extractor("random", SmallNetwork().eval())
 
 
 # --- On disk --------------------------------------------------------------------------------

@@ -40,7 +40,18 @@ ROWS = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
 # --- Counts and seeds -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [0, 3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
+# torch holds these, and computes almost nothing in them.
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, 3, np.int64(3), np.uint8(3), np.array(3), np.array(3, np.uint64), torch.tensor(3)),
+        *(torch.tensor(3, dtype=dtype) for dtype in UNSIGNED),
+    ],
+    ids=repr,
+)
 def test_integers_of_all_kinds_are_counts(value: Any, digits: Generator) -> None:
     number = whole_number(value, "n")
     assert type(number) is int
@@ -52,7 +63,8 @@ def test_integers_of_all_kinds_are_counts(value: Any, digits: Generator) -> None
     "value",
     [
         *(-1, 2**63, True, np.True_, torch.tensor(True), 2.0, 2.5, float("nan"), "3", None, [3]),
-        *(np.array([1, 2]), np.float32(2), torch.tensor([1, 2])),
+        *(np.array([1, 2]), np.float32(2), torch.tensor([1, 2]), np.uint64(2**64 - 1)),
+        torch.tensor(2**63, dtype=torch.uint64),
     ],
     ids=repr,
 )
@@ -91,6 +103,16 @@ def test_whole_numbers_and_read_only_arrays_are_latents(rooms: Generator) -> Non
     np.testing.assert_array_equal(rooms.draw(whole), rooms.draw(torch.ones(2, 100)))
 
 
+@pytest.mark.parametrize("dtype", UNSIGNED, ids=str)
+def test_latents_of_unsigned_numbers_are_those_numbers(dtype: Any, rooms: Generator) -> None:
+    whole = np.arange(200, dtype=str(dtype).removeprefix("torch.")).reshape(2, 100)
+    whole[0, 0] = np.iinfo(whole.dtype).max  # which no signed number of as many bits is
+    expected = torch.from_numpy(whole.astype(np.float32))
+    for z in (whole, torch.from_numpy(whole)):
+        assert torch.equal(latent_rows(z, rooms.preset), expected)
+    np.testing.assert_array_equal(rooms.draw(torch.from_numpy(whole)), rooms.draw(expected))
+
+
 @pytest.mark.parametrize(
     ("z", "words"),
     [
@@ -122,8 +144,12 @@ def test_what_is_no_latent_is_refused(
 
 @pytest.mark.parametrize(
     "labels",
-    [[7, 0, 9], (7, 0, 9), np.array([7, 0, 9], np.uint8), torch.tensor([7, 0, 9]).int()],
-    ids=["list", "tuple", "uint8", "int32 tensor"],
+    [
+        *([7, 0, 9], (7, 0, 9), np.array([7, 0, 9], np.uint8), torch.tensor([7, 0, 9]).int()),
+        *(np.array([7, 0, 9], dtype) for dtype in (np.uint16, np.uint32, np.uint64)),
+        *(torch.tensor([7, 0, 9], dtype=dtype) for dtype in UNSIGNED),
+    ],
+    ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
 )
 def test_labels_in_any_form_are_the_same_pictures(labels: Any, digits: Generator) -> None:
     expected = digits.draw(torch.from_numpy(Z), torch.tensor([7, 0, 9]))
@@ -138,6 +164,9 @@ def test_labels_in_any_form_are_the_same_pictures(labels: Any, digits: Generator
     [
         *([7], [7, 8, 9, 1], 7, [[7, 8, 9]], [-1, 2, 3], [10, 2, 3], [1.5, 2, 3]),
         *([True, False, True], ["a", "b", "c"], [float("nan"), 1, 2], [], [1, None, 2]),
+        *(torch.tensor([1, 2, 10], dtype=dtype) for dtype in UNSIGNED),
+        *(np.array([1, 2, 2**64 - n], np.uint64) for n in (1, 2**63, 2**63 - 1)),
+        torch.tensor([1, 2, 2**64 - 1], dtype=torch.uint64),
     ],
     ids=repr,
 )

@@ -7,7 +7,7 @@ statistics are those of the target's own training pictures, of SVHN without thos
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from dcgan_models.data import PixelStore
 from dcgan_models.files import write_json
 from dcgan_models.grids import neighbour_sheet, write_png
 
+if TYPE_CHECKING:
+    from dcgan_models.classification.features import FeatureSummary
+
 FEATURE_CHECKS = (Check("few_dead_channels", "Nine of ten channels are above zero somewhere."),)
 FACTS_FILE = "features.json"
 SHEET_FILE = "neighbours.png"
@@ -33,13 +36,9 @@ _FIRST_LOOK = 1_024
 
 def make_features(work: Work) -> Outcome:
     """Compute the features of all training and test pictures, and look at them."""
-    from dcgan_models.classification.feature_table import (
-        feature_schema,
-        write_feature_table,
-        write_parquet,
-    )
+    from dcgan_models.classification.feature_table import feature_schema
     from dcgan_models.classification.feature_views import layer_views
-    from dcgan_models.classification.features import FeatureSummary, feature_blocks, feature_columns
+    from dcgan_models.classification.features import feature_columns
 
     section: Features = work.section
     discriminator = _discriminator(work)
@@ -51,13 +50,43 @@ def make_features(work: Work) -> Outcome:
     training = pictures.subset(chosen)
     fix_for(discriminator, training)
     first_look(discriminator, training)
-    columns = feature_columns(preset)
-    summary = FeatureSummary(preset)
+    summary = _write_features(work, discriminator, pictures, splits)
+    facts = {
+        "preset": preset.to_dict(),
+        "images": image_versions(work),
+        "validation": section.validation,
+        "seed": section.seed,
+    }
+    write_json(work.out() / FACTS_FILE, facts)
+    columns, layers = feature_columns(preset), layer_views(summary, preset)
+    return Outcome(
+        metadata={
+            "dagster/row_count": len(pictures),
+            "dagster/column_schema": shown.table_schema(feature_schema(columns.num_rows)),
+            "dagster/column_lineage": _lineage(work, [layer.summary.layer for layer in layers]),
+            "columns": columns.num_rows,
+            "layers": shown.table([_rounded(layer.record()) for layer in layers]),
+            **_neighbours(work, pictures),
+        },
+        verdicts=_judge([layer.summary for layer in layers]),
+        figures={SHEET_FILE: "a test picture of each class, its nearest beside it"},
+    )
+
+
+def _write_features(
+    work: Work, discriminator: Any, pictures: PixelStore, splits: list[str]
+) -> FeatureSummary:
+    """Write the table of features, also as parquet where that is asked for; what they are like."""
+    from dcgan_models.classification.feature_table import write_feature_table, write_parquet
+    from dcgan_models.classification.features import FeatureSummary, feature_blocks, feature_columns
+
+    section: Features = work.section
+    summary = FeatureSummary(discriminator.preset)
     with work.progress(len(pictures), "pictures") as bar:
         blocks = feature_blocks(discriminator, pictures)
         write_feature_table(
             work.out(),
-            columns,
+            feature_columns(discriminator.preset),
             _summed(counted(blocks, bar, work.stop), summary),
             keys=pictures.keys,
             labels=pictures.labels,
@@ -66,29 +95,7 @@ def make_features(work: Work) -> Outcome:
     summary.check()
     if section.parquet:
         write_parquet(work.out())
-    write_json(
-        work.out() / FACTS_FILE,
-        {
-            "preset": preset.to_dict(),
-            "images": image_versions(work),
-            "validation": section.validation,
-            "seed": section.seed,
-        },
-    )
-    layers = layer_views(summary, preset)
-    facts = _neighbours(work, pictures)
-    return Outcome(
-        metadata={
-            "dagster/row_count": len(pictures),
-            "dagster/column_schema": shown.table_schema(feature_schema(columns.num_rows)),
-            "dagster/column_lineage": _lineage(work, [layer.summary.layer for layer in layers]),
-            "columns": columns.num_rows,
-            "layers": shown.table([_rounded(layer.record()) for layer in layers]),
-            **facts,
-        },
-        verdicts=_judge([layer.summary for layer in layers]),
-        figures={SHEET_FILE: "a test picture of each class, its nearest beside it"},
-    )
+    return summary
 
 
 def features_step(step: StepMaker, discriminator: str | None) -> Step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,12 @@ from dcgan_assets.engine.terminal import say
 from dcgan_assets.params.dedup import DedupAutoencoder, Deduplication
 from dcgan_assets.params.pictures import HASH_SIDE
 from dcgan_assets.sources.reading.items import key_hash
-from dcgan_assets.sources.reading.manifest import MANIFEST_FILE, REJECTED
+from dcgan_assets.sources.reading.manifest import MANIFEST_FILE
 from dcgan_models.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from dcgan_models.data import PixelStore
+    from dcgan_models.dedup.autoencoder import Autoencoder
 
 AUTOENCODER_FILE = "autoencoder.safetensors"
 HASHES_FILE = "hashes.json"
@@ -57,38 +61,14 @@ def is_probe(key: str, share: float) -> bool:
 
 def make_autoencoder(work: Work) -> Outcome:
     """Train the autoencoder on the group's 32-pixel pictures, probes left out."""
-    from dcgan_models.dedup.autoencoder import (
-        AutoencoderConfig,
-        save_autoencoder,
-        train_autoencoder,
-    )
+    from dcgan_models.dedup.autoencoder import save_autoencoder
     from dcgan_models.dedup.judging import judge_codes
-    from dcgan_models.machine import choose_device
 
     section: DedupAutoencoder = work.section
-    names = ("epochs", "max_updates", "batch", "learning_rate")
-    config = AutoencoderConfig(seed=work.seed, **{n: getattr(section, n) for n in names})
     pictures = open_pixels(work, HASH_SIDE)
     keys = kept_rows(read_manifests(work, ["key", "row"]))["key"].to_pylist()
     seen = np.array([not is_probe(key, section.probes) for key in keys])
-    losses: list[float] = []
-    with work.progress(section.epochs, "epochs") as bar:
-
-        def report(epoch: Any) -> None:
-            losses.append(epoch.loss)
-            work.observe({"epoch": epoch.number, "loss": epoch.loss})
-            bar.update()
-
-        model = train_autoencoder(
-            pictures.subset(np.flatnonzero(seen)),
-            config,
-            device=choose_device(work.params.machine.device),
-            on_epoch=report,
-            should_stop=work.stop,
-        )
-    if work.stop():
-        say(f"{work.step.key}: stopped; it keeps no state and will begin anew")
-        work.stop.stop_now()
+    model, losses = _train(work, section, pictures.subset(np.flatnonzero(seen)))
     save_autoencoder(model, work.out() / AUTOENCODER_FILE)
     write_json(work.out() / PROBES_FILE, [key for key, s in zip(keys, seen, strict=True) if not s])
     some = pictures.subset(
@@ -112,6 +92,36 @@ def make_autoencoder(work: Work) -> Outcome:
             ),
         ),
     )
+
+
+def _train(
+    work: Work, section: DedupAutoencoder, pictures: PixelStore
+) -> tuple[Autoencoder, list[float]]:
+    """Train on pictures, and report each epoch; the losses by epoch."""
+    from dcgan_models.dedup.autoencoder import AutoencoderConfig, train_autoencoder
+    from dcgan_models.machine import choose_device
+
+    names = ("epochs", "max_updates", "batch", "learning_rate")
+    config = AutoencoderConfig(seed=work.seed, **{n: getattr(section, n) for n in names})
+    losses: list[float] = []
+    with work.progress(section.epochs, "epochs") as bar:
+
+        def report(epoch: Any) -> None:
+            losses.append(epoch.loss)
+            work.observe({"epoch": epoch.number, "loss": epoch.loss})
+            bar.update()
+
+        model = train_autoencoder(
+            pictures,
+            config,
+            device=choose_device(work.params.machine.device),
+            on_epoch=report,
+            should_stop=work.stop,
+        )
+    if work.stop():
+        say(f"{work.step.key}: stopped; it keeps no state and will begin anew")
+        work.stop.stop_now()
+    return model, losses
 
 
 def autoencoder_step(step: StepMaker) -> Step:
@@ -213,34 +223,16 @@ def read_codes(work: Work) -> npt.NDArray[np.uint8]:
 def make_manifest(work: Work) -> Outcome:
     """Say of every input whether it is kept, a duplicate, or was rejected before."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from dcgan_models.dedup.codes import active_bits, informative_codes
+    from dcgan_models.dedup.codes import informative_codes
 
     section: Deduplication = work.section
     manifest = read_manifests(work)
-    with_pixels = pc.is_valid(manifest["row"]).to_numpy(zero_copy_only=False)
-    kept = manifest.filter(pa.array(with_pixels))
+    kept = manifest.filter(pa.array(_with_pixels(manifest)))
     codes = read_codes(work)
     duplicate_of = find_duplicates(codes, kept, section, open_pixels(work, HASH_SIDE))
-    keys = np.array(kept["key"].to_pylist(), object)
-    named = np.full(len(keys), None, object)
-    named[duplicate_of >= 0] = keys[duplicate_of[duplicate_of >= 0]]
-    columns = {
-        "code": (pa.binary(codes.shape[1]), [code.tobytes() for code in codes]),
-        "active_bits": (pa.int64(), active_bits(codes)),
-        "duplicate_of": (pa.string(), named),
-    }
-    for name, (kind, values) in columns.items():
-        spread = np.full(len(manifest), None, object)
-        spread[with_pixels] = values
-        manifest = manifest.append_column(name, pa.array(spread.tolist(), kind))
-    duplicate = pc.is_valid(manifest["duplicate_of"])
-    for name, word in (("status", REJECTED), ("reason", DUPLICATE)):
-        place = manifest.column_names.index(name)
-        values = pc.if_else(duplicate, word, manifest[name])
-        manifest = manifest.set_column(place, manifest.schema.field(name), values)
+    manifest = _with_codes(manifest, codes, duplicate_of)
     pq.write_table(manifest, work.out() / MANIFEST_FILE)
     removed = int((duplicate_of >= 0).sum())
     uninformative = int((~informative_codes(codes, MIN_ACTIVE_BITS)).sum())
@@ -269,6 +261,45 @@ def make_manifest(work: Work) -> Outcome:
         ),
         summary=Intake.of(manifest).words,
     )
+
+
+def _with_pixels(manifest: Any) -> npt.NDArray[np.bool_]:
+    """Which rows have a picture: (n,)."""
+    import pyarrow.compute as pc
+
+    has: npt.NDArray[np.bool_] = pc.is_valid(manifest["row"]).to_numpy(zero_copy_only=False)
+    return has
+
+
+def _with_codes(
+    manifest: Any, codes: npt.NDArray[np.uint8], duplicate_of: npt.NDArray[np.int64]
+) -> Any:
+    """The table with each picture's code, and what it is a duplicate of: that rejects it.
+
+    Args:
+        manifest: Of all inputs; null in the new columns where there is no picture.
+        codes, duplicate_of: Of the pictures, in their order.
+    """
+    import pyarrow as pa
+
+    from dcgan_assets.sources.reading.manifest import reject_copies
+    from dcgan_models.dedup.codes import active_bits
+
+    with_pixels = _with_pixels(manifest)
+
+    def spread(values: Any) -> list[Any]:
+        column = np.full(len(manifest), None, object)
+        column[with_pixels] = values
+        return list(column.tolist())
+
+    keys = np.array(manifest["key"].to_pylist(), object)[with_pixels]
+    named = np.full(len(keys), None, object)
+    named[duplicate_of >= 0] = keys[duplicate_of[duplicate_of >= 0]]
+    code = pa.array(spread([code.tobytes() for code in codes]), pa.binary(codes.shape[1]))
+    manifest = manifest.append_column("code", code)
+    active = pa.array(spread(active_bits(codes)), pa.int64())
+    manifest = manifest.append_column("active_bits", active)
+    return reject_copies(manifest, spread(named), DUPLICATE)
 
 
 def manifest_step(step: StepMaker) -> Step:

@@ -20,6 +20,7 @@ from dcgan_assets.engine.step import Check, Outcome, Step, Verdict
 from dcgan_assets.params.digits import SamplingStatistics
 
 _GENERATOR, _IMAGES = "mnist/generator", "mnist/images"
+_ALONE, _TOGETHER = "fixed statistics, one by one", "fixed statistics, in batches"
 _COLUMNS = 10
 _SEED = 8_001
 
@@ -27,25 +28,8 @@ _SEED = 8_001
 def _sampling_statistics(work: Work) -> Outcome:
     section: SamplingStatistics = work.section
     pictures = _draw_all(work.input(_GENERATOR), section.samples, section.batch)
-    fixed = pictures["fixed statistics, one by one"]
-    among_others = pictures["fixed statistics, in batches"]
-    rows = []
-    for name, drawn in pictures.items():
-        distance = np.abs(drawn.astype(int) - fixed.astype(int)).reshape(len(fixed), -1)
-        per_picture = distance.mean(axis=1)
-        rows.append(
-            Row(
-                name=f"{name}: distance to the same z drawn alone",
-                measure="distance",
-                value=round(float(per_picture.mean()), 3),
-                unit="grey levels of 255, mean over pixels",
-                n=len(fixed),
-                low=round(float(per_picture.min()), 3),
-                high=round(float(per_picture.max()), 3),
-                interval="range over pictures",
-                source="no figure in the paper",
-            )
-        )
+    fixed = pictures[_ALONE]
+    rows = [_row(name, drawn, fixed) for name, drawn in pictures.items()]
     work.result(
         paper_ref="section 3, batch normalisation; the authors' code samples with batch statistics",
         stand_in=stand_in(work),
@@ -53,7 +37,7 @@ def _sampling_statistics(work: Work) -> Outcome:
         notes=f"{section.samples} latents, minibatches of {section.batch}.",
     ).write(work.out())
     _draw_figure(pictures, work.out() / "figure.png")
-    most = int(np.abs(among_others.astype(int) - fixed.astype(int)).max())
+    most = int(np.abs(pictures[_TOGETHER].astype(int) - fixed.astype(int)).max())
     return Outcome(
         metadata={
             "table": shown.table(
@@ -71,6 +55,23 @@ def _sampling_statistics(work: Work) -> Outcome:
         # Sums in another order may move a value over a rounding edge, by one level.
         verdicts=(Verdict("depends_on_z_alone", most <= 1, {"most grey levels": most}),),
         figures={"figure.png": "the same z drawn four ways"},
+    )
+
+
+def _row(name: str, drawn: npt.NDArray[np.uint8], fixed: npt.NDArray[np.uint8]) -> Row:
+    """How far pictures of the same z are from those drawn alone."""
+    distance = np.abs(drawn.astype(int) - fixed.astype(int)).reshape(len(fixed), -1)
+    per_picture = distance.mean(axis=1)
+    return Row(
+        name=f"{name}: distance to the same z drawn alone",
+        measure="distance",
+        value=round(float(per_picture.mean()), 3),
+        unit="grey levels of 255, mean over pixels",
+        n=len(fixed),
+        low=round(float(per_picture.min()), 3),
+        high=round(float(per_picture.max()), 3),
+        interval="range over pictures",
+        source="no figure in the paper",
     )
 
 
@@ -111,8 +112,8 @@ def _draw_all(folder: Path, n: int, batch: int) -> dict[str, npt.NDArray[np.uint
     one_class = np.empty_like(alone)
     one_class[by_class] = _batch_statistics(generator, z[by_class], labels[by_class], n // 10)
     return {
-        "fixed statistics, one by one": alone,
-        "fixed statistics, in batches": together,
+        _ALONE: alone,
+        _TOGETHER: together,
         "batch statistics, mixed digits": _batch_statistics(generator, z, labels, batch),
         "batch statistics, one digit a batch": one_class,
     }

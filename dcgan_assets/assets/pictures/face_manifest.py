@@ -24,7 +24,7 @@ from dcgan_assets.sources.drawn.people_files import HEADS_FILE
 from dcgan_assets.sources.faces.boxes import BOXES_FILE
 from dcgan_assets.sources.faces.finding import AGREEMENT
 from dcgan_assets.sources.faces.truth import Found, compare
-from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE, REJECTED
+from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE
 
 MANIFEST_CHECKS = (
     Check(
@@ -45,33 +45,26 @@ _TERMS = ("licence", "author", "attribution", PERSON, "photo")
 
 def make_manifest(work: Work) -> Outcome:
     """Put the shards' manifests together, and reject what is there twice."""
-    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+
+    from dcgan_assets.sources.reading.manifest import reject_copies
 
     table = read_manifests(work)
     boxes = _boxes(work)
     truth = _truth(work, boxes)
     if truth is not None:
         table = _with_factors(table, truth)
-    found = pc.is_valid(table["row"])
-    duplicate_of = find_copies(table)
-    table = table.append_column("duplicate_of", pa.array(duplicate_of, pa.string()))
-    copies = pc.is_valid(table["duplicate_of"])
-    for name, word in (("status", REJECTED), ("reason", DUPLICATE)):
-        place = table.column_names.index(name)
-        values = pc.if_else(copies, word, table[name])
-        table = table.set_column(place, table.schema.field(name), values)
+    table = reject_copies(table, find_copies(table), DUPLICATE)
     pq.write_table(table, work.out() / MANIFEST_FILE)
     kept = table.filter(pc.equal(table["status"], KEPT))
     counts = {
         "rows": len(table),
         "kept": len(kept),
-        "duplicates": pc.sum(copies).as_py() or 0,
-        "rejected": len(table) - (pc.sum(found).as_py() or 0),
+        "duplicates": len(table) - table["duplicate_of"].null_count,
+        "rejected": table["row"].null_count,
         "people": pc.count_distinct(kept[PERSON]).as_py(),
     }
-    without = {name: kept[name].null_count for name in _TERMS if kept[name].null_count}
     work.result(
         paper_ref="Section 4.2",
         stand_in=stand_in(work),
@@ -87,15 +80,20 @@ def make_manifest(work: Work) -> Outcome:
             "reasons": _reasons(table),
         },
         verdicts=(
-            Verdict(
-                "counts_add_up",
-                counts["rows"] == counts["kept"] + counts["duplicates"] + counts["rejected"],
-                counts,
-            ),
-            Verdict("terms_known", not without, without or {"without": "none"}),
+            *_judge_counts(kept, counts),
             *(() if truth is None else (_judge_detector(truth.found),)),
         ),
         summary=Intake.of(table).words,
+    )
+
+
+def _judge_counts(kept: Any, counts: dict[str, int]) -> tuple[Verdict, Verdict]:
+    """Whether every row is counted once, and no kept face lacks its terms."""
+    rows = counts["kept"] + counts["duplicates"] + counts["rejected"]
+    without = {name: kept[name].null_count for name in _TERMS if kept[name].null_count}
+    return (
+        Verdict("counts_add_up", counts["rows"] == rows, counts),
+        Verdict("terms_known", not without, without or {"without": "none"}),
     )
 
 

@@ -152,6 +152,23 @@ def pixels_sha256(picture: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
 
 
+def reject_copies(table: pa.Table, duplicate_of: Sequence[str | None], reason: str) -> pa.Table:
+    """Append the column `duplicate_of`, and reject the rows that have something there.
+
+    Args:
+        table: With the columns `status` and `reason`.
+        duplicate_of: For each row the key of what it is a copy of, or None.
+        reason: Why the copies are rejected.
+    """
+    table = table.append_column("duplicate_of", pa.array(duplicate_of, pa.string()))
+    copies = pc.is_valid(table["duplicate_of"])
+    for name, word in (("status", REJECTED), ("reason", reason)):
+        place = table.column_names.index(name)
+        values = pc.if_else(copies, word, table[name])
+        table = table.set_column(place, table.schema.field(name), values)
+    return table
+
+
 def _check_pixels(pixels: Pixels) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
         raise ValueError(

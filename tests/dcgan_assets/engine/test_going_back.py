@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from small_graph import SmallGraph
 from dcgan_assets.dvc.rollback import rollback
 from dcgan_assets.engine.fingerprint import is_current
 from dcgan_assets.engine.going_back import bring_back, finish, remember, standing_together
+from dcgan_assets.engine.history_findings import examine_history
 from dcgan_assets.engine.publication_log import publication_lines, publication_rows
 from dcgan_assets.engine.publications import History
+from dcgan_assets.engine.store import Artefact, Meta, Store
 from dcgan_models.errors import UserError
 from dcgan_models.files import sha256_file
 
@@ -166,6 +169,102 @@ def test_a_pair_that_is_none_is_not_taken_for_one(graph: SmallGraph, twice: Smal
     assert History(graph.root).numbers("toy") == [1, 2, 3]
 
 
+def test_what_was_cleared_meanwhile_does_not_come_back(graph: SmallGraph) -> None:
+    catalogue, stood = graph.catalogue(), weights(graph)
+    publication = History(graph.root).read("toy", 1)
+    History(graph.root).remove(publication)
+    with pytest.raises(UserError, match="toy: no publication 1; there are: 2"):
+        bring_back(catalogue, catalogue.by_key["toy/generator"], publication)
+    assert weights(graph) == stood
+    assert standing_together(catalogue, catalogue.by_key["toy/generator"]) is not None
+
+
+# --- What `dcgan doctor` says of it ---------------------------------------------------------
+
+
+def found(graph: SmallGraph) -> list[tuple[str, str]]:
+    findings = list(examine_history(graph.catalogue()))
+    assert {finding.what for finding in findings} <= {"history"}
+    return [(finding.state, finding.detail) for finding in findings]
+
+
+WHOLE = "publications 1, 2 of toy: `dcgan rollback toy ID` brings one back, `dcgan log toy` tells"
+
+
+def test_a_history_that_is_whole_says_what_can_come_back(graph: SmallGraph) -> None:
+    ((state, line),) = found(graph)
+    assert state == "ok"
+    assert line.startswith(WHOLE)
+    shutil.rmtree(graph.root / "history")
+    assert found(graph) == []
+
+
+def spoil(path: Path) -> None:
+    """Other bytes, as many, in a file of its own."""
+    content = path.read_bytes()[::-1]
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_what_is_damaged_or_foreign_in_the_history_is_named(graph: SmallGraph) -> None:
+    history = History(graph.root)
+    first, second = (history.read("toy", number) for number in (1, 2))
+    damaged = min(first.digests - second.digests)
+    place = graph.root / "history/objects" / damaged[:2] / damaged
+    spoil(place)
+    (graph.root / "history/publications/toy/note.txt").write_text("mine")
+    (bad, line), whole, foreign = found(graph)
+    assert bad == "FAIL"
+    assert line == (
+        f"publication 1 of toy cannot come back: history/objects/{damaged[:2]}/{damaged} is "
+        "damaged; remove history/publications/toy/1.json, then `dcgan gc`"
+    )
+    assert whole[1].startswith("publications 2 of toy: `dcgan rollback")
+    assert foreign == ("note", "not ours, and left alone: history/publications/toy/note.txt")
+
+    place.unlink()
+    assert f"{damaged[:2]}/{damaged} is missing" in found(graph)[0][1]
+    (graph.root / "history/publications/toy/1.json").write_text("{")
+    assert "toy/1.json: not a publication of ours" in found(graph)[0][1]
+    shutil.rmtree(graph.root / "history")
+    (graph.root / "history").write_text("mine")
+    ((state, line),) = found(graph)
+    assert state == "FAIL"
+    assert "history: no folder; publications are kept there" in line
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_of_networks_that_do_not_stand_whole_a_rollback_is_offered(
+    graph: SmallGraph, how: str
+) -> None:
+    expected = weights(graph)
+    folder = graph.root / "models" / NETWORKS[1]
+    if how == "gone":
+        shutil.rmtree(folder)
+    else:
+        spoil(folder / "weights.json")
+    _, (state, line) = found(graph)
+    assert state == "note"
+    assert line == (
+        "toy/generator, toy/discriminator do not stand whole; `dcgan rollback toy 2` brings back "
+        "what was published"
+    )
+    list(rollback(graph.catalogue(), "toy", "2"))
+    assert weights(graph) == expected
+    ((state, _),) = found(graph)
+    assert state == "ok"
+
+
+def test_a_rollback_that_was_stopped_is_named(graph: SmallGraph) -> None:
+    assert os.WIFSIGNALED(forked(partial(die_between, graph)))
+    _, half = found(graph)
+    assert half == (
+        "note",
+        "the rollback to publication 1 of toy was stopped half way; `dcgan materialize "
+        "toy/generator` finishes it",
+    )
+
+
 # --- Killed at any moment -------------------------------------------------------------------
 
 
@@ -173,6 +272,39 @@ def go_back(graph: SmallGraph) -> None:
     catalogue = graph.catalogue()
     publication = History(graph.root).read("toy", 1)
     bring_back(catalogue, catalogue.by_key["toy/generator"], publication)
+
+
+def die_between(graph: SmallGraph) -> None:
+    """Go back, and be killed when one network of the two is in."""
+    publish = Store.publish
+
+    def publish_first(store: Store, staging: Path, artefact: Artefact, meta: Meta) -> Meta:
+        if artefact.key == NETWORKS[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return publish(store, staging, artefact, meta)
+
+    Store.publish = publish_first  # type: ignore[method-assign]
+    go_back(graph)
+
+
+def test_what_is_on_its_way_back_stays_until_it_is_there(graph: SmallGraph) -> None:
+    history, catalogue = History(graph.root), graph.catalogue()
+    target = history.read("toy", 1)
+    assert history.outlived(1) == [target]
+    assert os.WIFSIGNALED(forked(partial(die_between, graph)))
+    assert standing_together(catalogue, catalogue.by_key["toy/generator"]) is None
+    # Whoever clears, with a list of now or of then, leaves what is needed.
+    assert history.outlived(1) == []
+    with pytest.raises(UserError, match=r"publication 1 of toy was stopped .* toy/generator` fini"):
+        history.remove(target)
+    collect(graph)
+    assert require_whole(graph) == [1, 2]
+    assert graph.run().code == 0
+    assert [meta.data_version for meta in target.records] == [
+        graph.meta(key).data_version for key in NETWORKS
+    ]
+    collect(graph)
+    assert require_whole(graph) == [3]
 
 
 def collect(graph: SmallGraph) -> None:
@@ -228,6 +360,14 @@ def test_killed_at_any_step_of_a_rollback_either_pair_stands_or_it_is_finished(
         # Half a pair is never up to date; what is, is recorded last.
         assert is_current(catalogue, step) is (pair is not None)
         assert numbers == [1, 2] or (numbers == [1, 2, 3] and versions == first)
+        # Clearing leaves what is needed to finish it, also where it goes by a list from before.
+        unfinished = (
+            pytest.raises(UserError, match="finishes it") if pair is None else nullcontext()
+        )
+        with unfinished:
+            History(graph.root).remove(history.read("toy", 1))
+        collect(graph)
+        assert (1 in require_whole(graph)) is (pair is None)
         with ExitStack() as stack:
             folders = {
                 key: stack.enter_context(catalogue.store.writing(catalogue.artefact(key)))

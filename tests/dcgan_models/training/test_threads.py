@@ -63,7 +63,8 @@ def test_a_run_goes_on_with_the_threads_of_its_state(
     train(config, tmp_path / "stopped", should_stop=so_far(2))
     assert set(used) == {2}
     assert torch.get_num_threads() == 1, "what is computed next has its own"
-    assert "its number of threads stays 2, not this machine's 1" in caplog.text
+    assert "its number of threads stays 2, not this machine's 1, and so do its bits" in caplog.text
+    assert "without as many cores to itself it is several times slower" in caplog.text
     assert state_of(tmp_path / "stopped") == state_of(tmp_path / "whole")
     facts = state_of(tmp_path / "whole")[1], state_of(tmp_path / "other")[1]
     assert [(one["threads"], one["processes"]) for one in facts] == [(2, 1), (1, 1)]
@@ -100,6 +101,7 @@ def test_the_bits_are_those_of_the_first_number_of_threads(
         assert done.returncode == 0, done.stderr
         said = "its number of threads stays 1, not this machine's 2" in done.stderr
         assert said == (name == "stopped")
+        assert "slower" not in done.stderr, "fewer threads than there could be starve nobody"
         return (tmp_path / name / "result/generator/weights.safetensors").read_bytes()
 
     train(config, tmp_path / "stopped", should_stop=after(3))
