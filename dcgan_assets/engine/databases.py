@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -62,6 +63,7 @@ def make_whole(home: Path) -> None:
         OSError, sqlite3.Error, sqlalchemy.exc.DBAPIError: One cannot be read or made.
         dagster.DagsterError: Dagster cannot use the dagster.yaml.
     """
+    _read_revisions_once()
     databases = list(_databases(home))
     if all(map(_stands, databases)):
         return
@@ -138,6 +140,27 @@ def _version() -> str | None:
     from dagster._core.storage.sql import get_alembic_config
 
     return ScriptDirectory.from_config(get_alembic_config(sqlite.__file__)).get_current_head()
+
+
+@cache
+def _read_revisions_once() -> None:
+    """Let alembic read the revisions of Dagster's tables once in a process.
+
+    Dagster asks for the newest one whenever it opens a store, and for each run, and alembic runs
+    ninety scripts to answer: a third of what a command takes that makes little.
+    """
+    from alembic.script import ScriptDirectory
+
+    read = ScriptDirectory.from_config
+    known: dict[tuple[str | None, ...], ScriptDirectory] = {}
+
+    def read_once(config: Any) -> ScriptDirectory:
+        place = config.config_file_name, config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    ScriptDirectory.from_config = read_once  # type: ignore[assignment, method-assign]
 
 
 def _make(database: _Database) -> None:
