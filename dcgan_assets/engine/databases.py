@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -64,6 +64,7 @@ def make_whole(home: Path) -> None:
         dagster.DagsterError: Dagster cannot use the dagster.yaml.
     """
     _read_revisions_once()
+    _keep_engines()
     databases = list(_databases(home))
     if all(map(_stands, databases)):
         return
@@ -160,7 +161,33 @@ def _read_revisions_once() -> None:
             known[place] = read(config)
         return known[place]
 
-    ScriptDirectory.from_config = read_once  # type: ignore[assignment, method-assign]
+    ScriptDirectory.from_config = read_once  # type: ignore[method-assign]
+
+
+@cache
+def _keep_engines() -> None:
+    """Let SQLAlchemy word a statement once for a database, not for each connection to it.
+
+    Dagster makes an engine for each, and with it go the statements that it has worded. An engine
+    holds no connection open here (NullPool), so one may serve all.
+    """
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+    from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+    from sqlalchemy import NullPool, create_engine
+
+    @lru_cache(maxsize=64)
+    def known(address: str, settings: tuple[tuple[str, Any], ...]) -> Any:
+        return create_engine(address, poolclass=NullPool, connect_args=dict(settings))
+
+    def engine(address: str, *, poolclass: Any, connect_args: Any = None) -> Any:
+        if poolclass is not NullPool:
+            return create_engine(address, poolclass=poolclass, connect_args=connect_args or {})
+        return known(address, tuple((connect_args or {}).items()))
+
+    stores: list[Any] = [sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage]
+    for store in stores:
+        store.create_engine = engine
 
 
 def _make(database: _Database) -> None:
