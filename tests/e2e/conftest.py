@@ -96,6 +96,15 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def _page_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A page that stays open draws and asks on, also through tests that do without it."""
+    page = request.getfixturevalue("page") if "page" in request.fixturenames else None
+    yield
+    if page is not None:
+        page.goto("about:blank")
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
     """Another site, on this machine too."""

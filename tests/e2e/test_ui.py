@@ -25,6 +25,7 @@ from pages import (
     plotted,
     show_picture,
     shown_figure,
+    wait_without_page,
 )
 from web_ui import Server, served
 from workbench import Bench, lengthen, wait_for
@@ -193,8 +194,10 @@ def test_a_training_is_watched_terminated_and_goes_on_where_it_stopped(
 ) -> None:
     open_asset(page, server, "mnist/candidate")
     first = click_materialize(page, server)
+    page.goto("about:blank")
     with _after_ticks(bench, server, first, 2):
         earlier = _losses(server, page)
+        page.goto("about:blank")
     with _after_ticks(bench, server, first, bench.steps("mnist28")[-1] // 50 + 1):
         later = _losses(server, page)
         page.screenshot(path=screenshots / "loss_plot.png")
@@ -211,7 +214,7 @@ def test_a_training_is_watched_terminated_and_goes_on_where_it_stopped(
 
     open_asset(page, server, "mnist/candidate")
     second = click_materialize(page, server)
-    assert server.wait_for_end(second) == "SUCCESS"
+    assert wait_without_page(page, server, second) == "SUCCESS"
     steps = bench.steps("mnist28")
     assert steps == list(range(50, steps[-1] + 1, 50)), "every line once"
     told = [int(o["step"]) for o in server.observations("mnist/candidate", second)]
@@ -277,6 +280,7 @@ def test_a_bad_shard_fails_alone_and_is_made_again_alone(
     lock.mkdir(parents=True)
     open_asset(page, server, "imagenet/images")
     backfill = click_materialize_shards(page, server, "All")
+    page.goto("about:blank")
     ended = server.wait_for_backfill(backfill)
     assert ended == ("COMPLETED_FAILED", {"00": "SUCCESS", "01": "FAILURE"})
     assert sorted(path.name for path in images.iterdir() if path.name.isdigit()) == ["00"]
@@ -288,7 +292,7 @@ def test_a_bad_shard_fails_alone_and_is_made_again_alone(
 
     open_asset(page, server, "imagenet/images")
     again = click_materialize_shards(page, server, "Failed", alone=True)
-    assert server.wait_for_end(again) == "SUCCESS"
+    assert wait_without_page(page, server, again) == "SUCCESS"
     assert server.shard(again) == "01"
     assert bench.meta("data/imagenet/images/00") == kept
     assert bench.meta("data/imagenet/images/01")["shard"] == "01"
@@ -300,6 +304,7 @@ def test_materialize_all_over_shards_and_what_has_none_ends_green(
     names = _names(bench, "imagenet")
     open_group(page, server, "imagenet", names)
     backfill = click_materialize_shards(page, server, "All")
+    page.goto("about:blank")
     status, runs = server.wait_for_backfill(backfill)
     assert (status, set(runs.values())) == ("COMPLETED_SUCCESS", {"SUCCESS"})
     assert set(runs) == {"00", "01", ""}
@@ -314,7 +319,8 @@ def test_a_click_makes_a_whole_group_and_its_figure_is_there(
     bench.dcgan("materialize", "imagenet/discriminator")  # of another group
     names = _names(bench, "cifar10")
     open_group(page, server, "cifar10", names)
-    assert server.wait_for_end(click_materialize(page, server)) == "SUCCESS"
+    made = click_materialize(page, server)
+    assert wait_without_page(page, server, made) == "SUCCESS"
     open_group(page, server, "cifar10", names)
     # Not all boxes are green: a check may fail that asks so little training for better features.
     assert _fresh(server, "cifar10") == {f"cifar10/{name}" for name in names}

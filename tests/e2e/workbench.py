@@ -25,17 +25,19 @@ import yaml
 T = TypeVar("T")
 
 BIN = Path(sys.executable).parent
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.05, 0.5
 
 
 def wait_for(look: Callable[[], T | None], about: str, seconds: float = 600) -> T:
     """Look again and again until there is something to see; fail after `seconds`."""
+    shortest, longest = _POLL_SECONDS
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while (began := time.monotonic()) < until:
         found = look()
         if found:
             return found
-        time.sleep(_POLL_SECONDS)
+        # A question to the web UI is work for it, which is taken from what is waited for.
+        time.sleep(min(max(shortest, 9 * (time.monotonic() - began)), longest))
     raise AssertionError(f"waited {seconds:.0f} s in vain for {about}")
 
 

@@ -26,7 +26,7 @@ from dcgan_assets.engine.publications import History
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-COMMANDS = 20
+COMMANDS = 10
 _PLACES = ("data/cats", "data/cats/images", "data/cats/images/00", "models/cats", "results", "runs")
 _MORE = ("runs/cats", "runs/locks", "runs/reproduce", ".dagster_home", ".dagster_home/history/runs")
 _ENVIRONMENT = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,9 @@ import pytest
 from safetensors.torch import load_file
 from training_runs import (
     assert_same_run,
-    command,
+    count_lines,
     quick_run,
-    started,
     state_of,
-    training,
     wait_until,
     without_saves,
 )
@@ -47,6 +49,22 @@ def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory)
     return run_dir
 
 
+def go_on(run_dir: Path) -> None:
+    train(TrainConfig.read(run_dir), run_dir)
+
+
+@contextmanager
+def training(run_dir: Path) -> Iterator[ForkProcess]:
+    """A process that trains, killed at the end; a copy of this one, which has loaded torch."""
+    process = multiprocessing.get_context("fork").Process(target=go_on, args=(run_dir,))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
 def assert_nothing_is_half(run_dir: Path) -> None:
     """Every file that has its name is whole; what was being written has another, hidden one."""
     states = sorted((run_dir / "states").glob("step_*"))
@@ -64,7 +82,15 @@ def test_killed_at_work_thirty_times_in_all_it_ends_in_the_same_bits(
     rng, last = random.Random(1), 0  # noqa: S311  (moments, not secrets)
     for _ in range(KILLS_AT_WORK):
         replace(config, save_seconds=rng.choice([0.0, 0.0, 0.03])).write(tmp_path)
+        seen = count_lines(tmp_path)
         with training(tmp_path) as process:
+            wait_until(
+                lambda process=process, seen=seen: (
+                    count_lines(tmp_path) >= seen + 2 or not process.is_alive()
+                ),
+                "two lines of the log",
+            )
+            assert process.is_alive()
             time.sleep(rng.uniform(0, 0.1))  # the moment is what is random here
             process.kill()
         assert_nothing_is_half(tmp_path)
@@ -78,11 +104,10 @@ def test_killed_at_work_thirty_times_in_all_it_ends_in_the_same_bits(
     calls = iter(range(EPOCHS * PER_EPOCH - last - 1))
     assert not train(without_saves(config), tmp_path, should_stop=lambda: next(calls, None) is None)
     for _ in range(KILLS_AT_THE_END):
-        with started(command(tmp_path), tmp_path / "output") as process:
+        with training(tmp_path) as process:
             wait_until(
-                lambda: (
-                    state_of(tmp_path)[1]["step"] == EPOCHS * PER_EPOCH
-                    or process.poll() is not None
+                lambda process=process: (
+                    state_of(tmp_path)[1]["step"] == EPOCHS * PER_EPOCH or not process.is_alive()
                 ),
                 "the last state",
             )
@@ -90,6 +115,5 @@ def test_killed_at_work_thirty_times_in_all_it_ends_in_the_same_bits(
             process.kill()
         assert_nothing_is_half(tmp_path)
 
-    (tmp_path / "output").unlink()
     assert train(without_saves(config), tmp_path)
     assert_same_run(tmp_path, uninterrupted)

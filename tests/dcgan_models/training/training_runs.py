@@ -61,20 +61,6 @@ def wait_until(look: Callable[[], Any], about: str) -> None:
 
 
 @contextmanager
-def started(words: list[str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in a session of its own, its output in a file; killed where the block leaves it."""
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            words, cwd=CHECKOUT, stdout=stream, stderr=stream, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
 def training(run_dir: Path, words: list[str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """The command at work: its log has grown by lines. It is killed if the block leaves it."""
     log, seen = run_dir / "log.jsonl", count_lines(run_dir)
