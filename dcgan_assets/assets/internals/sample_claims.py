@@ -182,22 +182,27 @@ def count_walks(looking: Looking) -> Counted:
 def judge_walking(walk: JudgedWalks, fade: JudgedWalks, flags: int, near: Nearness) -> Verdict:
     """Judge `walk_is_gradual` by the largest steps, and by the fades between the same pictures.
 
+    Walks and fades are paired, and the interval of the difference decides: of two means over walks
+    that differ by nothing one is the lower, too.
+
     Args:
         walk, fade: Between the same pictures.
         flags: That are judged.
         near: The pictures of the walks.
     """
     undecided, faded = float(walk.undecided.mean()), float(fade.undecided.mean())
+    fewer, at_most = (100 * bound for bound in mean_interval(fade.undecided - walk.undecided))
     facts = {
         "a step as large as a walk": walk.sharp,
         "most flags that change in a step": int(walk.changes.max()),
         "flags": flags,
         "undecided, %": round(100 * undecided, 2),
         "undecided on a fade, %": round(100 * faded, 2),
+        "fewer by, %": f"{fewer:.2f} to {at_most:.2f}",
         **near.facts,
     }
     small = not walk.sharp and float(walk.changes.max()) < flags
-    return Verdict("walk_is_gradual", near.enough and small and undecided < faded, facts)
+    return Verdict("walk_is_gradual", near.enough and small and fewer > 0, facts)
 
 
 def _walk_rows(looking: Looking, name: str, seen: JudgedWalks, bound: float) -> list[Row]:

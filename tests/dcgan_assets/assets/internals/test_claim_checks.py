@@ -77,3 +77,15 @@ def test_a_walk_that_jumps_or_goes_through_halves_is_not_gradual() -> None:
     assert not judge_walking(replace(walk, changes=jump), fade, 3, NEAR).passed
     assert not judge_walking(replace(walk, sharp=True), fade, 3, NEAR).passed
     assert not judge_walking(fade, fade, 3, NEAR).passed
+
+
+def test_a_walk_that_is_as_undecided_as_a_fade_seldom_passes() -> None:
+    rng = np.random.default_rng(0)
+    passed = []
+    for _ in range(TIMES):
+        walk, fade = (
+            JudgedWalks(NO_PICTURES, np.zeros((20, 9)), undecided, sharp=False)
+            for undecided in rng.normal(0.1, 0.08, (2, 20))
+        )
+        passed.append(judge_walking(walk, fade, 3, NEAR).passed)
+    assert np.mean(passed) < 0.05
