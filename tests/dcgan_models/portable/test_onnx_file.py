@@ -16,7 +16,6 @@ from dcgan_models.networks import draw_latents
 from dcgan_models.portable.onnx_file import write_onnx
 from dcgan_models.presets import PRESETS
 
-
 # An export takes seconds, so of the fast tests only one that has all: labels, dense rows, kernels.
 NAMES = [
     name if name == "mnist28" else pytest.param(name, marks=pytest.mark.slow)
