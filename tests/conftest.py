@@ -44,8 +44,9 @@ settings.load_profile("patient")
 # is still at one of them when the other has nothing left to do.
 LONGEST = (
     *("e2e/test_ui.py", "e2e/test_dvc.py", "e2e/test_offline.py", "e2e/test_new_pictures.py"),
-    *("e2e/test_processes.py", "e2e/test_command_line.py", "e2e/test_ticks.py"),
-    *("e2e/test_ui_faults.py", "e2e/test_examples.py", "e2e/test_annotate.py"),
+    *("e2e/test_processes.py", "e2e/test_hosts.py", "e2e/test_command_line.py"),
+    *("e2e/test_ticks.py", "e2e/test_ui_faults.py", "e2e/test_examples.py"),
+    "e2e/test_annotate.py",
     *("e2e/test_own_pictures_under_dvc.py", "e2e/test_report.py"),
     *("dcgan_assets/assets/publishing/test_quality.py", "hostile/test_killed_commands.py"),
     *("dcgan_assets/engine/test_running.py", "dcgan_assets/engine/test_instance.py"),
