@@ -21,9 +21,12 @@ def test_stores_that_are_opened_again_read_no_revisions(
     workspace = small.catalogue().workspace
     read: list[Any] = []
     real = ScriptDirectory._load_revisions
-    monkeypatch.setattr(
-        ScriptDirectory, "_load_revisions", lambda self: read.append(self) or real(self)
-    )
+
+    def counted(self: ScriptDirectory) -> Any:
+        read.append(self)
+        return real(self)
+
+    monkeypatch.setattr(ScriptDirectory, "_load_revisions", counted)
     for number in range(3):
         with open_instance(workspace) as instance:
             instance.add_run(dg.DagsterRun("job"))

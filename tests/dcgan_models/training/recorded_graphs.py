@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.backends import cudagraphs
-from torch._inductor import config, cudagraph_trees
 
 from dcgan_models.training import updates as updates_module
 
@@ -68,6 +66,10 @@ def graphs_recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     Yields:
         A node for each run of a graph, in order.
     """
+    # Seconds to load, which whoever only collects these tests need not wait for.
+    from torch._dynamo.backends import cudagraphs
+    from torch._inductor import config, cudagraph_trees
+
     monkeypatch.setattr(cudagraph_trees, "torch", _Torch())
     for name in (
         "ControlFlowOpWarmupDispatchMode",

@@ -19,7 +19,7 @@ from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig
 from dcgan_models.training.checkpoint import load_state
 
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 def quick_run(data: Path, changes: dict[str, Any], **settings: Any) -> TrainConfig:
