@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dcgan_assets.params.automation import Retention, Retraining
 from dcgan_assets.params.base import Count, Section, Seed
@@ -47,6 +47,9 @@ GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Log = Literal["none", "tensorboard", "mlflow", "dvclive"]
 
 
+Engine = Literal["local", "ray"]
+
+
 class Machine(Section):
     """Where networks are trained, and whether results go to DVC. Never part of a code version.
 
@@ -56,12 +59,26 @@ class Machine(Section):
         dvc: What happens to what was made: `commit` books it, `push` also uploads it.
         log: The tool in which a training's curves are drawn as well, below `runs/`; each is an
             extra of its name.
+        engine: What spreads runs over machines; all but `local` is an extra of its name, and has
+            its settings in the folder `cluster`.
     """
 
     device: Device = "auto"
     processes: Count = 1
     dvc: Literal["off", "commit", "push"] = "commit"
     log: Log = "none"
+    engine: Engine = "local"
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _no_address(cls, value: object) -> object:
+        # Said without the value: an address may hold a password.
+        if isinstance(value, str) and (":" in value or "@" in value):
+            raise ValueError(
+                f"the name of an engine ({', '.join(get_args(Engine))}), not an address: those "
+                "stand in cluster/dagster.yaml, credentials in the environment"
+            )
+        return value
 
 
 class Params(Section):
