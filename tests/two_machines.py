@@ -108,29 +108,38 @@ def _ip(*words: str) -> str:
 
 
 @contextmanager
-def two_machines(folder: Path) -> Iterator[tuple[Machine, Machine]]:
-    """Two machines, and the end of all that runs on them."""
-    tag = f"{os.getpid()}"
-    machines = []
-    for number, name in enumerate(("ada", "bert"), 1):
-        home = folder / name
-        (home / "tmp").mkdir(parents=True)
-        machines.append(Machine(name, f"dcgan-{tag}-{name}", f"10.77.0.{number}", home))
-    try:
-        for machine in machines:
-            _ip("netns", "add", machine.space)
-        first, second = (machine.space for machine in machines)
-        _ip("-n", first, "link", "add", "cable", "type", "veth", "peer", "cable", "netns", second)
-        for machine in machines:
-            _ip("-n", machine.space, "address", "add", f"{machine.address}/24", "dev", "cable")
-            for device in ("cable", "lo"):
-                _ip("-n", machine.space, "link", "set", device, "up")
-        yield machines[0], machines[1]
-    finally:
-        for machine in machines:
-            with suppress(subprocess.CalledProcessError):
-                machine.kill()
-                _ip("netns", "delete", machine.space)
+def two_machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two machines, and the end of all that runs on them.
+
+    Their folders have short names: a socket's may have 107 characters, of which Ray takes 70.
+    """
+    with tempfile.TemporaryDirectory(
+        dir="/tmp", prefix="dcgan-", ignore_cleanup_errors=True
+    ) as top:
+        machines = []
+        for number, name in enumerate(("ada", "bert"), 1):
+            home = Path(top) / name
+            (home / "tmp").mkdir(parents=True)
+            machines.append(Machine(name, f"dcgan-{os.getpid()}-{name}", f"10.77.0.{number}", home))
+        try:
+            _lay_cable(*machines)
+            yield machines[0], machines[1]
+        finally:
+            for machine in machines:
+                with suppress(subprocess.CalledProcessError):
+                    machine.kill()
+                    _ip("netns", "delete", machine.space)
+
+
+def _lay_cable(first: Machine, second: Machine) -> None:
+    for machine in (first, second):
+        _ip("netns", "add", machine.space)
+    ends = ("type", "veth", "peer", "cable", "netns", second.space)
+    _ip("-n", first.space, "link", "add", "cable", *ends)
+    for machine in (first, second):
+        _ip("-n", machine.space, "address", "add", f"{machine.address}/24", "dev", "cable")
+        for device in ("cable", "lo"):
+            _ip("-n", machine.space, "link", "set", device, "up")
 
 
 @dataclass

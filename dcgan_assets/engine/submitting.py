@@ -181,7 +181,7 @@ class QueuedRuns:
     def _runs(self, run_ids: Collection[str]) -> Sequence[dg.DagsterRun]:
         """Runs as Dagster's records have them now; a database that is restarted is waited for."""
         told = False
-        while True:
+        while run_ids:
             try:
                 with quiet_retries():
                     return self.instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
@@ -191,6 +191,7 @@ class QueuedRuns:
                 if not told:
                     self.say(f"waiting for Dagster's database: {database_words(error)}")
                 told = True
+        return []
 
     def _outcome(self, run: dg.DagsterRun, batch: Batch) -> Outcome:
         kinds = {

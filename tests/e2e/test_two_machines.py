@@ -66,15 +66,14 @@ def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Both machines at work, as docs/how-to/machines.md starts them."""
     bench = make_bench("two", four_shards)
     bench.dcgan("engine", "ray")
-    folder = tmp_path_factory.mktemp("machines")
-    with two_machines(folder) as (first, second), database_on(first):
+    with two_machines() as (first, second), database_on(first):
         env = {**bench.environment, **read_env(bench.root / "cluster/env", first.address)}
         for machine in (first, second):
             own = {"HOME", "TMPDIR", "PATH"}
             machine.env = {k: v for k, v in env.items() if k not in own}
         start_ray(first, "--head", "--dashboard-host=0.0.0.0")
         start_ray(second, f"--address={first.address}:6379")
-        log = folder / "ui.log"
+        log = tmp_path_factory.mktemp("ui") / "log"
         first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
         wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
         yield Cluster(bench, first, second)
