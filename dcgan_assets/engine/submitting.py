@@ -96,15 +96,16 @@ class QueuedRuns:
             batch = schedule.next_batch()
             if batch is None:
                 return
-            self.following[self._find(batch) or self._submit(context, batch)] = batch
+            found = self._find(batch)
+            self.following[found or self._submit(context, batch)] = batch
+            if found:
+                self.say(f"{self._label(batch)}: run {found[:8]} is at it already")
 
     def _find(self, batch: Batch) -> str | None:
         """The run that does the same work already, whoever asked for it."""
         asked = dg.RunsFilter(tags={WORK_TAG: self._work(batch)}, statuses=_UNFINISHED)
-        for run in self.instance.get_runs(asked, limit=1):
-            self.say(f"{self._label(batch)}: run {run.run_id[:8]} is at it already")
-            return run.run_id
-        return None
+        runs = self.instance.get_runs(asked, limit=1)
+        return runs[0].run_id if runs else None
 
     def _submit(self, context: WorkspaceProcessContext, batch: Batch) -> str:
         # As heavy as the code server that it speaks to.
@@ -191,6 +192,7 @@ class QueuedRuns:
                 if not told:
                     self.say(f"waiting for Dagster's database: {database_words(error)}")
                 told = True
+                time.sleep(_LOOK_SECONDS)
         return []
 
     def _outcome(self, run: dg.DagsterRun, batch: Batch) -> Outcome:
