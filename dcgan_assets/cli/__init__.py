@@ -11,6 +11,7 @@ from dcgan_assets.cli import (
     books,
     compare,
     doctor,
+    engine,
     explore,
     export,
     init,
@@ -62,7 +63,7 @@ def main(ctx: click.Context, root: Path | None) -> None:
 
 
 _COMMANDS = (
-    *(init.init, new_group.new_group, doctor.doctor, books.dvc_sync),
+    *(init.init, new_group.new_group, engine.engine, doctor.doctor, books.dvc_sync),
     *(books.register, books.status, books.release, books.log),
     compare.compare,
     *(books.rollback, books.reproduce, books.collect_garbage, books.clean),

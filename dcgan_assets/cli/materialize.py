@@ -44,6 +44,7 @@ class Request:
     dry_run: bool = False
     as_json: bool = False
     jobs: int | None = None
+    here: bool = False
 
 
 def _be_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -74,6 +75,7 @@ quiet_option = click.option(
     help="Runs beside each other, which share the cores; else one a core where several groups "
     "train, four at most.",
 )
+@click.option("--here", is_flag=True, help="On this machine, whatever machine.engine says.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON, for programs.")
 @quiet_option
 @click.pass_obj
@@ -142,6 +144,7 @@ def bring_up_to_date(catalogue: Catalogue, request: Request) -> int:
             seed=request.seed,
             forced={step.key for step in chosen if request.force},
             jobs=request.jobs or usual_jobs(catalogue, plan),
+            here=request.here,
         )
     code = _conclude(catalogue, report)
     if code == 0:

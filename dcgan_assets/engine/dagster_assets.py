@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.expectations import require_expected
 from dcgan_assets.engine.fingerprint import standing
 from dcgan_assets.engine.live_training import training_page
 from dcgan_assets.engine.making import FOLLOWED, make
@@ -139,6 +140,7 @@ def _materialise(
     seed: int | None,
     force: bool,
 ) -> Iterator[Any]:
+    require_expected(catalogue, step, context.run.tags)
     order = place_order_when_seen(catalogue, step, shard, seed, context.instance, afresh=force)
     metas, made = None if force else standing(catalogue, order), False
     if metas is None:
@@ -153,14 +155,26 @@ def _materialise(
         if metas[0].fingerprint != order.fingerprint:
             # It only ended what a killed rollback had begun.
             metas, made = make(catalogue, order, context, force=force)
-    how = f"made in {metas[0].duration_s:.1f} s" if made else _UP_TO_DATE
     if not made:
         context.log.info(f"{order.label}: {_UP_TO_DATE}; {_ANEW}")
-    summary = shown.summary(metas[0].metadata)
-    say(f"{order.label}: {how}{'; ' if summary else ''}{summary}")
-    tell_failed(order.label, metas[0])
+    tell_made(say, order.label, metas[0], made=made)
     for meta in metas:
         yield _materialize_result(step, meta, memoised=not made)
+
+
+def tell_made(
+    tell: Callable[[str], None], label: str, meta: Meta, *, made: bool, where: str = ""
+) -> None:
+    """Tell in one line what came of a making, and in another one which of its checks failed.
+
+    Args:
+        made: Whether it was made just now.
+        where: On which machine, if not on this one.
+    """
+    how = f"made in {meta.duration_s:.1f} s{where}" if made else _UP_TO_DATE
+    summary = shown.summary(meta.metadata)
+    tell(f"{label}: {how}{'; ' if summary else ''}{summary}")
+    tell_failed(label, meta)
 
 
 def tell_failed(label: str, meta: Meta) -> None:

@@ -18,6 +18,12 @@ import dagster as dg
 import yaml  # noqa: TID251  (what Dagster reads its own settings with)
 
 from dcgan_assets.engine.databases import make_whole, require_addressable
+from dcgan_assets.engine.engines import (
+    database_errors,
+    database_words,
+    laid_over,
+    quiet_retries,
+)
 from dcgan_assets.engine.liveness import forget, has_died, marked_runs
 from dcgan_assets.engine.workspace import ROOT_VARIABLE, Workspace
 from dcgan_assets.params.yaml_files import read_yaml
@@ -59,7 +65,8 @@ def prepare_home(workspace: Workspace, place: Path | None = None) -> Path:
         if not os.access(home, os.W_OK):
             # SQLite writes beside a database even to read it.
             raise UserError(f"{home}: cannot be written, and Dagster writes there even to look")
-        _write_settings(home / SETTINGS)
+        # A home elsewhere is for a copy that is made here.
+        _write_settings(home / SETTINGS, workspace if place is None else None)
         _require_bounded(home / SETTINGS)
         make_whole(home)
     os.environ["DAGSTER_HOME"] = str(home)
@@ -72,19 +79,21 @@ def _one_line(home: Path) -> Iterator[None]:
     """Say what is wrong with a home as a `UserError`."""
     from dagster._check import CheckError
 
-    # As heavy as all of this project's modules; Dagster loads it with its storage.
-    from sqlalchemy.exc import DBAPIError
-
     try:
-        yield
+        with quiet_retries():
+            yield
     except OSError as error:
         raise UserError(f"{home}: cannot be written ({error.strerror})") from None
-    except (DBAPIError, sqlite3.Error) as error:
-        reason = getattr(error, "orig", error)
-        raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
+    except sqlite3.Error as error:
+        raise UserError(f"{home}: Dagster's records cannot be read ({error})") from None
     except (dg.DagsterError, CheckError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removeprefix("Failure condition: ")
         raise UserError(f"{home / SETTINGS}: {_CANNOT_USE.format(reason)}") from None
+    except Exception as error:
+        if not isinstance(error, database_errors()):
+            raise
+        reason = database_words(error)
+        raise UserError(f"{home}: Dagster's records cannot be read ({reason})") from None
 
 
 def _require_bounded(path: Path) -> None:
@@ -97,8 +106,9 @@ def _require_bounded(path: Path) -> None:
         ) from None
 
 
-def _write_settings(path: Path) -> None:
-    settings = (resources.files("dcgan_assets.engine") / SETTINGS).read_bytes()
+def _write_settings(path: Path, workspace: Workspace | None) -> None:
+    text = (resources.files("dcgan_assets.engine") / SETTINGS).read_text("utf-8")
+    settings = (laid_over(text, workspace) if workspace else text).encode()
     content = _SEAL + hashlib.sha256(settings).hexdigest().encode() + b"\n" + settings
     if path.is_symlink():
         if not path.exists():

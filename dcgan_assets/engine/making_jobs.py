@@ -18,6 +18,8 @@ from dcgan_assets.engine.schedule import Report
 from dcgan_models.errors import UserError
 
 ALL = "all"
+# Of runs that, with an engine, submit others and wait for them: one at a time has a place.
+DRIVES_TAG = "dcgan/drives"
 # Books what was made, by keys; False where it could not, which it has said.
 Book = Callable[[Collection[str]], bool]
 
@@ -57,7 +59,12 @@ def _making_job(
         if report.failed or not booked:
             raise dg.Failure(_failure_words(report), allow_retries=False)
 
-    @dg.job(name=f"make_{name}", executor_def=living_executor, description=description)
+    @dg.job(
+        name=f"make_{name}",
+        executor_def=living_executor,
+        description=description,
+        tags={DRIVES_TAG: "runs"},
+    )
     def job() -> None:
         bring_up_to_date()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import dagster as dg
 
+from dcgan_assets.engine.batch_runs import asset_keys, launch_config, read_outcome
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.dagster_assets import dagster_asset
 from dcgan_assets.engine.instance import (
@@ -27,7 +27,8 @@ from dcgan_assets.engine.lanes import Lanes
 from dcgan_assets.engine.liveness import alive
 from dcgan_assets.engine.planning import Plan, require_places
 from dcgan_assets.engine.schedule import Batch, Outcome, Report, Say, Schedule
-from dcgan_assets.engine.step import GPU, Step
+from dcgan_assets.engine.step import GPU, WEB, Step
+from dcgan_assets.engine.submitting import QueuedRuns, has_engine
 from dcgan_models.machine import may_use_gpu
 
 _POOL_SECONDS = 1.0
@@ -48,17 +49,24 @@ def run_plan(
     seed: int | None = None,
     forced: Collection[str] = (),
     jobs: int = 1,
+    here: bool = False,
 ) -> Report:
     """Run a plan's batches in order; go on past failures with what does not need them.
 
-    The assets are those of the web UI but for their hooks: whoever calls books what was made.
+    Where the instance has an engine's launcher they are submitted to Dagster's queue. Else the
+    assets are those of the web UI but for their hooks: whoever calls books what was made.
 
     Args:
         seed: For every seeded step of the plan.
         forced: Keys of steps to make again even where nothing has changed.
         jobs: How many batches may run at once, each in a process of its own; 1: in this one.
+        here: Whether everything is made on this machine, whatever the launcher.
     """
     require_places(catalogue, plan)
+    if has_engine(instance) and not here:
+        schedule = Schedule(catalogue, plan, say, {GPU, WEB})
+        QueuedRuns(catalogue, instance, say, seed, frozenset(forced)).run(schedule)
+        return schedule.report
     # Without a GPU the lanes share the command's one place among those that train.
     shared = jobs > 1 and not may_use_gpu(catalogue.workspace.params.machine.device)
     schedule = Schedule(catalogue, plan, say, {GPU} if shared else set())
@@ -104,7 +112,7 @@ class BatchRun:
     def __call__(self, instance: dg.DagsterInstance, batch: Batch) -> Outcome:
         """Make a batch as one run; it counts as alive from before Dagster knows of it."""
         run_id = str(uuid.uuid4())
-        launch = _launch_config(batch.steps, self.seed, self.forced)
+        launch = launch_config(batch.steps, self.seed, self.forced)
         first = self._placed(batch.steps[0])
         try:
             with (
@@ -114,7 +122,7 @@ class BatchRun:
                 result = self._job.execute_in_process(
                     instance=instance,
                     run_id=run_id,
-                    asset_selection=_asset_keys(batch.steps),
+                    asset_selection=asset_keys(batch.steps),
                     partition_key=self.catalogue.partition(batch.steps[0], batch.shard),
                     raise_on_error=False,
                     tags=process_tags(),
@@ -122,7 +130,7 @@ class BatchRun:
                 )
         except KeyboardInterrupt:
             return Outcome(interrupted=True)
-        return _read_result(result, batch)
+        return read_outcome(result.all_events, result.dagster_run.status, batch)
 
 
 def _planned_and_read(catalogue: Catalogue, plan: Plan) -> list[Step]:
@@ -130,22 +138,6 @@ def _planned_and_read(catalogue: Catalogue, plan: Plan) -> list[Step]:
     planned = {catalogue.by_key[key] for key, _ in plan.items}
     read = {catalogue.by_key[key] for step in planned for key in (*step.inputs, *step.if_there)}
     return [step for step in catalogue.steps if step in planned or step in read]
-
-
-def _asset_keys(steps: Iterable[Step]) -> list[dg.AssetKey]:
-    return [dg.AssetKey.from_user_string(key) for step in steps for key in step.outputs]
-
-
-def _launch_config(
-    steps: Iterable[Step], seed: int | None, forced: Collection[str]
-) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    for step in steps:
-        launch: dict[str, Any] = {"force": step.key in forced}
-        if step.seeded and seed is not None:
-            launch["seed"] = seed
-        config[step.op_name] = {"config": launch}
-    return config
 
 
 @contextmanager
@@ -205,35 +197,3 @@ def _waiting_line(
     run_id, op = holder
     what = next((step.key for step in catalogue.steps if step.op_name == op), op)
     return f"waiting for the {pool} pool{so_far}: held by {describe_run(instance, run_id, what)}"
-
-
-def _read_result(result: dg.ExecuteInProcessResult, batch: Batch) -> Outcome:
-    """Sort a finished run's steps into made, failed and neither."""
-    succeeded = {event.step_key for event in result.all_events if event.is_step_success}
-    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
-    failed: dict[str, str] = {}
-    interrupted = result.dagster_run.status == dg.DagsterRunStatus.CANCELED
-    for step in batch.steps:
-        if step.op_name in failures:
-            data = failures[step.op_name].step_failure_data
-            if _was_interrupted(data.error):
-                interrupted = True
-            else:
-                failed[step.key] = _failure_line(data)
-    made = tuple(step.key for step in batch.steps if step.op_name in succeeded)
-    return Outcome(made, failed, interrupted)
-
-
-def _was_interrupted(error: Any) -> bool:
-    while error is not None:
-        if error.cls_name == "DagsterExecutionInterruptedError":
-            return True
-        error = error.cause
-    return False
-
-
-def _failure_line(data: Any) -> str:
-    """The message of a `UserError`; the whole traceback of anything else, which is our bug."""
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    return str(data.error_display_string)

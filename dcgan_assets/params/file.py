@@ -49,6 +49,9 @@ GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Log = Literal["none", "tensorboard", "mlflow", "dvclive"]
 
 
+Engine = Literal["local", "ray"]
+
+
 class Machine(Section):
     """Where networks are trained, and whether results go to DVC. Never part of a code version.
 
@@ -65,6 +68,8 @@ class Machine(Section):
             from the environment alone, and `dvc` is `off` then: no machine has all files.
         log: The tool in which a training's curves are drawn as well, below `runs/`; each is an
             extra of its name.
+        engine: What spreads runs over machines; all but `local` is an extra of its name, and has
+            its settings in the folder `cluster`.
     """
 
     device: Device = "auto"
@@ -74,6 +79,18 @@ class Machine(Section):
     dvc: Literal["off", "commit", "push"] = "commit"
     exchange: str = "folder"
     log: Log = "none"
+    engine: Engine = "local"
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _no_address(cls, value: object) -> object:
+        # Said without the value: an address may hold a password.
+        if isinstance(value, str) and (":" in value or "@" in value):
+            raise ValueError(
+                f"the name of an engine ({', '.join(get_args(Engine))}), not an address: those "
+                "stand in cluster/dagster.yaml, credentials in the environment"
+            )
+        return value
 
     @field_validator("exchange", mode="before")
     @classmethod

@@ -16,7 +16,6 @@ import yaml
 from doc_pages import PAGES, ROOT, Block, anchors, blocks, inline_code, links
 
 from dcgan_assets.cli import main
-from dcgan_assets.engine.web_ui import WebUI
 from dcgan_assets.params.file import profile_text, validate_params
 
 OURS = ("dcgan_assets", "dcgan_models")
@@ -40,14 +39,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         # The site holds docs/ and nothing else.
         if page.is_relative_to(ROOT / "docs"):
             assert place.is_relative_to(ROOT / "docs"), f"{target}: outside of docs/"
-
-
-def test_the_web_server_is_called_as_it_takes_its_arguments() -> None:
-    """On a machine of many the user starts it, where `dcgan ui` does otherwise."""
-    page = (ROOT / "docs" / "how-to" / "machines.md").read_text("utf-8")
-    options = ("-w", "/shared/rooms/workspace.yaml", "-p", "3000")
-    served = WebUI(Path("/shared/rooms"), 3000, ("rooms.example.org",))
-    assert " ".join(["\npython", *served.command("webserver", *options)]) + "\n" in page
 
 
 def test_the_link_test_sees_what_is_broken(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Two machines at work on one workspace, by Ray: the same content, and what a lost one costs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from two_machines import BIN, LACKING, PASSWORD, Machine, database_on, read_env, two_machines
+from workbench import Bench, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(LACKING is not None, reason=f"two machines need {LACKING}"),
+]
+SHARDS = 4
+# Ray gives its own processes 15 seconds to start, whatever else the machine does: they go first.
+_FIRST = 'echo -15 > /proc/self/autogroup; exec "$@"'
+_TRIES = 10
+
+
+@dataclass
+class Cluster:
+    """A workspace on two machines; the first one has the database, Ray's head and the web UI."""
+
+    bench: Bench
+    first: Machine
+    second: Machine
+
+    def dcgan(self, *words: str, on: Machine | None = None, code: int = 0) -> str:
+        """A command on a machine, the first one by default; its output."""
+        done = (on or self.first).call(BIN / "dcgan", *words, cwd=self.bench.root)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+        return done.stdout
+
+    def hosts(self, lines: str, start: str) -> set[str]:
+        """Where that was made of which a line says so."""
+        made = [line for line in lines.splitlines() if line.startswith(start) and " s on " in line]
+        return {line.partition(" s on ")[2].partition(";")[0] for line in made}
+
+
+def start_ray(machine: Machine, *options: str) -> None:
+    """`ray start`; again where the machine was too busy all the same."""
+    asked = [f"--node-ip-address={machine.address}", "--num-cpus=1", *options]
+    for _ in range(_TRIES):
+        words = (BIN / "ray", "start", "--object-store-memory=80000000", *asked)
+        done = machine.call("sh", "-c", _FIRST, "sh", *words)
+        machine.be_even()
+        if done.returncode == 0:
+            return
+        machine.call(BIN / "ray", "stop", "--force")
+    raise AssertionError(done.stdout + done.stderr)
+
+
+def four_shards(params: dict[str, Any]) -> None:
+    params["lsun"]["images"]["shards"] = SHARDS
+    params["machine"]["device"] = "cpu"
+
+
+@pytest.fixture(scope="module")
+def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Both machines at work, as docs/how-to/machines.md starts them."""
+    bench = make_bench("two", four_shards)
+    bench.dcgan("engine", "ray")
+    with two_machines() as (first, second), database_on(first):
+        env = {**bench.environment, **read_env(bench.root / "cluster/env", first.address)}
+        for machine in (first, second):
+            own = {"HOME", "TMPDIR", "PATH"}
+            machine.env = {k: v for k, v in env.items() if k not in own}
+        start_ray(first, "--head", "--dashboard-host=0.0.0.0")
+        start_ray(second, f"--address={first.address}:6379")
+        log = tmp_path_factory.mktemp("ui") / "log"
+        first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
+        wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
+        yield Cluster(bench, first, second)
+
+
+def test_both_make_shards_which_are_equal_to_those_of_one_machine(
+    cluster: Cluster, make_bench: Any
+) -> None:
+    alone = make_bench("alone", four_shards)
+    alone.dcgan("materialize", "lsun/training_set")
+    lines = cluster.dcgan("materialize", "lsun/training_set", on=cluster.second)
+    assert cluster.hosts(lines, "lsun/images[") == {"ada", "bert"}
+    for key in ("lsun/images", "lsun/hashes", "lsun/training_set"):
+        place = Path("data") / key
+        ours = {p.relative_to(alone.root): p for p in (alone.root / place).rglob("*")}
+        for name, path in ours.items():
+            theirs = cluster.bench.root / name
+            if path.is_file() and path.name != "_meta.json":
+                assert theirs.read_bytes() == path.read_bytes(), name
+    assert "up to date" in cluster.dcgan("materialize", "lsun/training_set")
+
+
+def test_a_machine_that_is_lost_costs_its_shard_alone(cluster: Cluster) -> None:
+    """Killed in the middle of it; the other machine makes it again."""
+    cluster.bench.edit_params(lambda params: params["lsun"]["images"].update(planted=0.2))
+    log = cluster.bench.root.with_name("lost.log")
+    alive = cluster.bench.root / ".dagster_home/alive"
+    process = cluster.first.start(BIN / "dcgan", "materialize", "lsun/images", log=log)
+
+    def at_work() -> bool:
+        words = [" ".join(each.cmdline()) for each in cluster.second.at_work()]
+        return any(lock.stem in word for lock in alive.glob("[!.]*.lock") for word in words)
+
+    wait_for(at_work, "a shard at work on bert")
+    cluster.second.kill()
+    assert process.wait() == 0, log.read_text()
+    lines = log.read_text()
+    (lost,) = [line for line in lines.splitlines() if "was lost; tried again" in line]
+    assert cluster.hosts(lines, lost.partition(":")[0]) == {"ada"}
+    made = [
+        line for line in lines.splitlines() if line.startswith("lsun/images[") and " on " in line
+    ]
+    assert len({line.partition(":")[0] for line in made if "made in" in line}) == SHARDS
+
+
+def test_no_secret_is_told(cluster: Cluster) -> None:
+    """Neither in Dagster's settings nor on a command line that `ps` shows everybody."""
+    settings = (cluster.bench.root / ".dagster_home/dagster.yaml").read_text()
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert PASSWORD not in settings + shown.stdout

@@ -1,0 +1,215 @@
+"""Two machines on one host: each has a network, a host name, HOME and TMPDIR of its own.
+
+They share a disk, as a network folder would be, and one cable. Root alone can lay it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+BIN = Path(sys.executable).parent
+_DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+PASSWORD = "not-for-logs-4711"  # noqa: S105  (of a server that lives for a test)
+LACKING = next(
+    (
+        what
+        for what, there in (
+            ("root", os.geteuid() == 0),
+            ("iproute2", shutil.which("ip")),
+            ("postgresql", _DEBIAN or shutil.which("initdb")),
+        )
+        if not there
+    ),
+    None,
+)
+
+
+@dataclass
+class Machine:
+    """One of the two, with the environment of its shells."""
+
+    name: str
+    space: str
+    address: str
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def words(self, *command: str | Path) -> list[str]:
+        """A command line that runs on this machine."""
+        shell = f'hostname {self.name}; exec "$@"'
+        inside = ["ip", "netns", "exec", self.space, "unshare", "--uts", "sh", "-c", shell, "sh"]
+        return [*inside, *map(str, command)]
+
+    def environment(self) -> dict[str, str]:
+        """Of every process on this machine."""
+        own = {"HOME": str(self.folder), "TMPDIR": str(self.folder / "tmp")}
+        path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
+        return {**os.environ, **own, **path, **self.env}
+
+    def call(self, *command: str | Path, **asked: object) -> subprocess.CompletedProcess[str]:
+        """Run a command on this machine to its end."""
+        return subprocess.run(
+            self.words(*command),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            **asked,
+        )  # type: ignore[call-overload]
+
+    def start(self, *command: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start a command on this machine; what it says goes into a file."""
+        with log.open("wb") as stream:
+            return subprocess.Popen(
+                self.words(*command),
+                env=self.environment(),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def processes(self) -> list[int]:
+        """Ids of all that runs on this machine."""
+        return [int(pid) for pid in _ip("netns", "pids", self.space).split()]
+
+    def at_work(self) -> Iterator[psutil.Process]:
+        """All that runs on this machine."""
+        for pid in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                yield psutil.Process(pid)
+
+    def be_even(self) -> None:
+        """Let nothing here go before others any more."""
+        for pid in self.processes():
+            with suppress(OSError):
+                Path(f"/proc/{pid}/autogroup").write_text("0")
+
+    def kill(self) -> None:
+        """End everything on this machine at once, as when its power fails."""
+        while found := self.processes():
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def two_machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two machines, and the end of all that runs on them.
+
+    Their folders have short names: a socket's may have 107 characters, of which Ray takes 70.
+    """
+    with tempfile.TemporaryDirectory(
+        dir="/tmp", prefix="dcgan-", ignore_cleanup_errors=True
+    ) as top:
+        machines = []
+        for number, name in enumerate(("ada", "bert"), 1):
+            home = Path(top) / name
+            (home / "tmp").mkdir(parents=True)
+            machines.append(Machine(name, f"dcgan-{os.getpid()}-{name}", f"10.77.0.{number}", home))
+        try:
+            _lay_cable(*machines)
+            yield machines[0], machines[1]
+        finally:
+            for machine in machines:
+                with suppress(subprocess.CalledProcessError):
+                    machine.kill()
+                    _ip("netns", "delete", machine.space)
+
+
+def _lay_cable(first: Machine, second: Machine) -> None:
+    for machine in (first, second):
+        _ip("netns", "add", machine.space)
+    ends = ("type", "veth", "peer", "cable", "netns", second.space)
+    _ip("-n", first.space, "link", "add", "cable", *ends)
+    for machine in (first, second):
+        _ip("-n", machine.space, "address", "add", f"{machine.address}/24", "dev", "cable")
+        for device in ("cable", "lo"):
+            _ip("-n", machine.space, "link", "set", device, "up")
+
+
+@dataclass
+class Database:
+    """A PostgreSQL server on a machine, run by nobody, in a folder of its own."""
+
+    machine: Machine
+    folder: Path
+
+    def _as_nobody(self, *command: str | Path) -> list[str]:
+        return [
+            "setpriv",
+            "--reuid=nobody",
+            "--regid=nogroup",
+            "--clear-groups",
+            *map(str, command),
+        ]
+
+    def _call(self, *command: str | Path, **asked: object) -> None:
+        done = self.machine.call(*self._as_nobody(*command), cwd=self.folder, **asked)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def create(self) -> None:
+        """Make the cluster of databases, and start it."""
+        shutil.chown(self.folder, "nobody", "nogroup")
+        word = self.folder / "word"
+        word.write_text(PASSWORD)
+        shutil.chown(word, "nobody")
+        asked = ("--auth=scram-sha-256", "--username=dagster", f"--pwfile={word}", "--no-sync")
+        self._call(_tool("initdb"), *asked, "-D", self.folder / "data")
+        host = self.folder / "data" / "pg_hba.conf"
+        host.write_text(f"{host.read_text()}\nhost all all 10.77.0.0/24 scram-sha-256\n")
+        self.start()
+        env = ["env", f"PGPASSWORD={PASSWORD}"]
+        self._call(*env, _tool("createdb"), "-h", self.machine.address, "-U", "dagster", "dagster")
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        options = f"-h {self.machine.address} -k {self.folder} -c fsync=off"
+        self._control("start", "-l", self.folder / "log", "-o", options)
+
+    def stop(self) -> None:
+        """Stop the server, and break off what it is asked."""
+        self._control("stop", "-m", "fast")
+
+    def _control(self, verb: str, *options: str | Path) -> None:
+        self._call(_tool("pg_ctl"), verb, "-w", "-D", self.folder / "data", *options)
+
+
+def _tool(name: str) -> Path | str:
+    return _DEBIAN[-1] / name if _DEBIAN else name
+
+
+@contextmanager
+def database_on(machine: Machine) -> Iterator[Database]:
+    """A running database on a machine, not below a test's folder, which root alone may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="dcgan-db-") as folder:
+        database = Database(machine, Path(folder))
+        database.create()
+        try:
+            yield database
+        finally:
+            database.stop()
+
+
+def read_env(path: Path, first: str) -> Mapping[str, str]:
+    """What `set -a; . cluster/env` gives, once it is filled in."""
+    text = path.read_text().replace("DCGAN_FIRST=", f"DCGAN_FIRST={first}", 1)
+    path.write_text(text.replace("DCGAN_DB_PASSWORD=", f"DCGAN_DB_PASSWORD={PASSWORD}"))
+    shell = f"set -a; . {path}; env -0"
+    clean = subprocess.run(["env", "-i", "sh", "-c", shell], capture_output=True, text=True)
+    pairs = (line.partition("=") for line in clean.stdout.split("\0") if line)
+    return {name: value for name, _, value in pairs if name not in {"PWD", "OLDPWD", "_", "SHLVL"}}
