@@ -183,16 +183,20 @@ _CROP_SIDES = (40, 90)
 _BOX_SIDES = (31, 36)
 _SHIFT = 1
 # Plates and inks of house numbers, red, green and blue; each may differ from these by so much. The
-# photograph shines through a plate a little: thinner plates become texture in place of digits, and
-# on clean ones D sees at a glance what is drawn. What a GAN of minutes is to draw has to be plain:
-# beside neighbours that the picture cuts it draws two digits in one, and each pair of colours takes
-# maps of its own. There is dark on light and light on dark, so that pixels alone tell little.
+# photograph shines through a plate a little: thinner plates become texture in place of digits. What
+# a GAN of minutes is to draw has to be plain: beside neighbours that the picture cuts it draws two
+# digits in one, and each pair of colours takes maps of its own. There is dark on light and light on
+# dark, so that pixels alone tell little.
 _PLATES = (
-    ((238, 236, 228), (28, 30, 36)),
-    ((26, 58, 140), (240, 240, 240)),
+    ((214, 208, 190), (52, 50, 60)),
+    ((48, 76, 140), (214, 214, 206)),
 )
 _JITTER = 24
-_PLATE_SHARE = (0.85, 1.0)
+_PLATE_SHARE = (0.7, 0.95)
+# Pixels, the deviation of a Gaussian: a lens leaves no edge as sharp as a plate's. By such edges,
+# and by plain black and white, D told real from drawn so soon that G learned little more from it
+# (docs/recipes.md).
+_SOFTNESS = 0.8
 
 
 @dataclass(frozen=True)
@@ -303,11 +307,14 @@ def _painted(
     ground: npt.NDArray[np.float64], ink: npt.NDArray[np.float64], rng: np.random.Generator
 ) -> Pixels:
     """Ink of one colour on the ground under a plate of another: uint8 (32, 32, 3)."""
+    import cv2
+
     plate, colour = _two_colours(rng)
     share = rng.uniform(*_PLATE_SHARE)
     base = ground * (1 - share) + plate * share
     mixed = base * (1 - ink[..., np.newaxis]) + colour * ink[..., np.newaxis]
-    return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(mixed, (0, 0), _SOFTNESS)
+    return np.clip(np.round(soft), 0, 255).astype(np.uint8)
 
 
 def _two_colours(
