@@ -21,12 +21,21 @@ import psutil
 BIN = Path(sys.executable).parent
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 PASSWORD = "not-for-logs-4711"  # noqa: S105  (of a server that lives for a test)
+
+
+def _has_namespaces() -> bool:
+    """Whether a process here may have a network and a host name of its own."""
+    words = ["unshare", "--net", "--uts", "hostname", "ada"]
+    return shutil.which("unshare") is not None and not subprocess.run(words, check=False).returncode
+
+
 LACKING = next(
     (
         what
         for what, there in (
             ("root", os.geteuid() == 0),
             ("iproute2", shutil.which("ip")),
+            ("network namespaces", os.geteuid() == 0 and _has_namespaces()),
             ("postgresql", _DEBIAN or shutil.which("initdb")),
         )
         if not there
@@ -88,6 +97,13 @@ class Machine:
         for pid in self.processes():
             with suppress(psutil.NoSuchProcess):
                 yield psutil.Process(pid)
+
+    def end(self, part: str) -> None:
+        """End what runs on this machine and has this in its command line, and nothing elsewhere."""
+        for process in self.at_work():
+            with suppress(psutil.NoSuchProcess):
+                if any(part in word for word in process.cmdline()):
+                    process.kill()
 
     def be_even(self) -> None:
         """Let nothing here go before others any more."""
