@@ -331,9 +331,12 @@ def raw(answer: bytes) -> Answer:
     return send
 
 
-OK = b"HTTP/1.1 200 OK\r\n"
+# The server hangs up after each answer; where it does not say so, a whole answer's connection may
+# be taken for the next try, which then fails unseen.
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"Content-Length: 300000\r\n"
+ODD_STATUS = b"HTTP/1.1 %d Odd\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 ODD = {
     "nothing": (b"", "no answer ("),
     "a line end": (b"\r\n", "no answer ("),
@@ -378,13 +381,13 @@ ODD = {
         "HTTP 206",
     ),
     **{
-        f"status {code}": (b"HTTP/1.1 %d Odd\r\nContent-Length: 0\r\n\r\n" % code, f"HTTP {code}")
+        f"status {code}": (ODD_STATUS % code, f"HTTP {code}")
         for code in (204, 205, 300, 301, 304, 307, 400, 401, 402, 403, 404, 407, 410, 416, 451, 501,
                      505, 600, 999)
     },
     **{
         f"status {code}, that may change": (
-            b"HTTP/1.1 %d Odd\r\nContent-Length: 0\r\n\r\n" % code,
+            ODD_STATUS % code,
             f"HTTP {code} (try 4 of 4)",
         )
         for code in (408, 425, 429, 500, 502, 503, 504)

@@ -23,6 +23,7 @@ _NO_PATHS = {
     *("licence", "attribution", "category", "name", "model_sha256", "licences", "expressions"),
     *("groups", "presets", "cron", "time_zone", "start", "end", "discriminator"),
     *("factors", "forget", "beside", "turn"),
+    "exchange",  # `folder`, or a bucket
 }
 
 

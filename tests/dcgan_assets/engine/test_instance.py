@@ -121,7 +121,7 @@ def test_a_dagster_yaml_of_the_user_is_never_touched(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("storage: {postgres: {postgres_url: x}}", "Couldn't import module dagster_postgres"),
+        ("storage: {custom: {module: no_such, class: Storage}}", "Couldn't import module no_such"),
         ("nonsense: 3", 'unexpected config entry "nonsense"'),
         ("a: [", "expected the node content"),
         ("- 3", "to parse to dictionary"),

@@ -27,6 +27,7 @@ _MNIST_TRAININGS = ("mnist.candidate", "mnist.fc_candidate", "mnist.ablations")
 _CANDIDATE = ("width", "batch", "learning_rate", "size", "precision", "compile")
 # What a template may leave out, and why its default is right in every profile.
 LEFT_OUT = {
+    "machine.engine",  # one machine; `dcgan engine` writes another one
     "machine.dvc",  # committed, and pushed by those who have a place for it
     "mnist.images.path",  # only with `source: folder`
     "mnist.images.split_seed",  # one shuffle for all

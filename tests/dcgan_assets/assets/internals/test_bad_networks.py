@@ -204,7 +204,7 @@ class Here(Looking):
         )
         self.section = Claims(
             samples=60,
-            walks=30,
+            walks=6,
             expressions=(EXPRESSION,),
             repeats=60,
             forget="lamp",
