@@ -9,6 +9,7 @@ import http.server
 import os
 import shutil
 import subprocess
+import sysconfig
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.slow
 _LOCKED = ("torch", "torchvision", "triton", "nvidia-cublas", "cuda-toolkit", "tinything")
 _BACKEND = """
 import sys
+import sysconfig
 sys.path.insert(0, {packages!r})
 from wheels import write_wheel
 from pathlib import Path
@@ -175,7 +177,9 @@ def set_up(project: Path, server: tuple[_Index, str]) -> Path:
     stamp.touch()
     place = server[0].folder / "usual/pip"
     place.mkdir()
-    (bundled,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
+    debians = sysconfig.get_config_var("WHEEL_PKG_DIR")
+    wheels = Path(debians) if debians else Path(ensurepip.__file__).parent / "_bundled"
+    (bundled,) = wheels.glob("pip-*.whl")
     shutil.copy(bundled, place)
     (place / "index.html").write_text(f'<a href="{bundled.name}">{bundled.name}</a>', "utf-8")
     return project
