@@ -23,9 +23,8 @@ from dcgan_assets.cli import (
     presets,
     sample,
 )
+from dcgan_assets.engine.terminal import INTERRUPTED
 from dcgan_models.errors import UserError
-
-_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -39,7 +38,7 @@ class _Commands(click.Group):
             sys.exit(1)
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
 
 
 _COMPLETION = """\b

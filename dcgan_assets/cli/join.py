@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from dcgan_assets.cli.common import find_catalogue
-from dcgan_assets.engine.terminal import say
-
-_INTERRUPTED = 130
+from dcgan_assets.engine.terminal import INTERRUPTED, say
 
 
 @click.command()
@@ -26,5 +24,5 @@ def join(root: Path | None, key: str) -> None:
 
     if not join_training(find_catalogue(root), key):
         say(f"{key}: stopped and saved; start both again to go on", wrong=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     say(f"{key}: trained; the host that leads judges and publishes it")

@@ -17,7 +17,7 @@ from dcgan_assets.cli.common import (
     names_argument,
     open_in_browser,
 )
-from dcgan_assets.engine.terminal import say, set_quiet
+from dcgan_assets.engine.terminal import INTERRUPTED, say, set_quiet
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from dcgan_assets.engine.planning import Plan
     from dcgan_assets.engine.schedule import Report
     from dcgan_assets.engine.step import Step
-
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def _conclude(catalogue: Catalogue, report: Report) -> int:
         say(f"FAILED {label}: {line}", wrong=True)
     if report.interrupted:
         say("interrupted; what was being trained is saved, the same command goes on", wrong=True)
-        return _INTERRUPTED
+        return INTERRUPTED
     for label in report.blocked:
         say(f"blocked {label}: something that it needs failed", wrong=True)
     if report.failed or report.blocked or not published:

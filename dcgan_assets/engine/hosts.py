@@ -27,6 +27,7 @@ import psutil
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.interrupts import SIGNALS
 from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.terminal import INTERRUPTED
 from dcgan_models.errors import UserError
 from dcgan_models.fields import check_fields
 from dcgan_models.files import read_json, remove_file, write_json
@@ -34,7 +35,7 @@ from dcgan_models.files import read_json, remove_file, write_json
 PROCESS = "dcgan_assets.engine.training_process"
 ADDRESS_VARIABLE = "DCGAN_ADDRESS"
 # torchrun's exit codes where its processes saved and ended: by themselves, or asked through it.
-_STOPPED = (130, 128 + signal.SIGTERM)
+_STOPPED = (INTERRUPTED, 128 + signal.SIGTERM)
 _INVITATION = "invitation.json"
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0

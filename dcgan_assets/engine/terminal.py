@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dcgan_models.errors import UserError
 
+# The exit code of what was asked to stop, and has saved: a shell's for Ctrl-C.
+INTERRUPTED = 130
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from dagster_pipes import open_dagster_pipes
 
+from dcgan_assets.engine.terminal import INTERRUPTED
 from dcgan_models.errors import UserError
 from dcgan_models.training import Tick, TrainConfig, train
 from dcgan_models.training.stopping import stop_when_asked
 from dcgan_models.training.team import Team, join_team
-
-STOPPED = 130
 
 
 def main() -> int:
@@ -34,7 +33,7 @@ def main() -> int:
 def _train(run_dir: Path, should_stop: Callable[[], bool], team: Team) -> int:
     config = TrainConfig.read(run_dir)
     if not team.leads:
-        return 0 if train(config, run_dir, should_stop=should_stop, team=team) else STOPPED
+        return 0 if train(config, run_dir, should_stop=should_stop, team=team) else INTERRUPTED
     with open_dagster_pipes() as pipes:
         pipes.report_custom_message({"joined": team.size})
 
@@ -45,7 +44,7 @@ def _train(run_dir: Path, should_stop: Callable[[], bool], team: Team) -> int:
             if train(config, run_dir, report, should_stop, team):
                 return 0
             pipes.report_custom_message({"stopped": True})
-            return STOPPED
+            return INTERRUPTED
         except (UserError, OSError) as error:
             pipes.report_custom_message({"error": str(error)})
             raise
