@@ -114,24 +114,29 @@ class Preset:
         return cls(**{**content, **tables, "image": tuple(content["image"])})
 
     def with_overrides(
-        self, *, width: float = 1.0, size: int | None = None, **changes: Any
+        self,
+        *,
+        width: float = 1.0,
+        discriminator_width: float | None = None,
+        size: int | None = None,
+        **changes: Any,
     ) -> Preset:
         """The same preset with other settings, checked.
 
         Args:
-            size: Another side of the picture, for the presets built as Figure 1 is.
             width: Factor on the channels and units of every hidden layer, the outputs excepted.
+            discriminator_width: The same of D alone, where it is to be another than G's.
+            size: Another side of the picture, for the presets built as Figure 1 is.
             changes: Any scalar field: `batch`, `learning_rate`, `epochs`, ...
         """
         preset = replace(self, **changes)
         if size is not None:
             preset = _resized(preset, size)
-        if width != 1.0:
-            preset = replace(
-                preset,
-                generator=_scaled(preset.generator, width),
-                discriminator=_scaled(preset.discriminator, width),
-            )
+        preset = replace(
+            preset,
+            generator=_scaled(preset.generator, width),
+            discriminator=_scaled(preset.discriminator, discriminator_width or width),
+        )
         preset.check()
         return preset
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,10 +17,12 @@ FEWEST_HELD_OUT = 20
 _OVERRIDES = (
     "size",
     "width",
+    "discriminator_width",
     "batch",
     "learning_rate",
     "epochs",
     "decay_epochs",
+    "schedule",
     "averaged",
     "biased",
 )
@@ -84,10 +86,13 @@ class Training(Section):
         preset: The networks, by name: `dcgan presets` lists them.
         size: Side of the pictures, for the networks built as Figure 1 is; by default the preset's.
         width: Factor on the channels of every hidden layer.
+        discriminator_width: The same of D alone; by default `width`.
         batch: Pictures of a minibatch; by default the preset's.
         learning_rate: That of both Adam optimisers; by default the preset's.
         epochs: Passes of the loader at that rate.
         decay_epochs: Passes over which it then falls to zero.
+        schedule: Whether minibatches update G and D in turn (`alternate`) or each updates `both`;
+            by default as the preset does.
         averaged: Whether the running average of G's weights draws, or the last ones (the paper).
         biased: Whether layers without batch norm have a bias; the authors' have none.
     """
@@ -95,10 +100,12 @@ class Training(Section):
     preset: str
     size: Count | None = None
     width: Positive = 1.0
+    discriminator_width: Positive | None = None
     batch: Count | None = None
     learning_rate: Positive | None = None
     epochs: Epochs
     decay_epochs: Epochs
+    schedule: Literal["alternate", "both"] | None = None
     averaged: bool = False
     biased: bool = False
 

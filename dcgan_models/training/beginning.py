@@ -30,6 +30,7 @@ from dcgan_models.training.config import TrainConfig
 from dcgan_models.training.loop import read_log, snapshot_files, write_log
 
 _MOST_REASONS = 3
+_SIDES = "generator", "discriminator"
 _LOG = logging.getLogger(__name__)
 
 
@@ -146,14 +147,13 @@ def _what_differs(config: TrainConfig, other: EarlierRun) -> list[str]:
     """Everything but the budget in which the runs differ, in words."""
     saved, wanted = other.config.identity_but_budget(), config.identity_but_budget()
     words = []
-    for key in ("generator", "discriminator"):
+    for key in _SIDES:
         del saved["preset"][key], wanted["preset"][key]
     image = saved["preset"].pop("image"), wanted["preset"].pop("image")
     if image[0] != image[1]:
         words.append(_another("size", image[0][-1], image[1][-1]))
-    elif _tables(other.config.preset) != _tables(config.preset):
-        one, two = _width(other.config.preset), _width(config.preset)
-        words.append(_another("width", one, two) if one and two else "has other layers")
+    else:
+        words += _other_layers(other.config.preset, config.preset)
     for key, (one, two) in differences(saved, wanted).items():
         if key == "data_version":
             words.append("has other pictures")
@@ -166,19 +166,27 @@ def _another(what: str, saved: Any, wanted: Any) -> str:
     return f"has another {what}: {saved}, now {wanted}"
 
 
-def _tables(chosen: Preset) -> Any:
-    return chosen.generator, chosen.discriminator
+def _other_layers(saved: Preset, wanted: Preset) -> list[str]:
+    """In which of G's and D's layers they differ: by widths, where they differ by these alone."""
+    if all(getattr(saved, side) == getattr(wanted, side) for side in _SIDES):
+        return []
+    (g, d), (new_g, new_d) = ([_width(one, side) for side in _SIDES] for one in (saved, wanted))
+    if None in (g, d, new_g, new_d):
+        return ["has other layers"]
+    words = [_another("width", g, new_g)] * (g != new_g)
+    follows = g == d and new_g == new_d
+    return words + [_another("discriminator width", d, new_d)] * (d != new_d and not follows)
 
 
-def _width(chosen: Preset) -> float | None:
-    """The roundest factor on the preset's channels that gives these layers, if any does."""
+def _width(chosen: Preset, side: str) -> float | None:
+    """The roundest factor on the preset's channels that gives G's or D's layers, if any does."""
     plain = preset(chosen.name)
     if plain.image != chosen.image:
         plain = plain.with_overrides(size=chosen.image[-1])
-    here, there = (max(x.out for x in one.discriminator[:-1]) for one in (chosen, plain))
+    here, there = (max(x.out for x in getattr(one, side)[:-1]) for one in (chosen, plain))
     for digits in range(1, 9):
         width = float(f"{here / there:.{digits}g}")
-        if _tables(plain.with_overrides(width=width)) == _tables(chosen):
+        if getattr(plain.with_overrides(width=width), side) == getattr(chosen, side):
             return width
     return None
 

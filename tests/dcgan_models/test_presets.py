@@ -210,6 +210,17 @@ def test_half_the_width_halves_hidden_layers_only(name: str) -> None:
     assert halved.generator_shapes()[-1] == preset(name).image
 
 
+def test_a_discriminator_of_another_width_leaves_the_generator() -> None:
+    chosen = preset("lsun64").with_overrides(width=0.5, discriminator_width=0.25)
+    assert chosen.generator == preset("lsun64").with_overrides(width=0.5).generator
+    assert chosen.discriminator == preset("lsun64").with_overrides(width=0.25).discriminator
+    one = preset("lsun64").with_overrides(discriminator_width=0.25)
+    assert (one.generator, one.discriminator) == (
+        preset("lsun64").generator,
+        chosen.discriminator,
+    )
+
+
 def test_a_width_keeps_at_least_one_channel_of_whole_maps() -> None:
     thin = preset("mnist28").with_overrides(width=1e-6)
     assert [layer.out for layer in thin.generator] == [1, 49, 1, 1]

@@ -54,7 +54,7 @@ LEFT_OUT = {
         )
         for name in ("size", "precision", "compile")
     ),
-    *(  # the paper's: the last weights draw, and the authors': no layer has a bias
+    *(  # the paper's: the last weights draw, one width, no layer has a bias
         f"{section}.{name}"
         for section in (
             "mnist.ablations",
@@ -63,7 +63,7 @@ LEFT_OUT = {
             "mnist.fc_candidate",
             *(f"{group}.candidate" for group in ("lsun", "faces", "albums", "imagenet", "svhn")),
         )
-        for name in ("averaged", "biased")
+        for name in ("averaged", "biased", "discriminator_width", "schedule")
     ),
     "cifar10.features.validation",  # none: the last fit is on all training pictures
     "cifar10.features.seed",

@@ -170,12 +170,27 @@ def test_what_differs_otherwise_is_named(digits: Path, tmp_path: Path) -> None:
     other = earlier(tmp_path / "other", config, stopped=1)
     chosen = config.preset
     wider = preset("mnist28").with_overrides(width=0.03, batch=8, epochs=4, decay_epochs=0)
+    narrow, apart = (
+        preset("mnist28").with_overrides(
+            width=width, discriminator_width=0.01, batch=8, epochs=4, decay_epochs=0
+        )
+        for width in (0.02, 0.03)
+    )
     *hidden, output = chosen.generator
     layers = (*hidden, replace(output, norm=True))
     for changed, words in (
         (replace(config, seed=6), "has another seed: 5, now 6"),
         (replace(config, data_version="two"), "has other pictures"),
         (replace(config, preset=wider), "has another width: 0.02, now 0.03"),
+        (replace(config, preset=narrow), "has another discriminator width: 0.02, now 0.01"),
+        (
+            replace(config, preset=apart),
+            "has another width: 0.02, now 0.03 and has another discriminator width: 0.02, now 0.01",
+        ),
+        (
+            replace(config, preset=replace(chosen, schedule="both")),
+            "has another schedule: alternate, now both",
+        ),
         (replace(config, preset=replace(chosen, batch=4)), "has another batch: 8, now 4"),
         (
             replace(config, preset=replace(chosen, learning_rate=1e-3)),
