@@ -12,13 +12,13 @@ from picture_servers import Names
 
 from dcgan_assets.sources.ip_addresses import is_public
 from dcgan_assets.sources.web.addresses import (
+    CheckedResolver,
     canonical,
     joined,
     origin_of,
     parse_address,
     site_of,
 )
-from dcgan_assets.sources.web.resolver import CheckedResolver
 from dcgan_assets.sources.web.wanted import RejectedError
 
 INSIDE = """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -24,12 +22,6 @@ def written(folder: Path, *lines: str) -> Path:
     path = folder / "removals.csv"
     path.write_text(HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
-
-
-def test_a_list_is_read_without_what_asks_the_web() -> None:
-    """Every plan of a group with photographs reads it, and aiohttp takes a fifth of a second."""
-    code = "import sys, dcgan_assets.sources.web.removals; sys.exit('aiohttp' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_each_kind_matches_and_says_where(tmp_path: Path) -> None:
