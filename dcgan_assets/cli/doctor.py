@@ -97,8 +97,7 @@ def _torch() -> Finding:
 
     versions = f"torch {torch.__version__}"
     try:
-        versions += f", torchvision {importlib.metadata.version('torchvision')}"
-        _load_operators()
+        versions += f", torchvision {_load_operators()}"
         boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
         torch.ops.torchvision.nms(boxes, torch.ones(1), 0.5)
     except (ImportError, RuntimeError, AttributeError) as error:
@@ -109,20 +108,21 @@ def _torch() -> Finding:
     return Finding("ok", "torch", f"{versions}, one build family")
 
 
-def _load_operators() -> None:
-    """Have torchvision load and compare what it compiled, as it does when it is imported.
+def _load_operators() -> str:
+    """Have torchvision load and compare what it compiled, as it does when imported; its version.
 
     The rest of it, its networks, loads torch's compiler: a second and a half for nothing here.
     """
     name = "torchvision"
     if name in sys.modules:
-        return
+        return str(sys.modules[name].__version__)
     spec = importlib.util.find_spec(name)
     if spec is None:
         raise ImportError(f"{name} is not installed")
     sys.modules[name] = importlib.util.module_from_spec(spec)  # found, and not run
     try:
         importlib.import_module(f"{name}.extension")._assert_has_ops()
+        return str(importlib.import_module(f"{name}.version").__version__)
     finally:
         for loaded in [one for one in sys.modules if one.split(".")[0] == name]:
             del sys.modules[loaded]
