@@ -6,6 +6,7 @@ What only a group lacks of which nothing was ever made is no fault: nobody has t
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 import shutil
 import sys
@@ -96,17 +97,35 @@ def _torch() -> Finding:
 
     versions = f"torch {torch.__version__}"
     try:
-        import torchvision
-
-        versions += f", torchvision {torchvision.__version__}"
+        versions += f", torchvision {_load_operators()}"
         boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-        torchvision.ops.nms(boxes, torch.ones(1), 0.5)
+        torch.ops.torchvision.nms(boxes, torch.ones(1), 0.5)
     except (ImportError, RuntimeError, AttributeError) as error:
         cause = str(error).splitlines()[0]
         return Finding(
             "FAIL", "torch", f"{versions}: not from one build family ({cause}); install both anew"
         )
     return Finding("ok", "torch", f"{versions}, one build family")
+
+
+def _load_operators() -> str:
+    """Have torchvision load and compare what it compiled, as it does when imported; its version.
+
+    The rest of it, its networks, loads torch's compiler: a second and a half for nothing here.
+    """
+    name = "torchvision"
+    if name in sys.modules:
+        return str(sys.modules[name].__version__)
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ImportError(f"{name} is not installed")
+    sys.modules[name] = importlib.util.module_from_spec(spec)  # found, and not run
+    try:
+        importlib.import_module(f"{name}.extension")._assert_has_ops()
+        return str(importlib.import_module(f"{name}.version").__version__)
+    finally:
+        for loaded in [one for one in sys.modules if one.split(".")[0] == name]:
+            del sys.modules[loaded]
 
 
 def _device() -> Finding:

@@ -8,6 +8,7 @@ was, the record stands for it, as it does in the web UI.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,14 +104,20 @@ class Standing:
 
 def read_standing(catalogue: Catalogue) -> Standing:
     """Ask Dagster, DVC and the records where every asset stands."""
-    books = _read_books(catalogue)
-    notes = [books.complaint] if books.complaint else []
-    try:
-        records = read_records(catalogue)
-    except UserError as error:
-        records = {}
-        notes.append(f"what was released is not known: {error}")
-    states = survey(catalogue, records, books.changed, books.unpushed)
+    records: dict[str, Record] = {}
+    notes = []
+    # DVC answers in a process of its own, and meanwhile the plan is made here.
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(_read_books, catalogue)
+        try:
+            records = read_records(catalogue)
+        except UserError as error:
+            notes.append(f"what was released is not known: {error}")
+        seen = _look(catalogue, records)
+        books = asked.result()
+    if books.complaint:
+        notes.insert(0, books.complaint)
+    states = _states(catalogue, seen, books.changed, books.unpushed)
     return Standing(tuple(states), tuple(notes))
 
 
@@ -151,12 +158,31 @@ def survey(
         changed: From `dvc status --json`.
         unpushed: Outputs that the remote lacks.
     """
+    return _states(catalogue, _look(catalogue, records), changed, unpushed)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is there, or was released, and what of it would be made again."""
+
+    steps: list[Step]
+    store: _ReleasedStore
+    plan: Plan
+
+
+def _look(catalogue: Catalogue, records: Mapping[str, Record]) -> _Seen:
     steps = choose_steps(catalogue, ())
     seen = Catalogue(catalogue.workspace, catalogue.steps)
     seen.store = store = _ReleasedStore(catalogue, records)
     with open_instance(catalogue.workspace) as instance:
-        plan = make_plan(seen, instance, steps)
-    for step in steps:
+        return _Seen(steps, store, make_plan(seen, instance, steps))
+
+
+def _states(
+    catalogue: Catalogue, seen: _Seen, changed: Mapping[str, Any], unpushed: Collection[str]
+) -> Iterator[State]:
+    store, plan = seen.store, seen.plan
+    for step in seen.steps:
         reasons = {reason for (key, _), reason in plan.items.items() if key == step.key}
         stale = _why(catalogue, step, plan) if reasons - {UNRECORDED} else ""
         for key in step.outputs:

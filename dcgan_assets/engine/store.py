@@ -28,6 +28,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -157,16 +158,22 @@ class Meta(Provenance):
         except OSError:
             return None
 
-    @classmethod
-    def parse(cls, text: bytes) -> Meta | None:
+    @staticmethod
+    def parse(text: bytes) -> Meta | None:
         """The record that a `_meta.json` holds; None where it is not one."""
-        try:
-            parse_json(text)  # not deeper than a record is
-            record = cls.model_validate_json(text)
-            check_details(record)
-        except (ValueError, UserError):  # pydantic's errors are of the first kind
-            return None
-        return record
+        return _parse_record(text)
+
+
+# A plan asks for each record half a dozen times, and what the same bytes say is the same.
+@lru_cache(maxsize=256)
+def _parse_record(text: bytes) -> Meta | None:
+    try:
+        parse_json(text)  # not deeper than a record is
+        record = Meta.model_validate_json(text)
+        check_details(record)
+    except (ValueError, UserError):  # pydantic's errors are of the first kind
+        return None
+    return record
 
 
 @dataclass(frozen=True)

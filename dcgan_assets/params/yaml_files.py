@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import io
 import re
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,12 @@ def parse_yaml(text: str, where: str) -> Any:
         UserError: It is not YAML, has a key twice, goes too deep or holds too much; the line of
             the text is named.
     """
+    return deepcopy(_parse_once(text, where))
+
+
+# A command asks several times for dvc.lock, which takes a quarter of a second to read.
+@lru_cache(maxsize=8)
+def _parse_once(text: str, where: str) -> Any:
     # Pure: where ruamel's C library is installed, its grammar is another one.
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,6 +61,36 @@ def test_the_installation_alone() -> None:
     assert found["python"].detail.startswith(sys.version.split()[0])
     assert {found[what].state for what in ("python", "torch", "dvc")} == {"ok"}
     assert found["gpu"].state in {"ok", "note"}
+
+
+def test_torchvision_is_looked_at_without_loading_its_networks() -> None:
+    """They load torch's compiler, which takes longer than all the rest of the command."""
+    code = (
+        "import sys; from dcgan_assets.cli.doctor import examine; next(f for f in examine(None) "
+        "if f.what == 'torch' and f.state == 'ok'); "
+        "assert not {'torchvision', 'torch._dynamo'} & sys.modules.keys(); "
+        "import torch, torchvision; "
+        "torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_torchvision_of_another_family_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where torchvision cannot load what it compiled, its words are on the line."""
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "extension.py").write_text(
+        "def _assert_has_ops():\n    raise RuntimeError('could not load ops\\nmore')\n", "utf-8"
+    )
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = findings(None)["torch"]
+    assert found.state == "FAIL"
+    assert "not from one build family (could not load ops)" in found.detail
 
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:

@@ -25,7 +25,7 @@ from small_graph import MADE_AT_ONCE, SmallGraph
 
 from dcgan_assets.dvc import dvc_commands
 from dcgan_assets.dvc.commit import publish
-from dcgan_assets.dvc.dvc_commands import run_dvc
+from dcgan_assets.dvc.dvc_commands import read_status, run_dvc
 from dcgan_assets.dvc.integrity import examine_books
 from dcgan_assets.dvc.register import register_released
 from dcgan_assets.dvc.release import REMOTE, make_release
@@ -272,7 +272,17 @@ def test_a_remote_that_takes_nothing(booked: SmallGraph, how: str) -> None:
     assert published(booked) == before
     assert bad(booked) == {}
     assert any("unpushed" in line for line in read_standing(booked.catalogue()).lines())
+    # What we ask in one process is what DVC's own commands say.
+    (booked.root / "params.yaml").write_text(
+        (booked.root / "params.yaml").read_text("utf-8").replace("count: 2", "count: 3"), "utf-8"
+    )
+    changed = json.loads(run_dvc(booked.root, "status", "--json"))
+    data = json.loads(run_dvc(booked.root, "data", "status", "--not-in-remote", "--json"))
+    assert changed
+    assert data["not_in_remote"]
+    assert read_status(booked.root) == (changed, data["not_in_remote"])
 
+    booked.change(samples={"count": 2})
     booked.dvc("remote", "modify", "--local", "results", "url", str(remote))
     assert publish(booked.catalogue())
     lines = read_standing(booked.catalogue()).lines()
