@@ -15,7 +15,7 @@ from workbench import Bench
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _TREES = ("data", "models", "results")
-_GROUPS = ("mnist", "lsun")
+_GROUPS = ("mnist", "imagenet")
 # What no remote holds: ways to what is published, and pages that are made of it.
 _TRANSIENT = r"models/\w+/\w*candidate/|results/\w+/quality/"
 _DERIVED = r"results/\w+/explorer/"
@@ -40,12 +40,6 @@ def _ran(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE))
 
 
-def _drop_figures(params: dict[str, Any]) -> None:
-    """A figure is made where it has a section."""
-    for name in ("guided_backprop", "window_dropout", "judge", "claims", "explorer"):
-        del params["lsun"][name]
-
-
 def _keep_some_groups(bench: Bench) -> None:
     """Leave two groups in dvc.yaml: a stage more is a process more, and they are all alike."""
     bench.dcgan("dvc-sync", "--all")
@@ -64,7 +58,7 @@ def _keep_some_groups(bench: Bench) -> None:
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace that `dvc repro` made from nothing."""
-    bench: Bench = make_bench("dvc", _drop_figures)
+    bench: Bench = make_bench("dvc")
     _keep_some_groups(bench)
     assert _ran(bench.run("dvc", "repro", seconds=1500)) == set(_stages(bench))
     return bench
@@ -188,9 +182,9 @@ def test_a_clone_of_a_release_pulls_the_same_bytes_and_trains_nothing(
 
 def test_a_clone_reproduces_the_release_and_sees_a_damaged_number(clone: Bench) -> None:
     published = clone.files(*_TREES)
-    said = clone.dcgan("reproduce", "lsun/samples").splitlines()
-    assert "as released  lsun/generator" in said
-    assert "byte-equal   lsun/samples" in said
+    said = clone.dcgan("reproduce", "imagenet/samples").splitlines()
+    assert "as released  imagenet/generator" in said
+    assert "byte-equal   imagenet/samples" in said
     assert clone.files(*_TREES) == published
 
     path = clone.root / "results" / "mnist" / "nearest_neighbour_scores" / "result.json"

@@ -245,9 +245,13 @@ def shrink(params: dict[str, Any]) -> None:
         params.update(samples=100, repeats=10)
 
 
+# How many minibatches `lengthen` trains the DCGAN for: 18 an epoch.
+LENGTH = 18 * (30 + 20)
+
+
 def lengthen(params: dict[str, Any]) -> None:
-    """Trainings long enough to be stopped in: 18 minibatches an epoch."""
-    params["mnist"]["candidate"].update(epochs=60, decay_epochs=40)
+    """Trainings long enough to be stopped in."""
+    params["mnist"]["candidate"].update(epochs=30, decay_epochs=20)
     params["mnist"]["fc_candidate"].update(epochs=150, decay_epochs=100)
 
 
