@@ -50,6 +50,7 @@ LONGEST = (
     *("e2e/test_ui_faults.py", "e2e/test_ui_live.py"),
     *("e2e/test_examples.py", "e2e/test_annotate.py", "e2e/test_dvc_experiments.py"),
     *("e2e/test_own_pictures_under_dvc.py", "e2e/test_report.py", "e2e/test_set_up.py"),
+    *("hostile/test_web_ui.py", "dcgan_assets/engine/test_submitting.py"),
     *("docs/test_pictures.py", "hostile/test_full_disks.py", "hostile/test_degenerate_groups.py"),
     *("dcgan_assets/assets/publishing/test_quality.py", "hostile/test_killed_commands.py"),
     *("dcgan_assets/engine/test_running.py", "dcgan_assets/engine/test_instance.py"),
