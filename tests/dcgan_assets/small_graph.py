@@ -471,9 +471,20 @@ class SmallGraph:
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def dvc(self, *arguments: str) -> str:
-        """Run DVC in the workspace; its output."""
-        return self.call(sys.executable, "-m", "dvc", *arguments)
+    def dvc(self, *arguments: str) -> None:
+        """Run DVC in the workspace, in this process: to import it takes seconds."""
+        from dvc.cli import main as dvc
+
+        with contextlib.chdir(self.root):
+            assert dvc(arguments) == 0, arguments
+
+    def dvc_status(self) -> dict[str, Any]:
+        """What `dvc status --json` says in the workspace."""
+        from dvc.repo import Repo
+
+        with contextlib.chdir(self.root), Repo() as repo:
+            found: dict[str, Any] = repo.status()
+        return found
 
     def commit_all(self, message: str) -> None:
         """Commit everything that git sees."""

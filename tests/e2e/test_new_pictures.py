@@ -73,7 +73,7 @@ def test_new_pictures_become_new_samples_across_a_restart(make_bench: Any) -> No
     bench.dcgan("new-group", "cats", "--from", "pictures")
     for change in (shrink, _ten_are_enough, _publish_by_health):
         bench.edit_params(change)
-    bench.dcgan("materialize", "cats")
+    bench.dcgan("materialize", "cats/samples")
     before = bench.meta("models/cats/generator"), bench.meta("results/cats/samples")
 
     _draw_pictures(bench.root / "pictures", 60, 3)

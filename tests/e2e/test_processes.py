@@ -9,7 +9,7 @@ import dagster as dg
 import psutil
 import pytest
 from web_ui import served
-from workbench import Bench, Running, lengthen, wait_for, without_dvc
+from workbench import LENGTH, Bench, Running, lengthen, wait_for, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -64,7 +64,7 @@ def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: An
     assert "interrupted; what was being trained is saved" in stopped.output()
     saved = bench.saved_step("mnist28")
     assert saved is not None
-    assert bench.steps("mnist28")[-1] <= saved < 1800
+    assert bench.steps("mnist28")[-1] <= saved < LENGTH
     assert bench.recorded_runs()[-1][1] == "CANCELED"
     assert [tick["step"] for tick in _observed(bench)] == bench.steps("mnist28")
 
@@ -78,15 +78,15 @@ def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: An
     assert "materialise again to go on" in line
     kept = bench.saved_step("mnist28")
     assert kept is not None
-    assert saved <= kept < 1800
+    assert saved <= kept < LENGTH
 
     bench.dcgan("materialize", "mnist/candidate")
     steps = bench.steps("mnist28")
-    assert steps == list(range(50, 1801, 50)), "every line once"
+    assert steps == list(range(50, LENGTH + 1, 50)), "every line once"
     observed = _observed(bench)
     # Each of the three runs told its own ticks, and the last one told the last.
     assert {observation["step"] for observation in observed} == set(steps)
-    assert observed[-1]["step"] == 1800
+    assert observed[-1]["step"] == LENGTH
     told = {"step", "epoch", "images_per_second", "fixed_z_spread", "oscillating_filters"}
     assert all(told <= set(observation) for observation in observed)
     assert all(observation["d_loss"] > 0 for observation in observed)

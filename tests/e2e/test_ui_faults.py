@@ -56,8 +56,14 @@ def test_read_only_looks_and_does_not_touch(cut_short: tuple[Bench, str]) -> Non
     assert bench.recorded_runs() == before
 
 
-def test_a_training_outlives_the_web_server(cut_short: tuple[Bench, str]) -> None:
-    """A second web UI is kept out before that, and finds the training afterwards."""
+def test_a_training_outlives_the_web_server_and_the_next_one_closes_what_was_killed(
+    cut_short: tuple[Bench, str],
+) -> None:
+    """A second web UI is kept out before that, and finds the training afterwards.
+
+    Its daemon closes what was killed beside it, too: it launched none of `dcgan materialize`'s
+    runs, and a schedule would wait for ever.
+    """
     bench, _ = cut_short
     with _training(bench, "mnist/fc_candidate", "mnist28_fc") as (server, run_id):
         line = _refused(bench)
@@ -80,21 +86,16 @@ def test_a_training_outlives_the_web_server(cut_short: tuple[Bench, str]) -> Non
         # The code server that the first one left was only waiting for the training.
         _, left = psutil.wait_procs(family, timeout=240)
         assert not left
-    assert bench.meta("models/mnist/fc_candidate")["key"] == "mnist/fc_candidate"
+        assert bench.meta("models/mnist/fc_candidate")["key"] == "mnist/fc_candidate"
 
-
-def test_the_daemon_closes_what_was_killed_beside_the_web_ui(cut_short: tuple[Bench, str]) -> None:
-    """It launched none of `dcgan materialize`'s runs, and a schedule would wait for ever."""
-    bench, _ = cut_short
-    before = len(bench.recorded_runs())
-    with served(bench) as server:
+        runs = len(bench.recorded_runs())
         with bench.running("dcgan", "materialize", "mnist/candidate", "--force") as running:
             running.until(lambda: "candidate: making" in running.output(), "the training")
             running.kill()
         run_id = server.latest_run()
         assert server.wait_for_end(run_id) == "FAILURE"
         server.running.until(lambda: not server.pool_holders("gpu"), "the place in the pool")
-        assert len(bench.recorded_runs()) == before + 1, "nobody asked to try it again"
+        assert len(bench.recorded_runs()) == runs + 1, "nobody asked to try it again"
 
 
 def test_records_of_another_version_are_refused_until_they_are_migrated(

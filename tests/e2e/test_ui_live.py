@@ -20,7 +20,7 @@ from pages import (
     wait_for_state,
 )
 from web_ui import Server, served
-from workbench import Bench, lengthen
+from workbench import LENGTH, Bench, lengthen
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,7 +32,7 @@ KEY, PRESET = "mnist/candidate", "mnist28"
 
 def long_with_snapshots(params: dict[str, Any]) -> None:
     lengthen(params)
-    params["mnist"]["candidate"]["snapshots"] = [1, 60, 100]
+    params["mnist"]["candidate"]["snapshots"] = [1, 30, 50]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_training_is_followed_by_its_step(
         open_training(page, server, KEY)
         said = wait_for_state(page, "Training: ")
         steps = bench.steps(PRESET)
-        assert re.fullmatch(rf"Training: step {steps[-1]:,} of 1,800, .+ left", said)
+        assert re.fullmatch(rf"Training: step {steps[-1]:,} of {LENGTH}, .+ left", said)
         assert page.locator("#to-run").get_attribute("href") == f"/runs/{run}"
         assert f"at step {steps[-1]:,}." in str(page.locator("#losses").get_attribute("aria-label"))
         assert drawn(page) == [len(steps)] * 2
@@ -95,15 +95,15 @@ def test_a_training_is_followed_by_its_step(
     wait_for_state(page, "Stopped at ")
 
     again = server.launch(KEY)
-    page.locator("#continued", has_text=f"continues at step {saved:,} of 1,800").wait_for()
+    page.locator("#continued", has_text=f"continues at step {saved:,} of {LENGTH}").wait_for()
     # Another params.yaml while it trains: the graph follows, and the training goes on.
     bench.edit_params(lambda params: params["albums"]["images"].update(shards=2))
     server.running.until(lambda: server.asset("albums/images")["isPartitioned"], "another graph")
     assert server.wait_for_end(again) == "SUCCESS"
-    wait_for_state(page, "Finished: 1,800 steps")
+    wait_for_state(page, f"Finished: {LENGTH} steps")
     options = page.locator("#epoch option")
-    assert options.all_inner_texts() == [f"after epoch {epoch}" for epoch in (1, 60, 100)]
-    assert drawn(page) == [36, 36]
+    assert options.all_inner_texts() == [f"after epoch {epoch}" for epoch in (1, 30, 50)]
+    assert drawn(page) == [LENGTH // 50] * 2
     shoot(page, screenshots, "trained")
     assert wrong == []
 

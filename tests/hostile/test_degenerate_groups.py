@@ -130,20 +130,20 @@ def test_each_kind_ends_in_one_line_at_the_training_set(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/candidate"))
 
 
-@pytest.mark.parametrize("least", ["4 pictures", "a minibatch"])
-def test_the_smallest_group_that_is_let_through_is_made_to_the_end(
-    tmp_path: Path, least: str
-) -> None:
+def test_the_smallest_groups_that_are_let_through_are_made_to_the_end(tmp_path: Path) -> None:
+    """Of four pictures, and of one minibatch."""
+
     def edit(params: dict[str, Any]) -> None:
-        write_group(tmp_path, params, "cats", noise(4 if least == "4 pictures" else BATCH), 0.0)
-        if least == "4 pictures":
-            params["groups"]["cats"]["candidate"]["batch"] = 2
+        write_group(tmp_path, params, "four", noise(4), 0.0)
+        write_group(tmp_path, params, "minibatch", noise(BATCH), 0.0)
+        params["groups"]["four"]["candidate"]["batch"] = 2
 
     write_params(tmp_path, edit)
-    done = materialize(tmp_path, "cats")
+    done = materialize(tmp_path, "four", "minibatch")
     assert not failures(done)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "results/cats/samples/figure.png").exists()
+    for name in ("four", "minibatch"):
+        assert (tmp_path / f"results/{name}/samples/figure.png").exists()
 
 
 def test_files_that_are_there_three_times(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -211,10 +212,16 @@ def server(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def before(server: Server) -> dict[str, Any]:
+    """What there is, before anybody attacks it."""
+    found = server.query(STATE)
+    assert found["runsOrError"]["results"]
+    return found
+
+
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_what_is_not_answered(attack: Asked, server: Server) -> None:
-    before = server.query(STATE)
-    assert before["runsOrError"]["results"]
+def test_what_is_not_answered(attack: Asked, server: Server, before: dict[str, Any]) -> None:
     status, text = attack.answer(server.port)
     assert status in {400, 403}, text
     assert len(text.splitlines()) == (attack.method != "HEAD")

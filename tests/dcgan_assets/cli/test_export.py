@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 from small_generator import publish_generator
@@ -27,6 +26,8 @@ def export(root: Path, *words: str) -> Result:
 
 
 def test_an_onnx_file_is_written_and_replaced(root: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
     out = tmp_path / "rooms.onnx"
     for _ in range(2):
         result = export(root, "lsun", "--to", "onnx", "-o", str(out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -36,8 +35,7 @@ def kept(small: SmallGraph) -> SmallGraph:
 
 def changed(graph: SmallGraph) -> dict[str, Any]:
     """The stages that DVC sees as changed."""
-    found: dict[str, Any] = json.loads(graph.dvc("status", "--json"))
-    return found
+    return graph.dvc_status()
 
 
 def stages(graph: SmallGraph) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def test_a_clone_of_a_release_is_green_and_has_no_pictures_of_others(
     ran = clone.run()
     assert ran.code == 0
     assert {label.split("[")[0] for label in ran.made} == set(rebuilt)
-    assert json.loads(clone.dvc("status", "--json")) == {}
+    assert clone.dvc_status() == {}
     assert clone.call("git", "status", "--short") == ""
     before = {path: path.read_bytes() for path in (clone.root / RECORDS).rglob("*.json")}
     make_release(clone.catalogue())  # from a clone, without the candidate

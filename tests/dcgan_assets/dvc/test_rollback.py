@@ -159,8 +159,7 @@ def seeds(graph: SmallGraph) -> list[bytes]:
 
 
 def changed(graph: SmallGraph) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(graph.dvc("status", "--json"))
-    return found
+    return graph.dvc_status()
 
 
 @pytest.mark.slow

@@ -212,6 +212,7 @@ def test_a_written_credential_is_refused_and_not_shown(
     assert not (root / ".dagster_home" / SETTINGS).exists()
 
 
+@pytest.mark.slow  # Dagster tries for ten seconds
 def test_a_database_that_does_not_answer_is_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

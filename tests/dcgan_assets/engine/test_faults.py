@@ -6,7 +6,6 @@ well again.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -98,7 +97,7 @@ def published(graph: SmallGraph) -> dict[str, bytes]:
 
 
 def changed(graph: SmallGraph) -> Any:
-    return json.loads(graph.dvc("status", "--json"))
+    return graph.dvc_status()
 
 
 def damage(path: Path) -> None:

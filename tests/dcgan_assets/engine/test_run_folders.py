@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from ruamel.yaml import YAML
 from small_graph import SmallGraph
 
+from dcgan_assets.cli import main
 from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.cleaning import work_files
@@ -22,6 +23,8 @@ from dcgan_assets.engine.live_training import Session
 from dcgan_assets.engine.making import FOLLOWED, TRAINED, Work
 from dcgan_assets.engine.run_folders import open_run, training_folders, where_it_begins
 from dcgan_assets.engine.step import Outcome, Step
+from dcgan_assets.params.file import profile_text
+from dcgan_assets.sources.reading.items import forget_listings
 from dcgan_models.files import tree_files
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
@@ -130,17 +133,15 @@ def test_other_folders_are_passed_over(tmp_path: Path, config: TrainConfig) -> N
 
 
 @pytest.mark.slow
-def test_more_epochs_go_on_in_the_commands(tmp_path: Path) -> None:
+def test_more_epochs_go_on_in_the_commands(
+    fast_disk: Path, dagster_home: Path, tmp_path: Path
+) -> None:
     """A group of one's own, trained for 2 epochs, for 4, wider, and on another picture more."""
 
     def dcgan(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "dcgan_assets.cli", *words],
-            cwd=root if root.exists() else tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        forget_listings()
+        done = CliRunner().invoke(main, ["--root", str(root), *words])
+        assert done.exit_code == 0, done.output
         return done.stdout
 
     def beginning(**changes: Any) -> str:
@@ -154,8 +155,10 @@ def test_more_epochs_go_on_in_the_commands(tmp_path: Path) -> None:
         said = [line.removeprefix(start) for line in lines if line.startswith(start)]
         return next(line for line in said if line.startswith(("begins", "goes on")))
 
-    root = tmp_path / "workspace"
-    dcgan("init", str(root))
+    root = fast_disk / "workspace"
+    root.mkdir()
+    (root / "params.yaml").write_text(profile_text("sample"), encoding="utf-8")
+    shutil.copytree(dagster_home, root / ".dagster_home")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     rng = np.random.default_rng(0)

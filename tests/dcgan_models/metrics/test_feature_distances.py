@@ -11,11 +11,6 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 from scipy.stats import t as student_t
-from torch_fidelity.defaults import DEFAULTS
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torchmetrics.image.fid import _compute_fid
-from torchmetrics.image.kid import poly_mmd
 
 from dcgan_models.metrics.frechet import (
     Moments,
@@ -44,6 +39,9 @@ def gaussian(mean: Any, covariance: Any) -> Moments:
 
 
 def test_frechet_is_theirs_on_the_same_arrays() -> None:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torchmetrics.image.fid import _compute_fid
+
     one, other = features(500, 24, 0), features(400, 24, 1, shift=0.3)
     found = frechet_distance(moments(one), moments(other))
     theirs = fid_statistics_to_metric(
@@ -149,6 +147,8 @@ def test_frechet_interval_is_that_of_its_halves(shift: float, seed: int) -> None
 
 def test_what_is_drawn_where_nothing_is_said() -> None:
     """As many subsets of as many as torch-fidelity draws, with its seed; sixteen splits."""
+    from torch_fidelity.defaults import DEFAULTS
+
     kernel, frechet = (
         {name: value.default for name, value in signature(measure).parameters.items()}
         for measure in (kernel_distance, frechet_interval)
@@ -182,6 +182,9 @@ def test_frechet_interval_of_a_set_with_itself_begins_at_zero() -> None:
 
 
 def test_kernel_is_torch_fidelitys_subset_for_subset() -> None:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+    from torchmetrics.image.kid import poly_mmd
+
     real, fake = features(300, 16, 0), features(250, 16, 1, shift=0.2)
     theirs = kid_features_to_metric(
         torch.from_numpy(fake).double(),

@@ -19,7 +19,6 @@ import pytest
 import torch
 from blots import blots
 from PIL import Image
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from dcgan_models.metrics.inception import (
     WEIGHTS_NAME,
@@ -35,6 +34,8 @@ def sha256(path: Path) -> str:
 
 @pytest.mark.slow
 def test_numbers_are_those_of_its_own_command(tmp_path: Path) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     weights = tmp_path / "random.pth"
     with pytest.MonkeyPatch.context() as patch:
         torch.manual_seed(0)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
-from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from dcgan_models.metrics.manifolds import manifolds
 from dcgan_models.metrics.neighbours import (
@@ -44,6 +43,8 @@ def by_definition(real: Any, fake: Any) -> dict[str, float]:
 
 
 def test_manifolds_are_the_definition_and_torch_fidelitys(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_fidelity.metric_prc import calculate_precision_recall_full
+
     monkeypatch.setattr("dcgan_models.metrics.manifolds._BLOCK", 5000)  # many blocks, last short
     real, fake = modes(310, 0), modes(270, 1)
     fake += np.random.default_rng(2).normal(size=fake.shape).astype(np.float32)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from blots import blots
 from scipy.signal import fftconvolve
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from dcgan_models.metrics.similarity import WEIGHTS, mean_similarity, ms_ssim
 
@@ -59,6 +58,8 @@ def test_is_the_definition_at_64_pixels() -> None:
 
 def test_is_nearly_torchmetrics_where_all_scales_fit_the_window() -> None:
     """Theirs takes the mean of the coarsest scale over a reflected border as well."""
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
     one, other = (torch.from_numpy(x[..., :1]) for x in pairs(192))
     expected = multiscale_structural_similarity_index_measure(
         one.permute(0, 3, 1, 2).double(),

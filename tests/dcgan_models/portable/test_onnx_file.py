@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from small_generator import small_generator
@@ -25,6 +24,8 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_runtime_draws_the_same_pictures(tmp_path: Path, name: str) -> None:
+    import onnxruntime
+
     generator = small_generator(name)
     write_onnx(generator, tmp_path / "generator.onnx")
     session = onnxruntime.InferenceSession(

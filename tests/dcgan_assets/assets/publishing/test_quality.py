@@ -35,6 +35,7 @@ pytestmark = pytest.mark.slow
 Edit = Callable[[dict[str, Any]], object]
 RECIPE = "recipe.json"
 HELD, SEED, MARGIN = 60, 11, 0.2
+SEEDS = (1, 2, 3, 4)  # of candidates
 LAID_OVER = {"how": "laid over", "noise": 0.0}
 CHECKS = ("not_memorised", "copies_found", "floor_below_candidate", "margin_resolved")
 CHAIN = ["imagenet/candidate", "imagenet/quality", "imagenet/generator"]
@@ -110,10 +111,11 @@ def pictures_of(root: Path, split: str) -> Pixels:
     return store.gather(np.arange(len(store)))
 
 
-def plant(root: Path, seed: int, recipe: dict[str, Any]) -> None:
-    """Train a candidate with another seed, and lay a recipe into its folder."""
-    materialize_well(root, "imagenet/candidate", "--only", "--seed", str(seed))
+def plant(root: Path, candidate: Path, recipe: dict[str, Any]) -> None:
+    """Take a candidate that was trained with another seed, and lay a recipe into its folder."""
     folder = root / "models/imagenet/candidate"
+    shutil.rmtree(folder)
+    shutil.copytree(candidate, folder)
     path = folder / "generator" / RECIPE
     write_json(path, {**recipe, "root": str(root)})
     record = read_json(folder / "_meta.json")
@@ -124,9 +126,9 @@ def plant(root: Path, seed: int, recipe: dict[str, Any]) -> None:
     write_json(folder / "_meta.json", record)
 
 
-def retrained(root: Path, seed: int, recipe: dict[str, Any]) -> tuple[str, str]:
+def retrained(root: Path, candidate: Path, recipe: dict[str, Any]) -> tuple[str, str]:
     """What publishing decided on a planted candidate, and why."""
-    plant(root, seed, recipe)
+    plant(root, candidate, recipe)
     assert materialize_well(root, "imagenet/generator") == CHAIN[1:]
     published = meta(root, "imagenet/generator")
     return read_metadata(published, "decision"), read_metadata(published, "reason")
@@ -146,11 +148,24 @@ def copy(root: Path, fast_disk: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def decent_root(root: Path, memory: str | None) -> Iterator[Path]:
+def trained(root: Path, memory: str | None) -> Iterator[dict[int, Path]]:
+    """Candidates of that workspace by their seeds, each trained once."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        copied = Path(shutil.copytree(root, Path(folder) / "trained"))
+        found = {}
+        for seed in SEEDS:
+            materialize_well(copied, "imagenet/candidate", "--only", "--seed", str(seed))
+            found[seed] = Path(folder) / f"{seed}"
+            shutil.copytree(copied / "models/imagenet/candidate", found[seed])
+        yield found
+
+
+@pytest.fixture(scope="module")
+def decent_root(root: Path, trained: dict[int, Path], memory: str | None) -> Iterator[Path]:
     """A workspace whose champion draws decent pictures."""
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         copied = Path(shutil.copytree(root, Path(folder) / "decent"))
-        decision, _ = retrained(copied, 1, LAID_OVER)
+        decision, _ = retrained(copied, trained[1], LAID_OVER)
         assert decision == "published the candidate"
         yield copied
 
@@ -239,18 +254,22 @@ def test_the_checks_of_extractor_and_quality(root: Path) -> None:
 # --- The gate ---------------------------------------------------------------------------------
 
 
-def test_a_candidate_that_is_bad_on_purpose_keeps_the_champion(decent: Path) -> None:
+def test_a_candidate_that_is_bad_on_purpose_keeps_the_champion(
+    decent: Path, trained: dict[int, Path]
+) -> None:
     champion = meta(decent, "imagenet/generator")
     for seed, how in enumerate(("noise", "one mode", "one colour"), 2):
-        decision, reason = retrained(decent, seed, {"how": how})
+        decision, reason = retrained(decent, trained[seed], {"how": how})
         assert decision == "kept the champion", how
         assert "is worse than the champion by more than the margin" in reason
         assert meta(decent, "imagenet/generator").data_version == champion.data_version
 
 
-def test_a_copy_of_the_training_set_is_memorised_and_not_praised(decent: Path) -> None:
+def test_a_copy_of_the_training_set_is_memorised_and_not_praised(
+    decent: Path, trained: dict[int, Path]
+) -> None:
     champion = meta(decent, "imagenet/generator")
-    decision, reason = retrained(decent, 2, {"how": "copies"})
+    decision, reason = retrained(decent, trained[2], {"how": "copies"})
     assert decision == "kept the champion"
     assert "copies its training set" in reason
     assert meta(decent, "imagenet/generator").data_version == champion.data_version
@@ -276,7 +295,7 @@ def noise_for(root: Path, distance: float) -> float:
     return low
 
 
-def test_small_losses_do_not_add_up(decent: Path) -> None:
+def test_small_losses_do_not_add_up(decent: Path, trained: dict[int, Path]) -> None:
     """Each is within 20% of the last, which are allowed; all are held against the best."""
     contest = Contest.read(decent / "results/imagenet/quality")
     best = contest.contenders["candidate"].scores[0]
@@ -284,14 +303,14 @@ def test_small_losses_do_not_add_up(decent: Path) -> None:
     weights = (folder / "weights.safetensors").read_bytes()
 
     second = noise_for(decent, 1.07 * best)
-    decision, reason = retrained(decent, 2, {**LAID_OVER, "noise": second})
+    decision, reason = retrained(decent, trained[2], {**LAID_OVER, "noise": second})
     assert decision == "published the candidate", reason
     assert (folder / "weights.safetensors").read_bytes() != weights
     assert (folder / "best/weights.safetensors").read_bytes() == weights
 
     champion = meta(decent, "imagenet/generator")
     third = noise_for(decent, 1.26 * best)
-    decision, reason = retrained(decent, 3, {**LAID_OVER, "noise": third})
+    decision, reason = retrained(decent, trained[3], {**LAID_OVER, "noise": third})
     assert decision == "kept the champion"
     assert "the best recorded champion" in reason
     assert meta(decent, "imagenet/generator").data_version == champion.data_version
@@ -300,7 +319,7 @@ def test_small_losses_do_not_add_up(decent: Path) -> None:
     assert scores["best recorded champion"].scores[0] == pytest.approx(best)
 
     # The best one stays on record while others come and go.
-    decision, _ = retrained(decent, 4, {**LAID_OVER, "noise": second})
+    decision, _ = retrained(decent, trained[4], {**LAID_OVER, "noise": second})
     assert decision == "published the candidate"
     assert (folder / "best/weights.safetensors").read_bytes() == weights
 
@@ -313,9 +332,11 @@ def test_an_unhealthy_candidate_without_a_champion_is_one_line(copy: Path) -> No
     assert "the candidate is unhealthy: sample_diversity, and nothing is published yet" in line
 
 
-def test_another_champion_than_the_measured_one_is_not_replaced(copy: Path) -> None:
+def test_another_champion_than_the_measured_one_is_not_replaced(
+    copy: Path, trained: dict[int, Path]
+) -> None:
     """Somebody put other networks there between measuring and publishing."""
-    plant(copy, 1, LAID_OVER)
+    plant(copy, trained[1], LAID_OVER)
     materialize_well(copy, "imagenet/quality", "--only")
     folder = copy / "models/imagenet/generator"
     record = read_json(folder / "_meta.json")
