@@ -27,7 +27,7 @@ from dcgan_assets.engine.lanes import Lanes
 from dcgan_assets.engine.liveness import alive
 from dcgan_assets.engine.planning import Plan, require_places
 from dcgan_assets.engine.schedule import Batch, Outcome, Report, Say, Schedule
-from dcgan_assets.engine.step import GPU, WEB, Step
+from dcgan_assets.engine.step import GPU, PHOTOS, WEB, Step
 from dcgan_assets.engine.submitting import QueuedRuns, has_engine
 from dcgan_models.machine import may_use_gpu
 
@@ -64,7 +64,7 @@ def run_plan(
     """
     require_places(catalogue, plan)
     if has_engine(instance) and not here:
-        schedule = Schedule(catalogue, plan, say, {GPU, WEB})
+        schedule = Schedule(catalogue, plan, say, {GPU, PHOTOS, WEB})
         QueuedRuns(catalogue, instance, say, seed, frozenset(forced)).run(schedule)
         return schedule.report
     # Without a GPU the lanes share the command's one place among those that train.
