@@ -19,6 +19,7 @@ from dcgan_assets.engine.instance import (
     claim_place,
     close_dead_runs,
     describe_run,
+    has_engine,
     pool_holder,
     process_tags,
     release_ended_run,
@@ -28,7 +29,7 @@ from dcgan_assets.engine.liveness import alive
 from dcgan_assets.engine.planning import Plan, require_places
 from dcgan_assets.engine.schedule import Batch, Outcome, Report, Say, Schedule
 from dcgan_assets.engine.step import GPU, PHOTOS, WEB, Step
-from dcgan_assets.engine.submitting import QueuedRuns, has_engine
+from dcgan_assets.engine.submitting import QueuedRuns
 from dcgan_models.machine import may_use_gpu
 
 _POOL_SECONDS = 1.0

@@ -49,11 +49,6 @@ _UNFINISHED = [
 ]
 
 
-def has_engine(instance: dg.DagsterInstance) -> bool:
-    """Whether runs of an instance are started elsewhere than where its daemon runs."""
-    return not isinstance(instance.run_launcher, dg.DefaultRunLauncher)
-
-
 @dataclass
 class QueuedRuns:
     """Batches of a plan as runs in Dagster's queue.
