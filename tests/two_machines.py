@@ -261,3 +261,4 @@ class Cluster:
         env = {**self.bench.environment, **read_env(self.bench.root / "cluster/env", self.first)}
         for machine in (self.first, self.second):
             machine.env = {k: v for k, v in env.items() if k not in own}
+            machine.env["DCGAN_ADDRESS"] = machine.address  # its name does not resolve

@@ -120,11 +120,11 @@ def _require_workspace(**_: Any) -> None:
         home = Workspace.find().dagster_home
         if not os.environ.get(BROKER_VARIABLE):
             raise UserError(f"{BROKER_VARIABLE} is not set: set -a; . cluster/env; set +a")
-        if os.environ.get("DAGSTER_HOME") != str(home) or not home.is_dir():
-            raise UserError(
-                f"DAGSTER_HOME must be {home}, which `dcgan ui` makes on the first machine; found: "
-                f"{os.environ.get('DAGSTER_HOME')}"
-            )
+        named = os.environ.get("DAGSTER_HOME")
+        if named != str(home):
+            raise UserError(f"DAGSTER_HOME is {named}, and must be {home}")
+        if not home.is_dir():
+            raise UserError(f"{home} is missing; `dcgan ui` on the first machine makes it")
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
 

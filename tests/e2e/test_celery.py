@@ -62,16 +62,17 @@ class Queue(Cluster):
         """Have all shards made again."""
         self.bench.edit_params(lambda params: params["lsun"]["images"].update(planted=share))
 
-    def runs(self, status: str) -> int:
-        """How many runs are so far, as the database has them."""
-        done = self.first.call("sh", "-c", _PSQL, "sh", status)
+    def runs(self, status: str, job: str = "__ASSET_JOB") -> int:
+        """How many runs of a job are so far, as the database has them."""
+        done = self.first.call("sh", "-c", _PSQL, "sh", status, job)
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
 
 
 _PSQL = """
 export PGPASSWORD=$DCGAN_DB_PASSWORD
-exec psql -h $DCGAN_DB_HOST -U dagster -Atc "select count(*) from runs where status = '$1'"
+asked="select count(*) from runs where status = '$1' and pipeline_name = '$2'"
+exec psql -h $DCGAN_DB_HOST -U dagster -Atc "$asked"
 """
 
 
@@ -103,11 +104,11 @@ def queue(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         found.database, found.folder = database, tmp_path_factory.mktemp("servers")
         found.read_env()
         found.start_redis()
-        for machine in both:
-            found.start_worker(machine)
         log = found.folder / "ui.log"
         found.first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
         wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
+        for machine in both:
+            found.start_worker(machine)
         yield found
 
 
@@ -125,6 +126,15 @@ def test_shards_are_equal_to_those_of_one_machine(queue: Queue, make_bench: Any)
             assert len(versions) == 1, place
         else:
             assert theirs[name] == content, name
+
+
+def test_a_training_over_hosts_calls_the_others(queue: Queue) -> None:
+    """Nobody types `dcgan join`; each worker has one place, so the two are on two machines."""
+    queue.bench.edit_params(lambda params: params["machine"].update(hosts=2))
+    lines = queue.dcgan("materialize", "mnist/candidate")
+    assert len(queue.hosts(lines, "mnist/candidate")) == 1
+    wait_for(lambda: queue.runs("SUCCESS", "join_training") == 1, "the end of the host that joined")
+    queue.bench.edit_params(lambda params: params["machine"].update(hosts=1))
 
 
 def test_two_ask_for_the_same_while_database_and_queue_are_started_again(queue: Queue) -> None:

@@ -197,7 +197,7 @@ def test_helm_values_have_the_charts_keys(root: Path) -> None:
     ("change", "words"),
     [
         ({"DCGAN_ROOT": "/no/such/workspace"}, "error: root /no/such/workspace: no such folder"),
-        ({"DAGSTER_HOME": "/elsewhere"}, "error: DAGSTER_HOME must be "),
+        ({"DAGSTER_HOME": "/elsewhere"}, "error: DAGSTER_HOME is /elsewhere, and must be "),
         ({"DCGAN_BROKER": ""}, "error: DCGAN_BROKER is not set"),
     ],
 )

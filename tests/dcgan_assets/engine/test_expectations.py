@@ -8,11 +8,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster import validate_run_config
 from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._utils.error import SerializableErrorInfo
 from fixture_types import Refused
 from small_graph import SmallGraph, write_workspace
 
+from dcgan_assets.definitions import build_definitions
 from dcgan_assets.engine.batch_runs import read_outcome
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.expectations import (
@@ -23,6 +25,7 @@ from dcgan_assets.engine.expectations import (
     packages,
     require_expected,
 )
+from dcgan_assets.engine.joining_runs import JOB
 from dcgan_assets.engine.schedule import Batch
 from dcgan_models.errors import UserError
 
@@ -83,3 +86,13 @@ def test_a_run_that_could_not_be_loaded_says_why(catalogue: Catalogue) -> None:
     outcome = read_outcome(told, dg.DagsterRunStatus.FAILURE, Batch((step,), "00"))
     assert list(outcome.failed) == ["toy/images"]
     assert outcome.failed["toy/images"].endswith("root /ws: no such folder")
+
+
+def test_the_job_that_joins_is_there_where_hosts_train_together(tmp_path: Path) -> None:
+    graph = SmallGraph(tmp_path)
+    write_workspace(graph.root)
+    names = {job.name for job in build_definitions(graph.catalogue()).jobs or ()}
+    assert JOB not in names
+    graph.change(machine={"hosts": 2})
+    job = build_definitions(graph.catalogue()).resolve_job_def(JOB)
+    assert validate_run_config(job, {"ops": {"join": {"config": {"asset": "toy/candidate"}}}})
