@@ -18,8 +18,8 @@ from dcgan_assets.engine.submitting import PLACE_TAG
 
 # Each part and the events of a run between which it lies, in their order.
 PARTS = {
-    "queue": ("PIPELINE_ENQUEUED", "PIPELINE_DEQUEUED"),
-    "handed over": ("PIPELINE_DEQUEUED", "PIPELINE_START"),
+    "queue": ("PIPELINE_ENQUEUED", "PIPELINE_STARTING"),
+    "handed over": ("PIPELINE_STARTING", "PIPELINE_START"),
     "begun": ("PIPELINE_START", "STEP_START"),
     "work": ("STEP_START", "STEP_SUCCESS"),
     "ended": ("STEP_SUCCESS", "PIPELINE_SUCCESS"),
