@@ -10,6 +10,7 @@ from dcgan_assets.dvc.commit import publish_hook, publish_job, publish_made
 from dcgan_assets.dvc.dvc_settings import keep_private
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.dagster_assets import dagster_asset
+from dcgan_assets.engine.joining_runs import joining_job
 from dcgan_assets.engine.living_runs import living_executor
 from dcgan_assets.engine.making_jobs import making_jobs
 from dcgan_assets.engine.versions import memory
@@ -24,9 +25,11 @@ def build_definitions(catalogue: Catalogue) -> dg.Definitions:
     making = making_jobs(catalogue, partial(publish_made, catalogue))
     automation = build_automation(catalogue)
     memory.remember()
+    # Listed where it is of use.
+    joining = [joining_job(catalogue)] if catalogue.workspace.params.machine.hosts > 1 else []
     return dg.Definitions(
         assets=automated(catalogue, assets),
-        jobs=[*making, publish_job(catalogue), *automation.jobs],
+        jobs=[*making, *joining, publish_job(catalogue), *automation.jobs],
         schedules=automation.schedules,
         sensors=automation.sensors,
         executor=living_executor,

@@ -43,7 +43,7 @@ settings.load_profile("patient")
 # What takes long comes first: files are handed to the processes whole, in this order, so that none
 # is still at one of them when the other has nothing left to do.
 LONGEST = (
-    *("e2e/test_new_pictures.py", "e2e/test_two_machines.py"),
+    *("e2e/test_new_pictures.py", "e2e/test_two_machines.py", "e2e/test_celery.py"),
     *("e2e/test_ui.py", "e2e/test_dvc.py", "e2e/test_ticks.py"),
     *("e2e/test_processes.py", "e2e/test_hosts.py"),
     "e2e/test_command_line.py",

@@ -15,8 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from workbench import Bench
 
 BIN = Path(sys.executable).parent
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -221,11 +225,40 @@ def database_on(machine: Machine) -> Iterator[Database]:
             database.stop()
 
 
-def read_env(path: Path, first: str) -> Mapping[str, str]:
+def read_env(path: Path, first: Machine) -> Mapping[str, str]:
     """What `set -a; . cluster/env` gives, once it is filled in."""
-    text = path.read_text().replace("DCGAN_FIRST=", f"DCGAN_FIRST={first}", 1)
+    text = path.read_text().replace("DCGAN_FIRST=", f"DCGAN_FIRST={first.address}", 1)
     path.write_text(text.replace("DCGAN_DB_PASSWORD=", f"DCGAN_DB_PASSWORD={PASSWORD}"))
     shell = f"set -a; . {path}; env -0"
     clean = subprocess.run(["env", "-i", "sh", "-c", shell], capture_output=True, text=True)
     pairs = (line.partition("=") for line in clean.stdout.split("\0") if line)
     return {name: value for name, _, value in pairs if name not in {"PWD", "OLDPWD", "_", "SHLVL"}}
+
+
+@dataclass
+class Cluster:
+    """A workspace on two machines; the first one has the database, the queue and the web UI."""
+
+    bench: Bench
+    first: Machine
+    second: Machine
+
+    def dcgan(self, *words: str, on: Machine | None = None, code: int = 0) -> str:
+        """A command on a machine, the first one by default; its output."""
+        done = (on or self.first).call(BIN / "dcgan", *words, cwd=self.bench.root)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+        return done.stdout
+
+    def hosts(self, lines: str, start: str) -> set[str]:
+        """Where that was made of which a line says so."""
+        made = [line for line in lines.splitlines() if line.startswith(start) and " s on " in line]
+        return {line.partition(" s on ")[2].partition(";")[0] for line in made}
+
+    def read_env(self) -> None:
+        """What `set -a; . cluster/env` gives to each machine's shells."""
+        own = {"HOME", "TMPDIR", "PATH"}
+        env = {**self.bench.environment, **read_env(self.bench.root / "cluster/env", self.first)}
+        for machine in (self.first, self.second):
+            machine.env = {k: v for k, v in env.items() if k not in own}
+            machine.env["DCGAN_ADDRESS"] = machine.address  # its name does not resolve

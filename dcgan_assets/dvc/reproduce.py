@@ -30,7 +30,7 @@ from dcgan_assets.engine.records import RECORDS, Entry, Record, split_label
 from dcgan_assets.engine.results import CIRCUMSTANCES
 from dcgan_assets.engine.running import run_plan
 from dcgan_assets.engine.schedule import Report
-from dcgan_assets.engine.step import WEB, Step
+from dcgan_assets.engine.step import PHOTOS, WEB, Step
 from dcgan_assets.engine.store import META_FILE, Artefact, Meta
 from dcgan_assets.engine.terminal import say
 from dcgan_models.errors import UserError
@@ -106,7 +106,7 @@ def _is_taken(catalogue: Catalogue, step: Step) -> bool:
         return True
     shards = catalogue.shards(step)
     here = [catalogue.store.meta(catalogue.artefact(step.key, shard)) for shard in shards]
-    return step.pool == WEB and None not in here
+    return step.pool in {WEB, PHOTOS} and None not in here
 
 
 def _cover(catalogue: Catalogue, chosen: Sequence[Step]) -> list[Step]:

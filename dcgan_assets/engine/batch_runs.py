@@ -35,7 +35,8 @@ def read_outcome(
     """Sort a finished run's steps into made, failed and neither.
 
     Args:
-        events: Of the run; those by which steps succeed and fail, or the run itself, are enough.
+        events: Of the run; those by which steps succeed and fail, or the run itself, and those of
+            the engine, are enough.
     """
     told = list(events)
     succeeded = {event.step_key for event in told if event.is_step_success}
@@ -73,8 +74,10 @@ def _failure_line(data: Any) -> str:
 
 def _end_line(events: Iterable[dg.DagsterEvent]) -> str:
     """Why a run failed as a whole: the message of a `UserError`, else Dagster's first line."""
-    ends = [event for event in events if event.is_failure and not event.is_step_failure]
-    for event in ends:
+    told = list(events)
+    ends = [event for event in told if event.is_failure and not event.is_step_failure]
+    # Where a worker could not load what it was to run, an event of the engine alone says why.
+    for event in [*ends, *(event for event in told if event.is_engine_event)]:
         error: Any = getattr(event.event_specific_data, "error", None)
         while error is not None:
             if error.cls_name == "UserError":

@@ -15,7 +15,7 @@ from dcgan_assets.engine.fingerprint import standing
 from dcgan_assets.engine.live_training import training_page
 from dcgan_assets.engine.making import FOLLOWED, make
 from dcgan_assets.engine.stale_folders import place_order_when_seen
-from dcgan_assets.engine.step import Step
+from dcgan_assets.engine.step import GPU, Step
 from dcgan_assets.engine.store import Meta
 from dcgan_assets.engine.terminal import say
 from dcgan_models.errors import UserError
@@ -109,10 +109,16 @@ def dagster_asset(
         specs=specs,
         check_specs=check_specs,
         partitions_def=dg.StaticPartitionsDefinition(partitions) if partitions else None,
-        pool=step.pool,
+        pool=_pool(catalogue, step),
         can_subset=False,
         hooks={hook} if hook else None,
     )(materialise)
+
+
+def _pool(catalogue: Catalogue, step: Step) -> str | None:
+    """The pool of an op. An engine gives trainings their GPU, and knows where there is one."""
+    spread = catalogue.workspace.params.machine.engine != "local"
+    return None if spread and step.pool == GPU else step.pool
 
 
 def _asset_spec(catalogue: Catalogue, step: Step, key: str) -> dg.AssetSpec:

@@ -27,13 +27,17 @@ from dcgan_models.files import open_atomic
 
 FOLDER = "cluster"
 _LOCAL: Engine = "local"
-_PACKAGES = {"ray": ("dagster_ray", "ray", "dagster_postgres", "psycopg2")}
-# What each engine's folder holds, and the template of it.
+_PACKAGES = {
+    "ray": ("dagster_ray", "ray", "dagster_postgres", "psycopg2"),
+    "celery": ("dagster_celery", "redis", "dagster_postgres", "psycopg2"),
+}
+_LAUNCHERS = {"ray": "dagster_ray", "celery": "dcgan_assets.engine.celery_runs"}
+# What each engine's folder holds, and the templates of it, one after the other.
 _FILES = {
-    "dagster.yaml": "{}.yaml",
-    "env": "{}.env",
-    "compose.yaml": "{}.compose.yaml",
-    "values.yaml": "values.yaml",
+    "dagster.yaml": ("common.yaml", "{}.yaml"),
+    "env": ("common.env", "{}.env"),
+    "compose.yaml": ("common.compose.yaml", "{}.compose.yaml"),
+    "values.yaml": ("values.yaml",),
 }
 _PRIVATE = "env"
 _SECRET_KEY = re.compile(r"passw|secret|token|postgres_url", re.IGNORECASE)
@@ -152,18 +156,30 @@ def write_cluster(root: Path, engine: Engine) -> list[str]:
     A file that is there is left as it is.
 
     Raises:
-        UserError: The folder cannot be written.
+        UserError: The folder is another engine's, or cannot be written.
     """
     folder, written = root / FOLDER, []
     try:
+        _require_none_of_another(folder / "dagster.yaml", engine)
         folder.mkdir(exist_ok=True)
-        for name, template in _FILES.items():
-            text = (_templates() / template.format(engine)).read_text("utf-8")
-            written += _write(folder / name, text.replace("__ROOT__", str(root)))
+        for name, parts in _FILES.items():
+            texts = [(_templates() / part.format(engine)).read_text("utf-8") for part in parts]
+            text = "".join(texts).replace("__ROOT__", str(root)).replace("__ENGINE__", engine)
+            written += _write(folder / name, text)
         written += _write(folder / ".gitignore", f"/{_PRIVATE}\n")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     return [f"{FOLDER}/{name}" for name in written]
+
+
+def _require_none_of_another(settings: Path, engine: Engine) -> None:
+    text = settings.read_text("utf-8") if settings.exists() else ""
+    for other, module in _LAUNCHERS.items():
+        if other != engine and f"module: {module}\n" in text:
+            raise UserError(
+                f"{settings}: of the engine {other}; move the folder {FOLDER} away, and "
+                f"`dcgan engine {engine}` writes its own"
+            )
 
 
 def _templates() -> Any:

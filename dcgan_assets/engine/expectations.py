@@ -16,7 +16,7 @@ from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.step import Step
 from dcgan_models.errors import UserError
 
-CODE_TAG, PACKAGES_TAG = "dcgan/code", "dcgan/packages"
+CODE_TAG, PACKAGES_TAG, ROOT_TAG = "dcgan/code", "dcgan/packages", "dcgan/root"
 _PROJECT = "dcgan-assets"
 _NAME = re.compile(r"[\w.-]+")
 
@@ -42,7 +42,7 @@ def packages() -> dict[str, str]:
 
 
 def require_expected(catalogue: Catalogue, step: Step, tags: Mapping[str, str]) -> None:
-    """Refuse to make a step with other code, parameters or packages than its run was planned with.
+    """Refuse to make a step with another folder, code or packages than its run was planned with.
 
     Args:
         tags: Of the run; one that says nothing of all this is not refused.
@@ -50,7 +50,12 @@ def require_expected(catalogue: Catalogue, step: Step, tags: Mapping[str, str]) 
     Raises:
         UserError: The line says what differs, and where.
     """
-    here = socket.gethostname()
+    here, root = socket.gethostname(), str(catalogue.workspace.root)
+    if tags.get(ROOT_TAG, root) != root:
+        raise UserError(
+            f"{step.key}: the workspace is {root} on {here}, and {tags[ROOT_TAG]} where the run "
+            "was planned; mount it at the same path"
+        )
     if PACKAGES_TAG in tags:
         theirs, ours = json.loads(tags[PACKAGES_TAG]), packages()
         for name in sorted({*theirs, *ours}):

@@ -198,19 +198,28 @@ def process_tags() -> dict[str, str]:
     return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
 
 
+def has_engine(instance: dg.DagsterInstance) -> bool:
+    """Whether runs of an instance are started elsewhere than where its daemon runs."""
+    return not isinstance(instance.run_launcher, dg.DefaultRunLauncher)
+
+
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """End runs whose process died, and free their pool slots; return their ids.
 
     A process that was killed cannot say so: its run would count as started, and the next one
     would wait for its slot for ever. Only a lock that can be taken says that a process is dead:
     clocks step, and names and numbers are given out twice. Of a run that never had one, as in
-    versions before this, nobody can tell; whoever waits for it is told so.
+    versions before this, nobody can tell; whoever waits for it is told so. Whether a run of another
+    host lives its engine says, where there is one: a shared disk may keep the locks of each host
+    from the others.
     """
     closed = []
     for run_id in (one for one in marked_runs(instance) if has_died(instance, one)):
         # Asked after the lock: a run that ends writes so before it lets go.
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
+            if has_engine(instance) and run.tags.get(HOST_TAG) != socket.gethostname():
+                continue
             _end(instance, run)
             closed.append(run_id)
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)

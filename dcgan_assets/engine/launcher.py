@@ -20,6 +20,7 @@ import dagster as dg
 
 from dcgan_assets.engine import hosts
 from dcgan_assets.engine.curves import curves
+from dcgan_assets.engine.joining_runs import called
 from dcgan_assets.engine.lanes import SHARE_VARIABLE
 from dcgan_assets.engine.making import Work
 from dcgan_assets.engine.terminal import say
@@ -94,11 +95,14 @@ def _torchrun(work: Work, run_dir: Path) -> Iterator[tuple[list[str], dict[str, 
         yield [sys.executable, "-m", *launcher, *words], {"OMP_NUM_THREADS": str(threads)}
         return
     invitation = _invite(work, threads)
-    with invitation.standing(run_dir):
-        say(
-            f"{work.step.key}: waits for {machine.hosts - 1} more of {machine.hosts} hosts; run on "
-            f"each: {shlex.join(['dcgan', '--root', str(work.root), 'join', work.step.key])}"
-        )
+    others = machine.hosts - 1
+    with (
+        invitation.standing(run_dir),
+        called(work.context, work.step.key, others) as are_called,
+    ):
+        typed = shlex.join(["dcgan", "--root", str(work.root), "join", work.step.key])
+        how = "their runs are in the queue" if are_called else f"run on each: {typed}"
+        say(f"{work.step.key}: waits for {others} more of {machine.hosts} hosts; {how}")
         yield (
             invitation.torchrun(run_dir, machine.join_seconds, invitation.address),
             invitation.environment(invitation.address),

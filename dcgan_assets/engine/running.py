@@ -19,6 +19,7 @@ from dcgan_assets.engine.instance import (
     claim_place,
     close_dead_runs,
     describe_run,
+    has_engine,
     pool_holder,
     process_tags,
     release_ended_run,
@@ -27,8 +28,8 @@ from dcgan_assets.engine.lanes import Lanes
 from dcgan_assets.engine.liveness import alive
 from dcgan_assets.engine.planning import Plan, require_places
 from dcgan_assets.engine.schedule import Batch, Outcome, Report, Say, Schedule
-from dcgan_assets.engine.step import GPU, WEB, Step
-from dcgan_assets.engine.submitting import QueuedRuns, has_engine
+from dcgan_assets.engine.step import GPU, PHOTOS, WEB, Step
+from dcgan_assets.engine.submitting import QueuedRuns
 from dcgan_models.machine import may_use_gpu
 
 _POOL_SECONDS = 1.0
@@ -64,7 +65,7 @@ def run_plan(
     """
     require_places(catalogue, plan)
     if has_engine(instance) and not here:
-        schedule = Schedule(catalogue, plan, say, {GPU, WEB})
+        schedule = Schedule(catalogue, plan, say, {GPU, PHOTOS, WEB})
         QueuedRuns(catalogue, instance, say, seed, frozenset(forced)).run(schedule)
         return schedule.report
     # Without a GPU the lanes share the command's one place among those that train.

@@ -17,8 +17,10 @@ from dcgan_assets.engine.store import Kind
 if TYPE_CHECKING:
     from dcgan_assets.params.file import Params
 
-# The pools: of steps that may ask the web, and of those that train, or compute as long.
+# The pools: of steps that search the web, of those that fetch from it and take turns at each site,
+# and of those that train, or compute as long.
 WEB = "web"
+PHOTOS = "photos"
 GPU = "gpu"
 
 

@@ -23,7 +23,7 @@ from dcgan_assets.engine.batch_runs import asset_keys, launch_config, read_outco
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.dagster_assets import tell_made
 from dcgan_assets.engine.engines import database_errors, database_words, quiet_retries
-from dcgan_assets.engine.expectations import CODE_TAG, PACKAGES_TAG, code_of, packages
+from dcgan_assets.engine.expectations import CODE_TAG, PACKAGES_TAG, ROOT_TAG, code_of, packages
 from dcgan_assets.engine.instance import HOST_TAG
 from dcgan_assets.engine.schedule import Batch, Outcome, Say, Schedule
 from dcgan_assets.engine.step import GPU
@@ -47,11 +47,6 @@ _DAEMON_SECONDS = 600.0
 _UNFINISHED = [
     *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED),
 ]
-
-
-def has_engine(instance: dg.DagsterInstance) -> bool:
-    """Whether runs of an instance are started elsewhere than where its daemon runs."""
-    return not isinstance(instance.run_launcher, dg.DefaultRunLauncher)
 
 
 @dataclass
@@ -135,6 +130,7 @@ class QueuedRuns:
             PLACE_TAG: self._label(batch),
             CODE_TAG: json.dumps(code_of(self.catalogue, batch.steps)),
             PACKAGES_TAG: json.dumps(packages()),
+            ROOT_TAG: str(self.catalogue.workspace.root),
             **_RETRIED,
         }
         partition = self.catalogue.partition(batch.steps[0], batch.shard)
@@ -142,8 +138,10 @@ class QueuedRuns:
             tags[_PARTITION_TAG] = partition
         machine = self.catalogue.workspace.params.machine
         if batch.pool == GPU and machine.device == "cuda":
-            # Ray gives a run the GPUs that it asks for, and hides the others from it.
+            # Ray gives a run the GPUs that it asks for, and hides the others from it. Celery's
+            # workers say themselves that they have one, by the queue from which they take.
             tags["dagster-ray/config"] = json.dumps({"num_gpus": machine.processes})
+            tags["dagster-celery/queue"] = GPU
         return tags
 
     def _work(self, batch: Batch) -> str:
@@ -198,7 +196,7 @@ class QueuedRuns:
     def _outcome(self, run: dg.DagsterRun, batch: Batch) -> Outcome:
         kinds = {
             *(dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE),
-            dg.DagsterEventType.RUN_FAILURE,
+            *(dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT),
         }
         logs = self.instance.all_logs(run.run_id, of_type=kinds)
         events = [entry.dagster_event for entry in logs if entry.dagster_event]
@@ -253,7 +251,10 @@ def _code_location(
 
 
 def _tell_of_daemon(instance: dg.DagsterInstance, say: Say) -> None:
-    """Say so where nobody would take a run from the queue."""
+    """Say so where nobody would take a run from the queue, or could hand it on."""
     beat = instance.get_daemon_heartbeats().get("QUEUED_RUN_COORDINATOR")
     if beat is None or abs(time.time() - beat.timestamp) > _DAEMON_SECONDS:
         say("no Dagster daemon has been seen; runs wait in the queue until `dcgan ui` is at work")
+    complain = getattr(instance.run_launcher, "complaint", None)
+    if complain is not None and (line := complain()):
+        say(f"{line}; runs wait until it does")

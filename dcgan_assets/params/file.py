@@ -49,7 +49,7 @@ GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Log = Literal["none", "tensorboard", "mlflow", "dvclive"]
 
 
-Engine = Literal["local", "ray"]
+Engine = Literal["local", "ray", "celery"]
 
 
 class Machine(Section):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from two_machines import BIN, LACKING, PASSWORD, Machine, database_on, read_env, two_machines
-from workbench import Bench, wait_for
+from two_machines import BIN, LACKING, PASSWORD, Cluster, Machine, database_on, two_machines
+from workbench import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,27 +19,6 @@ SHARDS = 4
 # Ray gives its own processes 15 seconds to start, whatever else the machine does: they go first.
 _FIRST = 'echo -15 > /proc/self/autogroup; exec "$@"'
 _TRIES = 10
-
-
-@dataclass
-class Cluster:
-    """A workspace on two machines; the first one has the database, Ray's head and the web UI."""
-
-    bench: Bench
-    first: Machine
-    second: Machine
-
-    def dcgan(self, *words: str, on: Machine | None = None, code: int = 0) -> str:
-        """A command on a machine, the first one by default; its output."""
-        done = (on or self.first).call(BIN / "dcgan", *words, cwd=self.bench.root)
-        assert done.returncode == code, done.stdout + done.stderr
-        assert PASSWORD not in done.stdout + done.stderr
-        return done.stdout
-
-    def hosts(self, lines: str, start: str) -> set[str]:
-        """Where that was made of which a line says so."""
-        made = [line for line in lines.splitlines() if line.startswith(start) and " s on " in line]
-        return {line.partition(" s on ")[2].partition(";")[0] for line in made}
 
 
 def start_ray(machine: Machine, *options: str) -> None:
@@ -69,16 +47,14 @@ def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     bench = make_bench("two", four_shards)
     bench.dcgan("engine", "ray")
     with two_machines() as (first, second), database_on(first):
-        env = {**bench.environment, **read_env(bench.root / "cluster/env", first.address)}
-        for machine in (first, second):
-            own = {"HOME", "TMPDIR", "PATH"}
-            machine.env = {k: v for k, v in env.items() if k not in own}
+        found = Cluster(bench, first, second)
+        found.read_env()
         start_ray(first, "--head", "--dashboard-host=0.0.0.0")
         start_ray(second, f"--address={first.address}:6379")
         log = tmp_path_factory.mktemp("ui") / "log"
         first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
         wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
-        yield Cluster(bench, first, second)
+        yield found
 
 
 def test_both_make_shards_which_are_equal_to_those_of_one_machine(

@@ -24,7 +24,7 @@ from dcgan_assets.assets.pictures.rejections import FEW_REJECTED, SOME_KEPT, Int
 from dcgan_assets.assets.pictures.shards import shard_names, stand_in, write_origin
 from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.making import Work
-from dcgan_assets.engine.step import WEB, Check, Outcome, Step, StepMaker, Verdict
+from dcgan_assets.engine.step import PHOTOS, Check, Outcome, Step, StepMaker, Verdict
 from dcgan_assets.params.search import Photos
 from dcgan_assets.sources.reading.items import key_hash
 from dcgan_assets.sources.reading.manifest import KEPT, MANIFEST_FILE
@@ -85,7 +85,7 @@ def photos_step(step: StepMaker, names: str, whose: str, *, packaged: bool) -> S
         shards=shard_names,
         source_version=addresses_version,
         checks=PHOTO_CHECKS,
-        pool=WEB,
+        pool=PHOTOS,
         files=addressed_files,
         kinds=frozenset({"parquet"}),
         description=(

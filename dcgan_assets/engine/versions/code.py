@@ -40,7 +40,7 @@ _EXCLUDED = (
     *(f"dcgan_assets.sources.web.search.{name}" for name in ("client", "journal")),
     *(
         f"dcgan_assets.sources.web.download.{name}"
-        for name in ("download", "fetching", "robots", "sites")
+        for name in ("download", "fetching", "robots", "sites", "turns")
     ),
 )
 # What is left of a module that holds a docstring alone, as most packages' own do.

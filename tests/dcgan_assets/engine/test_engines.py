@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dcgan_assets.engine import engines
 from dcgan_assets.engine.engines import engine_of
 from dcgan_assets.engine.instance import SETTINGS, is_ours, prepare_home
 from dcgan_assets.engine.workspace import Workspace
-from dcgan_assets.params.file import profile_text
+from dcgan_assets.params.file import Engine, profile_text
 from dcgan_models.errors import UserError
 
 PASSWORD = "not-for-logs-4711"  # noqa: S105  (of nobody)
@@ -57,7 +58,7 @@ def fill_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shell = ["env", "-i", "sh", "-c", f"set -a; . '{path}'; env -0"]
     for line in subprocess.run(shell, capture_output=True, text=True).stdout.split("\0"):
         name, _, value = line.partition("=")
-        if name.startswith("DCGAN_DB") or name == "DCGAN_RAY_ADDRESS":
+        if name.startswith("DCGAN_DB") or name in {"DCGAN_RAY_ADDRESS", "DCGAN_BROKER"}:
             monkeypatch.setenv(name, value)
 
 
@@ -114,8 +115,36 @@ def test_dagster_reads_the_settings_of_ray(root: Path, monkeypatch: pytest.Monke
     assert PASSWORD not in (home / SETTINGS).read_text()
 
 
-def test_the_compose_file_says_what_runs_where(root: Path) -> None:
-    engines.write_cluster(root, "ray")
+def test_dagster_reads_the_settings_of_celery(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of the same kind is what workers load: launcher and workers have one broker."""
+    assert engine(root, "celery").exit_code == 0
+    fill_in(root, monkeypatch)
+    prepare_home(Workspace(root))
+    home = root / ".dagster_home"
+    config, _ = dagster_instance_config(str(home))
+    keys = {one["key"] for one in config["concurrency"]["runs"]["tag_concurrency_limits"]}
+    assert keys == {"dcgan/retrains", "dcgan/place", "dcgan/drives"}
+    launcher = InstanceRef.from_dir(str(home)).run_launcher
+    address = f"redis://:{PASSWORD}@127.0.0.1:6379/0"
+    assert (launcher.broker, launcher.backend) == (address, address)
+    assert launcher.celery.conf.worker_max_tasks_per_child == 1
+    assert not launcher.supports_resume_run
+    assert PASSWORD not in (home / SETTINGS).read_text()
+
+
+def test_a_folder_of_another_engine_is_refused(root: Path) -> None:
+    assert engine(root, "ray").exit_code == 0
+    before = (root / "cluster" / SETTINGS).read_bytes()
+    done = engine(root, "celery")
+    assert done.exit_code == 1
+    assert "of the engine ray; move the folder cluster away" in done.output
+    assert (root / "cluster" / SETTINGS).read_bytes() == before
+    assert engine_of(Workspace(root)) == "ray"
+
+
+@pytest.mark.parametrize("name", ["ray", "celery"])
+def test_the_compose_file_says_what_runs_where(root: Path, name: Engine) -> None:
+    engines.write_cluster(root, name)
     services = template(root, "compose.yaml")["services"]
     of = {role: {s for s, facts in services.items() if role in facts["profiles"]} for role in ROLES}
     assert {"database", "ui"} <= of["first"]
@@ -124,7 +153,7 @@ def test_the_compose_file_says_what_runs_where(root: Path) -> None:
     known |= {"command", "depends_on", "environment"}
     assert {key for facts in services.values() for key in facts} <= known
     text = (root / "cluster/compose.yaml").read_text("utf-8")
-    assert "__ROOT__" not in text
+    assert "__" not in text
     # What it takes of the environment is in the file that it is given.
     env = (root / "cluster/env").read_text("utf-8")
     for word in text.split("${")[1:]:
@@ -162,6 +191,34 @@ def test_helm_values_have_the_charts_keys(root: Path) -> None:
 
 
 # --- What is refused --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"DCGAN_ROOT": "/no/such/workspace"}, "error: root /no/such/workspace: no such folder"),
+        ({"DAGSTER_HOME": "/elsewhere"}, "error: DAGSTER_HOME is /elsewhere, and must be "),
+        ({"DCGAN_BROKER": ""}, "error: DCGAN_BROKER is not set"),
+    ],
+)
+def test_a_celery_worker_that_could_carry_out_nothing_does_not_start(
+    root: Path, change: dict[str, str], words: str
+) -> None:
+    prepare_home(Workspace(root))
+    here = {"DCGAN_ROOT": str(root), "DAGSTER_HOME": str(root / ".dagster_home")}
+    env = {**os.environ, **here, "DCGAN_BROKER": "memory://", **change}
+    words_of_it = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "dcgan_assets.engine.celery_runs",
+        "worker",
+    ]
+    done = subprocess.run(words_of_it, capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_in_params_is_refused_and_not_shown(root: Path) -> None:

@@ -6,6 +6,7 @@ well again.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil

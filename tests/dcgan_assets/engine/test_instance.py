@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -326,6 +327,24 @@ def test_the_lock_decides_and_neither_host_name_nor_process_number(
     run = instance.get_run_by_id(dead)
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_of_another_host_the_engine_says_whether_a_run_lives(small: SmallGraph) -> None:
+    """Its lock seems free to us where a disk keeps the locks of each host for itself."""
+    home = prepare_home(small.only("constant").catalogue().workspace)
+    engine = {"run_launcher": {"module": "process_launcher", "class": "ProcessLauncher"}}
+    (home / "dagster.yaml").write_text(json.dumps(engine), encoding="utf-8")
+    with small.instance() as instance:
+        elsewhere = start_run(small, instance, ago=0, host="another")
+        here = start_run(small, instance, ago=0)
+        for run_id in (elsewhere, here):
+            mark_dead(instance, run_id)
+        assert close_dead_runs(instance) == [here]
+        run = instance.get_run_by_id(elsewhere)
+        assert run is not None
+        instance.report_run_failed(run)
+        assert close_dead_runs(instance) == []
+        assert marked_runs(instance) == []
 
 
 def test_a_run_that_somebody_stopped_before_its_process_died_is_canceled(

@@ -31,6 +31,7 @@ from dcgan_assets.sources.web.download.keeping import Keeper
 from dcgan_assets.sources.web.download.ledger import IsRemoved, Job, Ledger, Locate, Place
 from dcgan_assets.sources.web.download.packing import Packed, pack
 from dcgan_assets.sources.web.download.sites import Sites
+from dcgan_assets.sources.web.download.turns import Turns
 from dcgan_assets.sources.web.download.work_folder import open_work
 from dcgan_assets.sources.web.wanted import (
     Limits,
@@ -45,6 +46,8 @@ from dcgan_assets.sources.web.wanted import (
 _LOGGER = logging.getLogger(__name__)
 _NO_EXTRA = pa.schema([])
 _AROUND = Surroundings()
+# Beside the work folders of all shards of an asset.
+_TURNS = ".turns"
 # How often what is settled is committed and a stop looked for, and how often progress is told.
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 1.0
@@ -67,7 +70,8 @@ def download(
 
     Killed at any moment and called again with the same `work`, it goes on where it was: what was
     fetched is not fetched again, and what was refused is not asked for again. A removal takes
-    hold at once all the same. `work` may be deleted once the result is published.
+    hold at once all the same. `work` may be deleted once the result is published. Shards whose
+    work folders lie side by side may be fetched at once: at each site they take turns.
 
     Args:
         wanted: Unique keys; read once, in any order.
@@ -94,9 +98,12 @@ def download(
             "PRIVATE ADDRESSES ARE ALLOWED: %s. This is for tests alone.",
             ", ".join(limits.allow_private),
         )
-    with open_work(work, is_removed) as (ledger, content):
+    with (
+        open_work(work, is_removed) as (ledger, content),
+        Turns(work.parent / _TURNS) as turns,
+    ):
         ledger.load(wanted, content, _on_the_web(frozenset(limits.allow_private)))
-        shard = _Shard(work, ledger, content, limits, around, on_progress, should_stop)
+        shard = _Shard(work, ledger, content, turns, limits, around, on_progress, should_stop)
         if not asyncio.run(shard.fetch_all()):
             return None
         ledger.settle()
@@ -120,6 +127,7 @@ class _Shard:
         work: Path,
         ledger: Ledger,
         content: Content,
+        turns: Turns,
         limits: Limits,
         around: Surroundings,
         on_progress: Callable[[Progress], None],
@@ -132,7 +140,7 @@ class _Shard:
         self._around = around
         self._clock = around.clock
         self._should_stop = should_stop
-        self._sites = Sites(limits, ledger.take)
+        self._sites = Sites(limits, ledger.take, turns)
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._jitter = random.Random()  # noqa: S311  (spreads retries, guards nothing)

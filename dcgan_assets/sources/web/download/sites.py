@@ -1,7 +1,8 @@
 """Whose turn it is: how many requests a site gets, how often, and when it is left alone.
 
 Pure bookkeeping, without network or clock. Pictures wait in the ledger; here are a few of each
-site, so that 100,000 of one site take no room and hold up no other.
+site, so that 100,000 of one site take no room and hold up no other. A site that another shard asks
+waits for its turn (turns.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dcgan_assets.sources.web.download.ledger import Job
+from dcgan_assets.sources.web.download.turns import Turns
 from dcgan_assets.sources.web.wanted import Limits
 
 # Pictures that are here and not in the ledger alone, over all sites, while these are few.
@@ -20,6 +22,8 @@ _IN_HAND = 4096
 _BLOCK = 32
 # A site may be ahead of its average rate by so many seconds.
 _BURST_SECONDS = 2.0
+# How often it is looked whether another shard is done with a site.
+_TURN_SECONDS = 1.0
 
 
 @dataclass
@@ -39,6 +43,7 @@ class _Site:
         closed_until: When the last of these ends.
         gone: Why it was given up.
         queued: Whether it stands in the line.
+        ours: Whether no other shard may ask it.
     """
 
     name: str
@@ -54,6 +59,7 @@ class _Site:
     closed_until: float = 0.0
     gone: str | None = None
     queued: bool = False
+    ours: bool = False
 
     @property
     def may_start(self) -> bool:
@@ -68,11 +74,13 @@ class Sites:
     Args:
         limits: How politely they are asked.
         load: Takes the next so many pictures of a site from the ledger.
+        turns: With other shards.
     """
 
-    def __init__(self, limits: Limits, load: Callable[[str, int], list[Job]]) -> None:
+    def __init__(self, limits: Limits, load: Callable[[str, int], list[Job]], turns: Turns) -> None:
         self._limits = limits
         self._load = load
+        self._turns = turns
         self._sites: dict[str, _Site] = {}
         self._line: list[tuple[float, int, _Site]] = []
         self._later: list[tuple[float, int, Job]] = []
@@ -99,6 +107,8 @@ class Sites:
             site.queued = False
             if not site.may_start:
                 continue  # it comes back when a request ends
+            if not site.ours:
+                self._ask_for_turn(site, now)
             if site.ready_at > now:
                 self._queue(site)  # it was asked to pause while it stood in the line
                 continue
@@ -113,6 +123,19 @@ class Sites:
             return job
         return None
 
+    def _ask_for_turn(self, site: _Site, now: float) -> None:
+        left = self._turns.take(site.name)
+        site.ours = left is not None
+        site.ready_at = max(site.ready_at, now + (_TURN_SECONDS if left is None else left))
+        if site.ours:
+            self._turns.leave_alone(site.name, site.delay)
+
+    def _give_back_turn(self, site: _Site, now: float) -> None:
+        # The next one knows nothing of what a site has sent, and may not be ahead of its rate.
+        self._turns.leave_alone(site.name, max(site.ready_at, site.paid_until, now) - now)
+        self._turns.give_back(site.name)
+        site.ours = False
+
     def next_time(self) -> float | None:
         """When `take` may have something, unless a request ends before; None for never."""
         times = [line[0][0] for line in (self._line, self._later) if line]
@@ -125,7 +148,9 @@ class Sites:
             site.most = self._limits.per_site
             return
         site.most = 1
-        site.delay = max(self._limits.delay, crawl_delay)
+        if site.delay != max(self._limits.delay, crawl_delay):
+            site.delay = max(self._limits.delay, crawl_delay)
+            self._turns.leave_alone(name, site.delay)
         site.ready_at = max(site.ready_at, now + site.delay)
 
     def pause(self, name: str, until: float) -> None:
@@ -146,6 +171,8 @@ class Sites:
             site.paid_until = max(now, site.paid_until) + size * 8 / (rate * 1e6)
             site.ready_at = max(site.ready_at, site.paid_until - _BURST_SECONDS)
         self._queue(site)
+        if not site.active:
+            self._give_back_turn(site, now)
 
     def succeeded(self, name: str) -> None:
         """A site answered, be it with a refusal: it is there."""

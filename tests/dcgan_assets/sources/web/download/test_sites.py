@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from dcgan_assets.sources.web.download.ledger import Job
 from dcgan_assets.sources.web.download.sites import Sites
+from dcgan_assets.sources.web.download.turns import Turns
 from dcgan_assets.sources.web.wanted import Limits
 
 LIMITS = Limits("", per_site=2, delay=0.0, site_megabits=None, gone_after=3, gone_rounds=2)
@@ -33,8 +35,24 @@ class Ledger:
         return [Job(f"{site} {n}", "", "", site, 0, 0, 0.0, "", None, "") for n in numbers]
 
 
+class Alone(Turns):
+    """The turns of the only shard there is, without a file."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def take(self, site: str) -> float | None:
+        return 0.0
+
+    def leave_alone(self, site: str, seconds: float) -> None:
+        pass
+
+    def give_back(self, site: str) -> None:
+        pass
+
+
 def sites_of(ledger: Ledger, limits: Limits = LIMITS) -> Sites:
-    sites = Sites(limits, ledger.take)
+    sites = Sites(limits, ledger.take, Alone())
     for name, count in ledger.left.items():
         sites.add(name, count)
         sites.learn(name, None, 0.0)
@@ -43,7 +61,7 @@ def sites_of(ledger: Ledger, limits: Limits = LIMITS) -> Sites:
 
 def test_one_request_until_robots_are_known_and_one_with_a_crawl_delay() -> None:
     ledger = Ledger(a=10)
-    sites = Sites(LIMITS, ledger.take)
+    sites = Sites(LIMITS, ledger.take, Alone())
     sites.add("a", 10)
     assert sites.take(0.0) is not None
     assert sites.take(0.0) is None
