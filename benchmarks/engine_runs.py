@@ -1,7 +1,8 @@
 """Where the time of an engine's runs goes: `python -m benchmarks.engine_runs ASSET` in a workspace.
 
 Reads Dagster's records of the last runs that made something, wherever they ran, and says for each
-part of them the median, the least and the most. What is not `work` is what the engine costs.
+part of them the median, the least and the most. What is not `work` is what the engine costs; but
+what was handed over may have waited there for a free place, so the least says more than the median.
 """
 
 from __future__ import annotations
