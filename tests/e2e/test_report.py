@@ -169,7 +169,8 @@ def test_a_picture_is_enlarged_by_keyboard(fresh: Reader) -> None:
     assert "At the end of training" in page.locator("#zoom-words").inner_text()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    assert fresh.focused().startswith("Enlarge: A grid of generated pictures at the end")
+    shown = "Enlarge: A grid of generated pictures at the end"
+    wait_for(lambda: fresh.focused().startswith(shown), "the picture's button, focused again")
     assert fresh.errors == []
 
 

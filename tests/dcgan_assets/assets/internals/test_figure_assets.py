@@ -58,8 +58,8 @@ def write_params(root: Path, **changes: dict[str, Any]) -> None:
     lsun = params["lsun"]
     cats = {name: lsun[name] for name in ("training_set", "samples", "latent_walk")}
     cats["images"] = {"source": "photographs", "pictures": 120, "size": SIDE, "shards": 1}
-    small = {"width": 0.05, "batch": 24, "epochs": 3, "snapshots": [1], "health": {"diversity": 0}}
-    cats["candidate"] = {**lsun["candidate"], **small}
+    small = {"width": 0.05, "discriminator_width": 0.05, "batch": 24, "epochs": 3}
+    cats["candidate"] = {**lsun["candidate"], **small, "snapshots": [1], "health": {"diversity": 0}}
     cats["extractor"] = {"epochs": 1}
     cats["quality"] = lsun["quality"] | {"samples": 24, "kid_size": 16, "snapshot_samples": 20}
     cats["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}
