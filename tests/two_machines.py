@@ -5,6 +5,7 @@ They share a disk, as a network folder would be, and one cable. Root alone can l
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,12 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
-
-if TYPE_CHECKING:
-    from workbench import Bench
+from workbench import Bench, wait_for
 
 BIN = Path(sys.executable).parent
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -262,3 +260,56 @@ class Cluster:
         for machine in (self.first, self.second):
             machine.env = {k: v for k, v in env.items() if k not in own}
             machine.env["DCGAN_ADDRESS"] = machine.address  # its name does not resolve
+
+    def start_ui(self, log: Path) -> None:
+        """The web UI on the first machine, and the daemon that hands out runs, when ready."""
+        words = (BIN / "dcgan", "--root", self.bench.root, "ui", "--no-browser")
+        self.first.start(*words, log=log)
+        wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
+
+    def assert_as_made_by(self, alone: Bench, *keys: str) -> None:
+        """Some assets have the bytes and the data versions that one machine gave them."""
+        places = [f"data/{key}" for key in keys]
+        ours, theirs = (bench.files(*places) for bench in (alone, self.bench))
+        records = {name for name in ours if name.endswith("_meta.json")}
+        assert records
+        assert set(ours) - records
+        for name in ours:
+            found = [ours[name], theirs[name]]
+            if name in records:
+                found = [json.loads(text)["data_version"] for text in found]
+            assert found[0] == found[1], name
+
+    def lose_second(self, asked: subprocess.Popen[bytes], log: Path) -> str:
+        """Kill the second machine in the middle of a shard, which the first one makes again.
+
+        Returns:
+            What the command said that had asked for it.
+        """
+        alive = self.bench.root / ".dagster_home/alive"
+
+        def at_work() -> bool:
+            locks = {inode for path in alive.glob("[!.]*.lock") if (inode := _inode(path))}
+            return any(_opens(pid, locks) for pid in self.second.processes())
+
+        wait_for(at_work, f"a shard at work on {self.second.name}")
+        self.second.kill()
+        assert asked.wait() == 0, log.read_text()
+        lines = log.read_text()
+        (lost,) = [line for line in lines.splitlines() if "was lost; tried again" in line]
+        assert self.hosts(lines, lost.partition(":")[0]) == {self.first.name}
+        return lines
+
+
+def _inode(path: Path) -> int | None:
+    """None where it is gone: a run that ends removes its lock."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return None
+
+
+def _opens(pid: int, inodes: set[int]) -> bool:
+    """Whether a process has one of some files open."""
+    with suppress(OSError):
+        return any(_inode(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
+    return False

@@ -34,6 +34,7 @@ from typing import Any, Literal
 import dagster as dg
 import numpy as np
 import yaml
+from dvc_in_process import dvc_status
 from pydantic import Field
 
 from dcgan_assets.cli.init import TEMPLATES
@@ -480,11 +481,7 @@ class SmallGraph:
 
     def dvc_status(self) -> dict[str, Any]:
         """What `dvc status --json` says in the workspace."""
-        from dvc.repo import Repo
-
-        with contextlib.chdir(self.root), Repo() as repo:
-            found: dict[str, Any] = repo.status()
-        return found
+        return dvc_status(self.root)
 
     def commit_all(self, message: str) -> None:
         """Commit everything that git sees."""

@@ -104,9 +104,7 @@ def queue(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         found.database, found.folder = database, tmp_path_factory.mktemp("servers")
         found.read_env()
         found.start_redis()
-        log = found.folder / "ui.log"
-        found.first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
-        wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
+        found.start_ui(found.folder / "ui.log")
         for machine in both:
             found.start_worker(machine)
         yield found
@@ -117,15 +115,7 @@ def test_shards_are_equal_to_those_of_one_machine(queue: Queue, make_bench: Any)
     alone.dcgan("materialize", "lsun/images")
     lines = queue.dcgan("materialize", "lsun/images", on=queue.second)
     assert queue.hosts(lines, "lsun/images[") == {"ada", "bert"}
-    ours, theirs = (bench.files("data/lsun/images") for bench in (alone, queue.bench))
-    assert {name for name in ours if not name.endswith("_meta.json")}
-    for name, content in ours.items():
-        if name.endswith("_meta.json"):
-            place = name.removesuffix("/_meta.json")
-            versions = {bench.meta(place)["data_version"] for bench in (alone, queue.bench)}
-            assert len(versions) == 1, place
-        else:
-            assert theirs[name] == content, name
+    queue.assert_as_made_by(alone, "lsun/images")
 
 
 def test_a_training_over_hosts_calls_the_others(queue: Queue) -> None:
@@ -165,26 +155,8 @@ def test_a_machine_that_is_lost_costs_its_shard_alone(queue: Queue) -> None:
     """Killed in the middle of it; the other machine makes it again."""
     queue.change(0.2)
     process, log = queue.ask("lsun/images", on=queue.first)
-    alive = queue.bench.root / ".dagster_home/alive"
-
-    def at_work() -> list[str]:
-        locks = {path.stat().st_ino for path in alive.glob("[!.]*.lock")}
-        return [pid for pid in map(str, queue.second.processes()) if _opens(pid, locks)]
-
-    wait_for(at_work, "a shard at work on bert")
-    queue.second.kill()
-    assert process.wait() == 0, log.read_text()
-    lines = log.read_text()
-    (lost,) = [line for line in lines.splitlines() if "was lost; tried again" in line]
-    assert queue.hosts(lines, lost.partition(":")[0]) == {"ada"}
+    queue.lose_second(process, log)
     queue.start_worker(queue.second)
-
-
-def _opens(pid: str, inodes: set[int]) -> bool:
-    """Whether a process has one of some files open."""
-    with suppress(OSError):
-        return any(each.stat().st_ino in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
-    return False
 
 
 def test_a_shared_folder_that_is_full_or_cannot_be_written_is_a_line_a_shard(queue: Queue) -> None:

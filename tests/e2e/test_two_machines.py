@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from two_machines import BIN, LACKING, PASSWORD, Cluster, Machine, database_on, two_machines
-from workbench import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,9 +49,7 @@ def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         found.read_env()
         start_ray(first, "--head", "--dashboard-host=0.0.0.0")
         start_ray(second, f"--address={first.address}:6379")
-        log = tmp_path_factory.mktemp("ui") / "log"
-        first.start(BIN / "dcgan", "--root", bench.root, "ui", "--no-browser", log=log)
-        wait_for(lambda: "Ctrl-C stops" in log.read_text(), f"the web UI, {log}")
+        found.start_ui(tmp_path_factory.mktemp("ui") / "log")
         yield found
 
 
@@ -64,13 +60,7 @@ def test_both_make_shards_which_are_equal_to_those_of_one_machine(
     alone.dcgan("materialize", "lsun/training_set")
     lines = cluster.dcgan("materialize", "lsun/training_set", on=cluster.second)
     assert cluster.hosts(lines, "lsun/images[") == {"ada", "bert"}
-    for key in ("lsun/images", "lsun/hashes", "lsun/training_set"):
-        place = Path("data") / key
-        ours = {p.relative_to(alone.root): p for p in (alone.root / place).rglob("*")}
-        for name, path in ours.items():
-            theirs = cluster.bench.root / name
-            if path.is_file() and path.name != "_meta.json":
-                assert theirs.read_bytes() == path.read_bytes(), name
+    cluster.assert_as_made_by(alone, "lsun/images", "lsun/hashes", "lsun/training_set")
     assert "up to date" in cluster.dcgan("materialize", "lsun/training_set")
 
 
@@ -78,19 +68,8 @@ def test_a_machine_that_is_lost_costs_its_shard_alone(cluster: Cluster) -> None:
     """Killed in the middle of it; the other machine makes it again."""
     cluster.bench.edit_params(lambda params: params["lsun"]["images"].update(planted=0.2))
     log = cluster.bench.root.with_name("lost.log")
-    alive = cluster.bench.root / ".dagster_home/alive"
     process = cluster.first.start(BIN / "dcgan", "materialize", "lsun/images", log=log)
-
-    def at_work() -> bool:
-        words = [" ".join(each.cmdline()) for each in cluster.second.at_work()]
-        return any(lock.stem in word for lock in alive.glob("[!.]*.lock") for word in words)
-
-    wait_for(at_work, "a shard at work on bert")
-    cluster.second.kill()
-    assert process.wait() == 0, log.read_text()
-    lines = log.read_text()
-    (lost,) = [line for line in lines.splitlines() if "was lost; tried again" in line]
-    assert cluster.hosts(lines, lost.partition(":")[0]) == {"ada"}
+    lines = cluster.lose_second(process, log)
     made = [
         line for line in lines.splitlines() if line.startswith("lsun/images[") and " on " in line
     ]

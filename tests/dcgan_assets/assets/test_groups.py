@@ -93,7 +93,9 @@ def write_params(root: Path, edit: Edit = lambda lsun: None) -> None:
     lsun["dedup_autoencoder"].update(epochs=2, batch=128)
     lsun["dedup_report"].update(probes=30, pairs=20)
     lsun["extractor"].update(epochs=2)
-    lsun["candidate"].update(width=0.03, epochs=2, snapshots=[1, 2], health={"diversity": 0})
+    lsun["candidate"].update(
+        width=0.03, discriminator_width=0.03, epochs=2, snapshots=[1, 2], health={"diversity": 0}
+    )
     lsun["samples"] = {"rows": 2, "columns": 5, "epochs": [1, 2]}
     lsun["latent_walk"].update(segments=3, steps=10, pixel_rows=2)
     lsun["nearest_training_images"] = {"pictures": 20, "neighbours": 3, "shown": 5}

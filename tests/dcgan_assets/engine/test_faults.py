@@ -273,9 +273,7 @@ def test_a_remote_that_takes_nothing(booked: SmallGraph, how: str) -> None:
     assert bad(booked) == {}
     assert any("unpushed" in line for line in read_standing(booked.catalogue()).lines())
     # What we ask in one process is what DVC's own commands say.
-    (booked.root / "params.yaml").write_text(
-        (booked.root / "params.yaml").read_text("utf-8").replace("count: 2", "count: 3"), "utf-8"
-    )
+    booked.change(samples={"count": 3})
     changed = json.loads(run_dvc(booked.root, "status", "--json"))
     data = json.loads(run_dvc(booked.root, "data", "status", "--not-in-remote", "--json"))
     assert changed

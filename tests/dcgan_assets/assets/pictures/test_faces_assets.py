@@ -49,7 +49,12 @@ def write_params(root: Path, edit: Edit = lambda faces: None) -> None:
     faces["people"].update(count=NAMES, packaged=packaged)
     faces["training_set"]["held_out"] = 0.3
     faces["candidate"].update(
-        width=0.03, batch=16, epochs=1, snapshots=[1], health={"diversity": 0}
+        width=0.03,
+        discriminator_width=0.03,
+        batch=16,
+        epochs=1,
+        snapshots=[1],
+        health={"diversity": 0},
     )
     faces["samples"].update(rows=3, columns=4)
     edit(faces)
@@ -354,7 +359,12 @@ def test_covers_in_a_folder_take_the_road_of_the_web(fast_disk: Path, dagster_ho
     albums = params["albums"]
     albums["images"] = {"source": "search", "size": 128, "shards": 2}
     albums["candidate"].update(
-        width=0.02, batch=8, epochs=1, snapshots=[1], health={"diversity": 0}
+        width=0.02,
+        discriminator_width=0.02,
+        batch=8,
+        epochs=1,
+        snapshots=[1],
+        health={"diversity": 0},
     )
     albums["samples"].update(rows=1, columns=2, epochs=[1])
     folder = {"path": "covers", "licence": "all rights reserved", "attribution": "the label"}

@@ -49,7 +49,12 @@ def write_params(root: Path, edit: Edit = lambda imagenet: None) -> None:
     group["images"].update(pictures=240, held_out=HELD)
     group["extractor"].update(epochs=20)
     group["candidate"].update(
-        width=0.04, batch=32, epochs=2, snapshots=[1], health={"diversity": 0}
+        width=0.04,
+        discriminator_width=0.04,
+        batch=32,
+        epochs=2,
+        snapshots=[1],
+        health={"diversity": 0},
     )
     group["quality"].update(
         samples=HELD, kid_size=40, kid_subsets=5, snapshot_samples=20, seed=SEED, margin=MARGIN
