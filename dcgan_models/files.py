@@ -28,6 +28,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _LOG = logging.getLogger(__name__)
 _HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:part|old)")
+_HALF_FILE = re.compile(r"(.*/)?\.([^/]+)\.[0-9a-f]{8}\.part", re.DOTALL)
 # Stands in a folder as long as it is built, and makes all that is in it ours.
 BUILDING = ".dcgan-building"
 # Records of some hundred thousand files have fewer bytes, and nothing of ours is nested so deep.
@@ -83,6 +84,15 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def finished_name(name: str) -> str:
+    """The relative name that a file of `open_atomic` was to bear whose process was killed.
+
+    Of `grids/.a.png.1e7df06b.part` that is `grids/a.png`; of any other name, the name itself.
+    """
+    half = _HALF_FILE.fullmatch(name)
+    return f"{half[1] or ''}{half[2]}" if half else name
 
 
 def write_json(path: Path, content: Any) -> None:

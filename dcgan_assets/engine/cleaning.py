@@ -13,20 +13,21 @@ from pathlib import Path
 
 from dcgan_assets.engine.publications import HISTORY, History
 from dcgan_assets.engine.store import is_litter, recorded
-from dcgan_models.files import is_building, is_folder, remove_built, remove_listed, tree_files
+from dcgan_models.files import (
+    finished_name,
+    is_building,
+    is_folder,
+    remove_built,
+    remove_listed,
+    tree_files,
+)
 
 TOPS = ("data", "models", "results")
 _HOME = ".dagster_home"
 HOME_LOCK = "home.lock"
 _SHOWN = 5
-# What a training writes into its folder, its configuration apart: that is the record of it.
-_WORK = re.compile(
-    r"lock|log\.jsonl|(session|invitation)\.json|grids/epoch_\d{4}\.png|states/step_\d{9}(_epoch_\d{4})?\.safetensors"
-    r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"
-    r"|result/generator/fixed_[yz]\.npy"
-    r"|result/generator/snapshots/epoch_\d{4}\.safetensors"
-    r"|(\w+/)*\.[\w.]+\.[0-9a-f]{8}\.part"
-)
+# What the engine writes into a training's folder, beside what the training itself does.
+_SESSION = re.compile(r"(session|invitation)\.json")
 # What a run printed, below `storage/RUN`; what SQLite and we keep beside it.
 _LOGS = re.compile(r"compute_logs/\w+\.(out|err|complete)(\.partial)?")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -37,13 +38,14 @@ def work_files(folder: Path) -> list[str]:
     """The files of a training's folder that are its own, its configuration last; else none."""
     from dcgan_models.errors import UserError
     from dcgan_models.training import TrainConfig
-    from dcgan_models.training.config import CONFIG_FILE
+    from dcgan_models.training.checkpoint import run_files
 
     try:
         TrainConfig.read(folder)
     except UserError:
         return []
-    return [*(name for name in tree_files(folder) if _WORK.fullmatch(name)), CONFIG_FILE]
+    ours = [name for name in tree_files(folder) if _SESSION.fullmatch(finished_name(name))]
+    return [*ours, *run_files(folder)]
 
 
 def log_files(folder: Path) -> list[str]:

@@ -27,7 +27,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dcgan_models.errors import UserError
-from dcgan_models.files import open_atomic, parse_json, remove_file
+from dcgan_models.files import finished_name, open_atomic, parse_json, remove_file, tree_files
+from dcgan_models.training.config import CONFIG_FILE
 from dcgan_models.weights import read_metadata, read_tensors
 
 STATES = "states"
@@ -35,7 +36,11 @@ LOCK_FILE = "lock"
 KEPT_STATES = 2
 # The names that only this module gives; a copy beside them is none of our business.
 STATE = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
-HALF_STATE = re.compile(rf"\.{STATE.pattern}\.[0-9a-f]{{8}}\.part")
+_RUN_FILE = re.compile(
+    rf"config\.json|{LOCK_FILE}|log\.jsonl|grids/epoch_\d{{4,}}\.png|{STATES}/{STATE.pattern}"
+    r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"
+    r"|result/generator/(fixed_[yz]\.npy|snapshots/epoch_\d{4,}\.safetensors)"
+)
 
 State = dict[str, Tensor]
 _LOG = logging.getLogger(__name__)
@@ -140,11 +145,23 @@ def load_state(
     return None
 
 
-def remove_half_states(run_dir: Path) -> None:
-    """Remove what a process left that was killed while it saved."""
-    for left in (run_dir / STATES).glob(".step_*.part"):
-        if HALF_STATE.fullmatch(left.name):
-            remove_file(left)
+def run_files(run_dir: Path) -> list[str]:
+    """Relative names of the files that a run wrote, whole or half; its configuration is the last.
+
+    That is the record of it: while it stands, the others are known as ours.
+    """
+    ours = [name for name in tree_files(run_dir) if _RUN_FILE.fullmatch(finished_name(name))]
+    return sorted(ours, key=lambda name: name == CONFIG_FILE)
+
+
+def remove_half_files(run_dir: Path) -> None:
+    """Remove what a process left of a run's files that was killed while it wrote them.
+
+    A result is published as it lies in the folder: nothing half may stand in it.
+    """
+    for name in run_files(run_dir):
+        if name != finished_name(name):
+            remove_file(run_dir / name)
 
 
 def saved_states(run_dir: Path) -> list[SavedState]:

@@ -50,7 +50,7 @@ from dcgan_models.training.checkpoint import (
     describe_differences,
     load_adam_state,
     load_state,
-    remove_half_states,
+    remove_half_files,
     run_lock,
     save_state,
 )
@@ -254,7 +254,7 @@ class _Run:
         team.wait()  # all have read the log and states before the leader changes them
         if team.leads:
             write_log(run_dir, kept)  # what a killed run wrote after its last save comes again
-            remove_half_states(run_dir)
+            remove_half_files(run_dir)
         # Only the pictures that D will see are read.
         shown = filter(run._shows_pictures, range(run.step, run.steps))
         run.pictures = open_pictures(store, run.order, run.device, config.loading, shown)

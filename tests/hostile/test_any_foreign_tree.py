@@ -31,7 +31,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.files import BUILDING, remove_listed, staged, swap_in
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig
-from dcgan_models.training.checkpoint import remove_half_states
+from dcgan_models.training.checkpoint import remove_half_files
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 EXAMPLES = int(os.environ.get("DCGAN_EXAMPLES", "150"))
@@ -138,8 +138,12 @@ def write_record(folder: Path, name: str) -> None:
 def write_work(root: Path) -> None:
     config = TrainConfig(preset("mnist28"), data="elsewhere", seed=1, data_version="d")
     config.write(root / WORK)
-    for name in ("states/step_000000010.safetensors", "states/.step_000000020.safetensors.ab.part"):
-        (root / WORK / name).parent.mkdir(exist_ok=True)
+    for name in (
+        "states/step_000000010.safetensors",
+        "states/.step_000000020.safetensors.0123abcd.part",
+        "result/generator/.weights.safetensors.0123abcd.part",
+    ):
+        (root / WORK / name).parent.mkdir(parents=True, exist_ok=True)
         (root / WORK / name).write_bytes(b"state")
 
 
@@ -180,7 +184,7 @@ def release(root: Path) -> None:
 
 
 def clear_work(root: Path) -> None:
-    remove_half_states(root / WORK)
+    remove_half_files(root / WORK)
     remove_listed(root / WORK, work_files(root / WORK))
 
 

@@ -362,13 +362,22 @@ def test_stopped_and_killed_again_and_again_it_ends_in_the_same_bits(
     assert_same_run(run_dir, uninterrupted(config))
 
 
-def test_what_a_killed_save_left_is_removed(config: TrainConfig, tmp_path: Path) -> None:
-    """A state's hidden neighbour, as large as the state; one more for each such kill."""
-    train(config, tmp_path, should_stop=after(2))
-    left = tmp_path / "states" / ".step_000000003.safetensors.0123abcd.part"
-    left.write_bytes(b"half a state")
-    train(config, tmp_path)
-    assert not left.exists()
+def test_what_killed_writes_left_is_removed(
+    config: TrainConfig, uninterrupted: Any, tmp_path: Path
+) -> None:
+    """A hidden neighbour of any file of a run; a result with one in it would be published so."""
+    train(config, tmp_path, should_stop=after(7))
+    for name in uninterrupted(config):
+        whole = tmp_path / name
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        whole.with_name(f".{whole.name}.0123abcd.part").write_bytes(b"half of it")
+    foreign = tmp_path / "result" / ".holiday.jpg.0123abcd.part"
+    foreign.write_bytes(b"whose?")
+    assert train(config, tmp_path)
+    assert foreign.read_bytes() == b"whose?"
+    foreign.unlink()
+    assert_same_run(tmp_path, uninterrupted(config))
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_log_line_cut_short_by_a_kill_is_dropped(
