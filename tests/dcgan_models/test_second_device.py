@@ -13,6 +13,8 @@ import sys
 import pytest
 from checkout import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = CHECKOUT / "tests" / "second_device_run.py"
 CASES = re.findall(r"^@case\ndef (\w+)", SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)
 

@@ -95,6 +95,7 @@ def require_whole(root: Path) -> None:
     assert {*tree_files(home)} >= fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_home_whose_making_was_killed_is_made_whole(

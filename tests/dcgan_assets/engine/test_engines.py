@@ -193,6 +193,7 @@ def test_helm_values_have_the_charts_keys(root: Path) -> None:
 # --- What is refused --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -147,6 +147,7 @@ def _lane_of(graph: SmallGraph, command: subprocess.Popen[str]) -> psutil.Proces
     return lane
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_handed_on_once(graph: SmallGraph) -> None:
     with at_work(graph) as (command, lane, _):
         os.killpg(command.pid, signal.SIGINT)  # as a terminal does
@@ -158,6 +159,7 @@ def test_ctrl_c_is_handed_on_once(graph: SmallGraph) -> None:
     assert dg.DagsterRunStatus.STARTED not in ended(graph)
 
 
+@pytest.mark.slow
 def test_a_lane_that_is_killed_fails_its_asset_alone(graph: SmallGraph) -> None:
     with at_work(graph) as (command, lane, said):
         lane.kill()
@@ -170,6 +172,7 @@ def test_a_lane_that_is_killed_fails_its_asset_alone(graph: SmallGraph) -> None:
     assert ended(graph) == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
 
 
+@pytest.mark.slow
 def test_lanes_end_with_a_command_that_is_killed(graph: SmallGraph) -> None:
     with at_work(graph) as (command, lane, _):
         command.kill()

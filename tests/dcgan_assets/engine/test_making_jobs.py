@@ -44,6 +44,7 @@ def failure_of(done: dg.ExecuteInProcessResult) -> str:
     return str(failure.description)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["make_toy", "make_all"])
 def test_one_click_makes_shards_networks_and_what_reads_them(toy: SmallGraph, name: str) -> None:
     with toy.instance() as instance:

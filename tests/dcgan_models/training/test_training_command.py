@@ -44,9 +44,8 @@ def uninterrupted(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory)
     return run_dir
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_run_and_the_same_command_goes_on(
     config: TrainConfig, uninterrupted: Path, tmp_path: Path, refused: Any, number: signal.Signals
 ) -> None:

@@ -50,7 +50,12 @@ def write_params(
     params["svhn"]["extractor"].update(updates=5)
     for group in ("imagenet", "svhn"):
         params[group]["candidate"].update(
-            width=0.04, batch=32, epochs=2, snapshots=[1], health={"diversity": 0}
+            width=0.04,
+            discriminator_width=0.04,
+            batch=32,
+            epochs=2,
+            snapshots=[1],
+            health={"diversity": 0},
         )
         params[group]["samples"]["epochs"] = [1]
     for group in ("cifar10", "svhn"):

@@ -36,8 +36,8 @@ def write_params(root: Path, **changes: Any) -> None:
         **{"source": "rooms", "pictures": 600, "held_out": 60},
         **{"size": 64, "shards": 1},
     }
-    small = {"width": 0.05, "batch": 24, "epochs": 2, "snapshots": [1], "health": {"diversity": 0}}
-    rooms["candidate"] = {**lsun["candidate"], **small}
+    small = {"width": 0.05, "discriminator_width": 0.05, "batch": 24, "epochs": 2}
+    rooms["candidate"] = lsun["candidate"] | small | {"snapshots": [1], "health": {"diversity": 0}}
     rooms["extractor"] = {"epochs": 2}
     rooms["quality"] = lsun["quality"] | {"samples": 60, "kid_size": 40, "snapshot_samples": 20}
     rooms["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}

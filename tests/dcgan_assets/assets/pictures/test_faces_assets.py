@@ -57,6 +57,9 @@ def write_params(root: Path, edit: Edit = lambda faces: None) -> None:
         health={"diversity": 0},
     )
     faces["samples"].update(rows=3, columns=4)
+    faces["extractor"]["epochs"] = 1
+    faces["judge"]["updates"] = 10
+    faces["claims"].update(samples=100, repeats=10)
     edit(faces)
     (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     if not (root / "removals.csv").exists():

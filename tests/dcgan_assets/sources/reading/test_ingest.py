@@ -342,6 +342,7 @@ def test_a_second_run_of_one_thread_is_refused_and_not_waited_for() -> None:
     assert done == [whole]
 
 
+@pytest.mark.slow
 def test_deadly_pictures_are_rows_however_many_in_a_row(tmp_path: Path) -> None:
     good: list[Location] = [Given(jpeg(number)) for number in range(3)]
     locations = [*good, *[Killed()] * (2 * processes.MAX_DEATHS_IN_A_ROW), *good]
@@ -351,6 +352,7 @@ def test_deadly_pictures_are_rows_however_many_in_a_row(tmp_path: Path) -> None:
     assert [row["reason"] for row in rows(tmp_path)[3:-3]] == [reason] * (len(locations) - 6)
 
 
+@pytest.mark.slow
 def test_pictures_without_end_are_rows_however_many(tmp_path: Path) -> None:
     count = processes.MAX_DEATHS_IN_A_ROW + 1
     locations: list[Location] = [Endless(tmp_path / "began")] * count
@@ -359,6 +361,7 @@ def test_pictures_without_end_are_rows_however_many(tmp_path: Path) -> None:
     assert found == [[b"not read within 0.3 s"]] * count + [[b"GOOD"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 64])
 def test_processes_that_die_of_a_good_picture_are_one_error(refused: Refused, batch: int) -> None:
     locations = [Given(jpeg(number)) for number in range(40)]
