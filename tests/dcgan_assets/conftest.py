@@ -11,10 +11,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import small_graph
+import yaml
 from small_graph import GATED_NAMES, SmallGraph
 
 from dcgan_assets.dvc.records import write_records
-from dcgan_assets.engine.instance import prepare_home
+from dcgan_assets.engine.instance import SETTINGS, prepare_home
 from dcgan_assets.sources.reading.workers import close_workers
 
 
@@ -39,6 +40,12 @@ def memory() -> str | None:
     return place if roomy else None
 
 
+_NO_COPIES = {
+    "module": "dagster._core.storage.noop_compute_log_manager",
+    "class": "NoOpComputeLogManager",
+}
+
+
 @pytest.fixture(scope="session")
 def dagster_home(memory: str | None) -> Iterator[Path]:
     """An empty Dagster home with its tables made, to be copied: making one takes seconds."""
@@ -50,6 +57,9 @@ def _new_home(root: Path) -> Path:
     names = ("DCGAN_ROOT", "DAGSTER_HOME")
     before = {name: os.environ.get(name) for name in names}
     home = prepare_home(small_graph.SmallWorkspace(root))
+    # Dagster copies what a run prints to the terminal by eight processes a run.
+    with (home / SETTINGS).open("a", encoding="utf-8") as settings:
+        settings.write(yaml.safe_dump({"compute_logs": _NO_COPIES}))
     with dg.DagsterInstance.get() as instance:
         # Each of the three stores makes its tables at the first question.
         instance.get_runs(limit=1)
