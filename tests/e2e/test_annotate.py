@@ -12,7 +12,7 @@ import pytest
 from axe import faults
 from pages import PATIENCE_MS
 from small_generator import SAMPLES, publish_generator
-from workbench import Bench, Running, wait_for
+from workbench import Bench, Running, wait_for, without_dvc
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -78,7 +78,7 @@ class Annotator:
 
 @pytest.fixture(scope="module")
 def annotator(make_bench: Any, page: Page) -> Iterator[Annotator]:
-    bench: Bench = make_bench("annotate")
+    bench: Bench = make_bench("annotate", without_dvc)
     publish_generator(bench.root, "lsun")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

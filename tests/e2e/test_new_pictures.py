@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from web_ui import Server, served
-from workbench import Bench, shrink
+from workbench import Bench, shrink, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -68,7 +68,7 @@ def _skipped(server: Server, words: str) -> bool:
 
 
 def test_new_pictures_become_new_samples_across_a_restart(make_bench: Any) -> None:
-    bench: Bench = make_bench("inbox")
+    bench: Bench = make_bench("inbox", without_dvc)
     _draw_pictures(bench.root / "pictures", 0, 60)
     bench.dcgan("new-group", "cats", "--from", "pictures")
     for change in (shrink, _ten_are_enough, _publish_by_health):

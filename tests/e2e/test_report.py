@@ -11,7 +11,7 @@ import pytest
 from axe import faults
 from pages import PATIENCE_MS
 from small_results import publish_results
-from workbench import Bench, wait_for
+from workbench import Bench, wait_for, without_dvc
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -75,7 +75,7 @@ def reader(make_bench: Any, page: Page, tmp_path_factory: pytest.TempPathFactory
     browser, seen = folder / "browser", folder / "seen"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {seen}\n', encoding="utf-8")
     browser.chmod(0o755)
-    bench: Bench = make_bench("report", BROWSER=f"{browser} %s")
+    bench: Bench = make_bench("report", without_dvc, BROWSER=f"{browser} %s")
     publish_results(bench.root)
     said = bench.dcgan("report", "--open")
     reader = Reader(bench, said, wait_for(lambda: _lines(seen), "the browser"), page)

@@ -28,7 +28,7 @@ from pages import (
     wait_without_page,
 )
 from web_ui import Server, served
-from workbench import Bench, lengthen, wait_for
+from workbench import Bench, lengthen, wait_for, without_dvc
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.engine.step import Step
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
     """A workspace with trainings long enough to be stopped, nothing made yet."""
-    made: Bench = make_bench("ui", lengthen)
+    made: Bench = make_bench("ui", lengthen, without_dvc)
     return made
 
 

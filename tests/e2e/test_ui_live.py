@@ -20,7 +20,7 @@ from pages import (
     wait_for_state,
 )
 from web_ui import Server, served
-from workbench import LENGTH, Bench, lengthen
+from workbench import LENGTH, Bench, lengthen, without_dvc
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,7 +37,7 @@ def long_with_snapshots(params: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def bench(make_bench: Any) -> Bench:
-    made: Bench = make_bench("live", long_with_snapshots)
+    made: Bench = make_bench("live", long_with_snapshots, without_dvc)
     return made
 
 
