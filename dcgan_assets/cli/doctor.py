@@ -6,11 +6,10 @@ What only a group lacks of which nothing was ever made is no fault: nobody has t
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ import click
 
 from dcgan_assets.cli.common import echo_json, echo_lines, json_option
 from dcgan_assets.engine.terminal import Finding, State
+from dcgan_assets.engine.torch_findings import torch_asked, torch_findings
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.base import PictureSource, Section
 from dcgan_assets.params.faces import FaceDetector
@@ -64,15 +64,16 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     Args:
         workspace: None looks at the installation alone.
     """
-    looks: list[Callable[[], Finding]] = [_python, _torch, _device, _dvc]
-    for look in looks:
-        yield look()
+    yield _python()
+    with torch_asked() as asked:
+        if workspace is not None:  # what takes longest to load, meanwhile
+            from dcgan_assets.assets.catalogue import open_catalogue
+            from dcgan_assets.dvc.integrity import examine_books
+            from dcgan_assets.engine.history_findings import examine_history
+        yield from torch_findings(asked)
+    yield _dvc()
     if workspace is None:
         return
-    from dcgan_assets.assets.catalogue import open_catalogue
-    from dcgan_assets.dvc.integrity import examine_books
-    from dcgan_assets.engine.history_findings import examine_history
-
     yield _disk(workspace.root)
     yield from _settings(workspace.dagster_home)
     try:
@@ -90,61 +91,6 @@ def _python() -> Finding:
     version = platform.python_version()
     good = (3, 11) <= sys.version_info[:2] <= (3, 14)
     return Finding("ok" if good else "FAIL", "python", f"{version} (3.11 to 3.14 are allowed)")
-
-
-def _torch() -> Finding:
-    import torch
-
-    versions = f"torch {torch.__version__}"
-    try:
-        versions += f", torchvision {_load_operators()}"
-        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-        torch.ops.torchvision.nms(boxes, torch.ones(1), 0.5)
-    except (ImportError, RuntimeError, AttributeError) as error:
-        cause = str(error).splitlines()[0]
-        return Finding(
-            "FAIL", "torch", f"{versions}: not from one build family ({cause}); install both anew"
-        )
-    return Finding("ok", "torch", f"{versions}, one build family")
-
-
-def _load_operators() -> str:
-    """Have torchvision load and compare what it compiled, as it does when imported; its version.
-
-    The rest of it, its networks, loads torch's compiler: a second and a half for nothing here.
-    """
-    name = "torchvision"
-    if name in sys.modules:
-        return str(sys.modules[name].__version__)
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        raise ImportError(f"{name} is not installed")
-    sys.modules[name] = importlib.util.module_from_spec(spec)  # found, and not run
-    try:
-        importlib.import_module(f"{name}.extension")._assert_has_ops()
-        return str(importlib.import_module(f"{name}.version").__version__)
-    finally:
-        for loaded in [one for one in sys.modules if one.split(".")[0] == name]:
-            del sys.modules[loaded]
-
-
-def _device() -> Finding:
-    import torch
-
-    from dcgan_models.machine import choose_device, choose_precision, missing_for_compiling
-
-    device = choose_device("auto")
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        words = f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, {precision}"
-        lacking = missing_for_compiling()
-        if lacking:
-            words += f"; long trainings are slower: nothing is compiled, for here is no {lacking}"
-        return Finding("note" if lacking else "ok", "gpu", words)
-    return Finding(
-        "note", "gpu", f"none: training runs on {torch.get_num_threads()} CPU threads, {precision}"
-    )
 
 
 def _dvc() -> Finding:

@@ -19,6 +19,7 @@ from dcgan_assets.cli import main
 from dcgan_assets.cli.doctor import Finding, examine
 from dcgan_assets.dvc.dvc_yaml import write_dvc_yaml
 from dcgan_assets.engine.store import Meta
+from dcgan_assets.engine.torch_findings import examine_torch
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_assets.params.file import profile_text, validate_params
 from dcgan_assets.params.user_places import named_paths
@@ -66,8 +67,8 @@ def test_the_installation_alone() -> None:
 def test_torchvision_is_looked_at_without_loading_its_networks() -> None:
     """They load torch's compiler, which takes longer than all the rest of the command."""
     code = (
-        "import sys; from dcgan_assets.cli.doctor import examine; next(f for f in examine(None) "
-        "if f.what == 'torch' and f.state == 'ok'); "
+        "import sys; from dcgan_assets.engine.torch_findings import examine_torch; "
+        "assert examine_torch().state == 'ok'; "
         "assert not {'torchvision', 'torch._dynamo'} & sys.modules.keys(); "
         "import torch, torchvision; "
         "torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)"
@@ -88,9 +89,25 @@ def test_torchvision_of_another_family_is_a_failure(
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = findings(None)["torch"]
+    found = examine_torch()
     assert found.state == "FAIL"
     assert "not from one build family (could not load ops)" in found.detail
+
+
+def test_torch_that_kills_its_process_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A library is missing, the processor too old: the rest is looked at all the same."""
+    for code, cause in (
+        ("raise ImportError('libcudart.so.13: cannot open')", "libcudart.so.13: cannot open"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "exit code -4: nothing was"),
+    ):
+        (tmp_path / "torch.py").write_text(code + "\n", "utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        found = findings(None)
+        assert list(found) == ["python", "torch", "dvc"]
+        assert found["torch"].state == "FAIL"
+        assert cause in found["torch"].detail
 
 
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
