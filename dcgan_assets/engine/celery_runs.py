@@ -72,7 +72,8 @@ class AskingLauncher(CeleryRunLauncher):
             default_value=_PATIENCE_SECONDS,
             description="How long a run may be unknown to all workers before it counts as lost.",
         )
-        return {**super().config_type(), "patience_seconds": patience}
+        theirs: Any = super().config_type()
+        return {**theirs, "patience_seconds": patience}
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Hand a run to the broker; a training into the queue of the workers with a GPU."""
