@@ -22,7 +22,7 @@ FOUR := -n 4 $(SHARED)
 
 export PYTHONUTF8 := 1
 
-.PHONY: help set-up resolve demo ui test test-slow test-hostile check gpu-check docs reference \
+.PHONY: help set-up engines resolve demo ui test test-slow test-hostile check gpu-check docs reference \
 	pictures format lock clean
 
 help: ## List what can be made.
@@ -60,6 +60,9 @@ endif
 $(DEVELOPER): requirements-dev.lock $(STAMP)
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $(DEVELOPER)
+
+# One lock holds what tests need, and so both engines.
+engines: $(DEVELOPER) ## Add the packages of the engines for several machines, Ray and Celery.
 
 demo: $(STAMP) ## Make every asset of the sample profile (GROUPS=mnist: one group).
 	$(BIN)/dcgan materialize $(if $(GROUPS),$(GROUPS) report)

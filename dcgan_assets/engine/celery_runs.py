@@ -15,15 +15,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from celery import Celery, Task
-from celery.signals import worker_init
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from celery import Celery, Task, bootsteps
+from celery.signals import worker_init, worker_process_shutdown
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._utils.interrupts import capture_interrupts
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.make_app import make_app
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from dagster_celery.tasks import create_execute_job_task
 
+from dcgan_assets.engine.gpu_runs import asking_for_gpus
 from dcgan_assets.engine.liveness import has_died
 from dcgan_assets.engine.workspace import Workspace
 from dcgan_models.errors import UserError
@@ -34,7 +35,8 @@ warnings.filterwarnings("ignore", message="Task name 'execute_job' is already re
 BROKER_VARIABLE = "DCGAN_BROKER"
 _ANSWER_SECONDS = 5.0
 # A busy worker answers late, and a broker that is started again loses questions.
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 30
+_REAPED_SECONDS = 0.25
 _MONTH = 30 * 86400
 # Of the launcher and of the workers.
 _SETTINGS: Mapping[str, Any] = {
@@ -57,9 +59,25 @@ _SETTINGS: Mapping[str, Any] = {
 class AskingLauncher(CeleryRunLauncher):
     """dagster-celery's launcher, which asks the worker of a run whether it is at work on it."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, patience_seconds: int = _PATIENCE_SECONDS, **config: Any) -> None:
         super().__init__(**{**config, "config_source": dict(_SETTINGS)})
+        self._patience = patience_seconds
         self._silent: dict[str, float] = {}
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """The settings of `run_launcher` in dagster.yaml."""
+        patience = dg.Field(
+            int,
+            default_value=_PATIENCE_SECONDS,
+            description="How long a run may be unknown to all workers before it counts as lost.",
+        )
+        theirs: Any = super().config_type()
+        return {**theirs, "patience_seconds": patience}
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Hand a run to the broker; a training into the queue of the workers with a GPU."""
+        super().launch_run(asking_for_gpus(self._instance, context))
 
     @property
     def supports_resume_run(self) -> bool:
@@ -72,7 +90,7 @@ class AskingLauncher(CeleryRunLauncher):
             self._silent.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         since = self._silent.setdefault(run.run_id, time.monotonic())
-        if time.monotonic() - since < _PATIENCE_SECONDS:
+        if time.monotonic() - since < self._patience:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "its worker does not answer")
 
@@ -113,6 +131,26 @@ class _StoppableTask(Task):  # type: ignore[misc]  # Celery has no types
             return super().__call__(*args, **kwargs)
 
 
+class _PromptPool(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Replaces a process that has ended at once, where Celery's worker may take five seconds.
+
+    It is told when the process closes its files, asks then whether it has ended, which it may not
+    have by a hair, and asks again by a timer alone.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Have the worker look more often."""
+        hub.call_repeatedly(_REAPED_SECONDS, worker.pool._pool.maintain_pool)
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end_at_once(exitcode: int, **_: Any) -> None:
+    """End a process whose result has been taken; Celery's would sleep for a second first."""
+    os._exit(exitcode)
+
+
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _require_workspace(**_: Any) -> None:
     """End a worker that could not carry out a single run, before it takes one from the others."""
@@ -134,6 +172,7 @@ def _app() -> Celery:
     broker = os.environ.get(BROKER_VARIABLE, "")
     settings = {"broker": broker, "backend": broker, "config_source": dict(_SETTINGS)}
     app: Celery = make_app(settings)  # type: ignore[no-untyped-call]
+    app.steps["worker"].add(_PromptPool)
     create_execute_job_task(app, base=_StoppableTask)  # type: ignore[arg-type]
     return app
 

@@ -12,6 +12,7 @@ from dcgan_assets.engine import metadata as shown
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.expectations import require_expected
 from dcgan_assets.engine.fingerprint import standing
+from dcgan_assets.engine.gpu_runs import gpu_tags
 from dcgan_assets.engine.live_training import training_page
 from dcgan_assets.engine.making import FOLLOWED, make
 from dcgan_assets.engine.stale_folders import place_order_when_seen
@@ -129,6 +130,7 @@ def _asset_spec(catalogue: Catalogue, step: Step, key: str) -> dg.AssetSpec:
         group_name=step.group,
         kinds=set(step.kinds),
         owners=[OWNER],
+        tags=gpu_tags(catalogue, step),
         code_version=catalogue.code_version(step),
         metadata={
             "section": f"params.yaml: {step.section}",

@@ -31,7 +31,7 @@ _PACKAGES = {
     "ray": ("dagster_ray", "ray", "dagster_postgres", "psycopg2"),
     "celery": ("dagster_celery", "redis", "dagster_postgres", "psycopg2"),
 }
-_LAUNCHERS = {"ray": "dagster_ray", "celery": "dcgan_assets.engine.celery_runs"}
+_LAUNCHERS = {"ray": "dcgan_assets.engine.ray_runs", "celery": "dcgan_assets.engine.celery_runs"}
 # What each engine's folder holds, and the templates of it, one after the other.
 _FILES = {
     "dagster.yaml": ("common.yaml", "{}.yaml"),
@@ -85,7 +85,7 @@ def require_extra(engine: Engine) -> None:
     if missing:
         raise UserError(
             f"machine.engine: {engine} needs {missing[0]}, which is not installed here; install "
-            f"dcgan-assets with its extra `{engine}`"
+            f"dcgan-assets with its extra `{engine}` (in the checkout: make engines)"
         )
 
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 import dagster as dg
 
 from dcgan_assets.engine.catalogue import Catalogue
+from dcgan_assets.engine.gpu_runs import CELERY_TAG, RAY_TAG
 from dcgan_assets.engine.instance import has_engine
 from dcgan_assets.engine.living_runs import living_executor
 from dcgan_models.errors import UserError
 
 JOB = "join_training"
 # What the leader asks an engine for, the others need, too.
-_ASKED = ("dagster-ray/config", "dagster-celery/queue")
+_ASKED = (RAY_TAG, CELERY_TAG)
 _NOT_BEGUN = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
 
 

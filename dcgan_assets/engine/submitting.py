@@ -26,7 +26,6 @@ from dcgan_assets.engine.engines import database_errors, database_words, quiet_r
 from dcgan_assets.engine.expectations import CODE_TAG, PACKAGES_TAG, ROOT_TAG, code_of, packages
 from dcgan_assets.engine.instance import HOST_TAG
 from dcgan_assets.engine.schedule import Batch, Outcome, Say, Schedule
-from dcgan_assets.engine.step import GPU
 from dcgan_models.errors import UserError
 from dcgan_models.files import digest_json
 
@@ -136,12 +135,6 @@ class QueuedRuns:
         partition = self.catalogue.partition(batch.steps[0], batch.shard)
         if partition is not None:
             tags[_PARTITION_TAG] = partition
-        machine = self.catalogue.workspace.params.machine
-        if batch.pool == GPU and machine.device == "cuda":
-            # Ray gives a run the GPUs that it asks for, and hides the others from it. Celery's
-            # workers say themselves that they have one, by the queue from which they take.
-            tags["dagster-ray/config"] = json.dumps({"num_gpus": machine.processes})
-            tags["dagster-celery/queue"] = GPU
         return tags
 
     def _work(self, batch: Batch) -> str:

@@ -18,6 +18,7 @@ from two_machines import (
     Database,
     Machine,
     database_on,
+    look_often,
     two_machines,
 )
 from workbench import wait_for
@@ -27,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(_LACKING is not None, reason=f"two machines with Celery need {_LACKING}"),
 ]
-SHARDS = 4
+SHARDS = 3
 _REDIS = 'echo "requirepass $DCGAN_DB_PASSWORD" | exec redis-server - "$@"'
 _DISK_BYTES = 64 * 2**20
 
@@ -43,13 +44,16 @@ class Queue(Cluster):
         asked = ["--bind", self.first.address, "--appendonly", "yes", "--dir", str(self.folder)]
         self.first.start("sh", "-c", _REDIS, "sh", *asked, log=self.folder / "redis.log")
 
-    def start_worker(self, machine: Machine) -> None:
-        """A worker with a place for one run, when it is ready."""
-        log = self.folder / f"{machine.name}.log"
+    def start_workers(self) -> None:
+        """A worker on each machine with a place for one run, when both are ready."""
         app = ("-A", "dcgan_assets.engine.celery_runs")
         asked = ("worker", "--concurrency=1", "--loglevel=INFO")
-        machine.start(BIN / "celery", *app, *asked, log=log)
-        wait_for(lambda: " ready." in log.read_text(), f"a worker, {log}")
+        logs = []
+        for machine in (self.first, self.second):
+            logs.append(self.folder / f"{machine.name}.log")
+            machine.start(BIN / "celery", *app, *asked, log=logs[-1])
+        for log in logs:
+            wait_for(lambda log=log: " ready." in log.read_text(), f"a worker, {log}")
 
     def ask(self, *words: str, on: Machine) -> tuple[subprocess.Popen[bytes], Path]:
         """Start `dcgan materialize`, and where it says what."""
@@ -89,32 +93,49 @@ def disk_at(place: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def four_shards(params: dict[str, Any]) -> None:
+def three_shards(params: dict[str, Any]) -> None:
     params["lsun"]["images"]["shards"] = SHARDS
     params["machine"].update(device="cpu", dvc="off")
 
 
 @pytest.fixture(scope="module")
 def queue(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
-    """Both machines at work, as docs/how-to/machines.md starts them."""
-    bench = make_bench("two", four_shards)
+    """Both machines as docs/how-to/machines.md starts them; no worker is at work yet."""
+    bench = make_bench("two", three_shards)
     bench.dcgan("engine", "celery")
+    look_often(bench, patience_seconds=5)
     with disk_at(bench.root / "data"), two_machines() as both, database_on(both[0]) as database:
         found = Queue(bench, *both)
         found.database, found.folder = database, tmp_path_factory.mktemp("servers")
         found.read_env()
         found.start_redis()
         found.start_ui(found.folder / "ui.log")
-        for machine in both:
-            found.start_worker(machine)
         yield found
 
 
-def test_shards_are_equal_to_those_of_one_machine(queue: Queue, make_bench: Any) -> None:
-    alone = make_bench("alone", four_shards)
+def test_two_ask_for_the_same_while_database_and_queue_are_started_again(
+    queue: Queue, make_bench: Any
+) -> None:
+    """Runs that nobody is at yet wait. Each shard is made once, equal to one machine's."""
+    asked = [queue.ask("lsun/images", on=machine) for machine in (queue.first, queue.second)]
+    alone = make_bench("alone", three_shards)
     alone.dcgan("materialize", "lsun/images")
-    lines = queue.dcgan("materialize", "lsun/images", on=queue.second)
+    wait_for(lambda: queue.runs("STARTING") == SHARDS, "the runs in Redis")
+    queue.database.stop()
+    queue.first.end("redis-server")
+    for _, log in asked:
+        wait_for(lambda log=log: "waiting for Dagster's database" in log.read_text(), str(log))
+    queue.database.start()
+    queue.start_redis()
+    queue.start_workers()
+    lines = ""
+    for process, log in asked:
+        assert process.wait() == 0, log.read_text()
+        lines += log.read_text()
     assert queue.hosts(lines, "lsun/images[") == {"ada", "bert"}
+    made = [line for line in lines.splitlines() if " made in " in line]
+    assert len({line.partition(":")[0] for line in made}) == SHARDS
+    assert PASSWORD not in lines
     queue.assert_as_made_by(alone, "lsun/images")
 
 
@@ -127,36 +148,11 @@ def test_a_training_over_hosts_calls_the_others(queue: Queue) -> None:
     queue.bench.edit_params(lambda params: params["machine"].update(hosts=1))
 
 
-def test_two_ask_for_the_same_while_database_and_queue_are_started_again(queue: Queue) -> None:
-    """Runs that nobody is at yet wait, and each shard is made once."""
-    for machine in (queue.first, queue.second):
-        machine.end("bin/celery")
-    queue.change(0.05)
-    asked = [queue.ask("lsun/images", on=machine) for machine in (queue.first, queue.second)]
-    wait_for(lambda: queue.runs("STARTING") == SHARDS, "the runs in Redis")
-    queue.database.stop()
-    queue.first.end("redis-server")
-    for _, log in asked:
-        wait_for(lambda log=log: "waiting for Dagster's database" in log.read_text(), str(log))
-    queue.database.start()
-    queue.start_redis()
-    for machine in (queue.first, queue.second):
-        queue.start_worker(machine)
-    lines = ""
-    for process, log in asked:
-        assert process.wait() == 0, log.read_text()
-        lines += log.read_text()
-    made = [line for line in lines.splitlines() if " made in " in line]
-    assert len({line.partition(":")[0] for line in made}) == SHARDS
-    assert PASSWORD not in lines
-
-
 def test_a_machine_that_is_lost_costs_its_shard_alone(queue: Queue) -> None:
     """Killed in the middle of it; the other machine makes it again."""
     queue.change(0.2)
     process, log = queue.ask("lsun/images", on=queue.first)
     queue.lose_second(process, log)
-    queue.start_worker(queue.second)
 
 
 def test_a_shared_folder_that_is_full_or_cannot_be_written_is_a_line_a_shard(queue: Queue) -> None:

@@ -7,13 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from two_machines import BIN, LACKING, PASSWORD, Cluster, Machine, database_on, two_machines
+from two_machines import (
+    BIN,
+    LACKING,
+    PASSWORD,
+    Cluster,
+    Machine,
+    database_on,
+    look_often,
+    two_machines,
+)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(LACKING is not None, reason=f"two machines need {LACKING}"),
 ]
-SHARDS = 4
+SHARDS = 3
 # Ray gives its own processes 15 seconds to start, whatever else the machine does: they go first.
 _FIRST = 'echo -15 > /proc/self/autogroup; exec "$@"'
 _TRIES = 10
@@ -34,7 +43,7 @@ def start_ray(machine: Machine, *options: str) -> None:
     pytest.skip(f"Ray gives its processes 15 seconds to start, too few here, {_TRIES} times")
 
 
-def four_shards(params: dict[str, Any]) -> None:
+def three_shards(params: dict[str, Any]) -> None:
     params["lsun"]["images"]["shards"] = SHARDS
     params["machine"]["device"] = "cpu"
 
@@ -42,8 +51,9 @@ def four_shards(params: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Both machines at work, as docs/how-to/machines.md starts them."""
-    bench = make_bench("two", four_shards)
+    bench = make_bench("two", three_shards)
     bench.dcgan("engine", "ray")
+    look_often(bench)
     with two_machines() as (first, second), database_on(first):
         found = Cluster(bench, first, second)
         found.read_env()
@@ -56,7 +66,7 @@ def cluster(make_bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_both_make_shards_which_are_equal_to_those_of_one_machine(
     cluster: Cluster, make_bench: Any
 ) -> None:
-    alone = make_bench("alone", four_shards)
+    alone = make_bench("alone", three_shards)
     alone.dcgan("materialize", "lsun/training_set")
     lines = cluster.dcgan("materialize", "lsun/training_set", on=cluster.second)
     assert cluster.hosts(lines, "lsun/images[") == {"ada", "bert"}

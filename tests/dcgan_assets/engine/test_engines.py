@@ -108,8 +108,11 @@ def test_dagster_reads_the_settings_of_ray(root: Path, monkeypatch: pytest.Monke
     assert config["concurrency"]["runs"]["max_concurrent_runs"] == 4
     keys = {one["key"] for one in config["concurrency"]["runs"]["tag_concurrency_limits"]}
     assert keys == {"dcgan/retrains", "dcgan/place", "dcgan/drives"}
-    launcher = InstanceRef.from_dir(str(home)).run_launcher
-    assert type(launcher).__name__ == "RayRunLauncher"
+    ref = InstanceRef.from_dir(str(home))
+    assert ref.run_coordinator is not None
+    assert ref.run_coordinator.dequeue_interval_seconds == 1
+    launcher = ref.run_launcher
+    assert type(launcher).__name__ == "GpuLauncher"
     assert launcher.address == "http://127.0.0.1:8265"
     assert f"DCGAN_ROOT={root}" in launcher.env_vars
     assert PASSWORD not in (home / SETTINGS).read_text()
