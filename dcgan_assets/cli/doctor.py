@@ -66,14 +66,18 @@ def examine(workspace: Workspace | None) -> Iterator[Finding]:
     """
     yield _python()
     with torch_asked() as asked:
-        if workspace is not None:  # what takes longest to load, meanwhile
-            from dcgan_assets.assets.catalogue import open_catalogue
-            from dcgan_assets.dvc.integrity import examine_books
-            from dcgan_assets.engine.history_findings import examine_history
+        found = [] if workspace is None else list(_examine_root(workspace))  # meanwhile
         yield from torch_findings(asked)
     yield _dvc()
-    if workspace is None:
-        return
+    yield from found
+
+
+def _examine_root(workspace: Workspace) -> Iterator[Finding]:
+    """What `examine` says of the workspace itself."""
+    from dcgan_assets.assets.catalogue import open_catalogue
+    from dcgan_assets.dvc.integrity import examine_books
+    from dcgan_assets.engine.history_findings import examine_history
+
     yield _disk(workspace.root)
     yield from _settings(workspace.dagster_home)
     try:

@@ -45,7 +45,7 @@ def start_ray(machine: Machine, *options: str) -> None:
 
 def three_shards(params: dict[str, Any]) -> None:
     params["lsun"]["images"]["shards"] = SHARDS
-    params["machine"]["device"] = "cpu"
+    params["machine"].update(device="cpu", dvc="off")
 
 
 @pytest.fixture(scope="module")
