@@ -128,6 +128,16 @@ def test_same_seed_same_value_and_a_stream_of_blocks_changes_nothing(
     np.testing.assert_allclose(again.repeats, first.repeats, rtol=1e-4)
 
 
+def test_whoever_sorts_the_value_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV has a sort of Intel's on x86 alone."""
+    real, fake = blots(40, 16, 0), blots(40, 16, 1)
+    found = set()
+    for intels in (True, False):
+        monkeypatch.setattr("cv2.ipp.useIPP", lambda intels=intels: intels)
+        found.add(tuple(sliced_wasserstein(real, fake).repeats.flat))
+    assert len(found) == 1
+
+
 def test_other_patches_cost() -> None:
     real = blots(40, 32, 0)
     coarse = blots(40, 16, 1).repeat(2, axis=1).repeat(2, axis=2)
