@@ -273,6 +273,13 @@ def test_a_written_credential_is_refused_and_not_shown(
     assert not (root / ".dagster_home" / SETTINGS).exists()
 
 
+def test_a_broker_that_does_not_answer_is_one_line_without_its_address() -> None:
+    from dcgan_assets.engine.celery_runs import AskingLauncher
+
+    launcher = AskingLauncher(default_queue="dagster", broker=f"redis://:{PASSWORD}@127.0.0.1:1/0")
+    assert launcher.complaint() == ("the broker (DCGAN_BROKER) does not answer (OperationalError)")
+
+
 @pytest.mark.slow  # Dagster tries for ten seconds
 def test_a_database_that_does_not_answer_is_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch
