@@ -23,6 +23,7 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.make_app import make_app
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from dagster_celery.tasks import create_execute_job_task
+from kombu.exceptions import OperationalError
 
 from dcgan_assets.engine.gpu_runs import asking_for_gpus
 from dcgan_assets.engine.liveness import has_died
@@ -99,8 +100,9 @@ class AskingLauncher(CeleryRunLauncher):
         try:
             with self.celery.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, timeout=_ANSWER_SECONDS)
-        except self.celery.connection_for_write().recoverable_connection_errors as error:
-            return f"the broker ({BROKER_VARIABLE}) does not answer ({type(error).__name__})"
+        except OperationalError as error:
+            cause = type(error.__cause__ or error).__name__
+            return f"the broker ({BROKER_VARIABLE}) does not answer ({cause})"
         return None
 
     def _is_known(self, run: dg.DagsterRun) -> bool:
