@@ -36,6 +36,7 @@ LOCK_FILE = "lock"
 KEPT_STATES = 2
 # The names that only this module gives; a copy beside them is none of our business.
 STATE = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
+# All that a run writes into its folder, this module and those above it; nobody else does.
 _RUN_FILE = re.compile(
     rf"config\.json|{LOCK_FILE}|log\.jsonl|grids/epoch_\d{{4,}}\.png|{STATES}/{STATE.pattern}"
     r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"

@@ -277,7 +277,7 @@ def test_a_broker_that_does_not_answer_is_one_line_without_its_address() -> None
     from dcgan_assets.engine.celery_runs import AskingLauncher
 
     launcher = AskingLauncher(default_queue="dagster", broker=f"redis://:{PASSWORD}@127.0.0.1:1/0")
-    assert launcher.complaint() == ("the broker (DCGAN_BROKER) does not answer (ConnectionError)")
+    assert launcher.complaint() == "the broker (DCGAN_BROKER) does not answer (ConnectionError)"
 
 
 @pytest.mark.slow  # Dagster tries for ten seconds
