@@ -12,10 +12,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
@@ -31,6 +32,8 @@ from dcgan_models.files import digest_json
 
 if TYPE_CHECKING:
     from dagster._core.workspace.context import WorkspaceProcessContext
+
+T = TypeVar("T")
 
 # The same work has the same value; of those with one value of the other, Dagster starts one at a
 # time (dagster.yaml): two commands that ask at once, or ask for other work in the same place.
@@ -91,14 +94,15 @@ class QueuedRuns:
             if batch is None:
                 return
             found = self._find(batch)
-            self.following[found or self._submit(context, batch)] = batch
-            if found:
-                self.say(f"{self._label(batch)}: run {found[:8]} is at it already")
+            run_id = found or self._submit(context, batch)
+            self.following[run_id] = batch
+            state = "is at it already" if found else "is in the queue"
+            self.say(f"{self._label(batch)}: run {run_id[:8]} {state}")
 
     def _find(self, batch: Batch) -> str | None:
         """The run that does the same work already, whoever asked for it."""
         asked = dg.RunsFilter(tags={WORK_TAG: self._work(batch)}, statuses=_UNFINISHED)
-        runs = self.instance.get_runs(asked, limit=1)
+        runs = self._patiently(lambda: self.instance.get_runs(asked, limit=1))
         return runs[0].run_id if runs else None
 
     def _submit(self, context: WorkspaceProcessContext, batch: Batch) -> str:
@@ -115,12 +119,16 @@ class QueuedRuns:
             run_config={"ops": launch_config(batch.steps, self.seed, self.forced)},
             tags=self._tags(batch),
         )
-        asyncio.run(
-            submit_asset_run(
-                *(run_id, request, 0, self.instance, context, context.create_request_context()),
-                *({}, no_crash, logging.getLogger(__name__)),
+
+        def submit() -> None:  # no second run: one of this id that is there goes on from there
+            asyncio.run(
+                submit_asset_run(
+                    *(run_id, request, 0, self.instance, context, context.create_request_context()),
+                    *({}, no_crash, logging.getLogger(__name__)),
+                )
             )
-        )
+
+        self._patiently(submit)
         return run_id
 
     def _tags(self, batch: Batch) -> dict[str, Any]:
@@ -171,12 +179,17 @@ class QueuedRuns:
         return run.is_complete_and_waiting_to_retry or (failed and not decided)
 
     def _runs(self, run_ids: Collection[str]) -> Sequence[dg.DagsterRun]:
-        """Runs as Dagster's records have them now; a database that is restarted is waited for."""
+        """Runs as Dagster's records have them now."""
+        asked = dg.RunsFilter(run_ids=list(run_ids))
+        return self._patiently(lambda: self.instance.get_runs(asked)) if run_ids else []
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What Dagster's records answer; a database that is restarted is waited for."""
         told = False
-        while run_ids:
+        while True:
             try:
                 with quiet_retries():
-                    return self.instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
+                    return ask()
             except Exception as error:
                 if not isinstance(error, database_errors()):
                     raise
@@ -184,14 +197,13 @@ class QueuedRuns:
                     self.say(f"waiting for Dagster's database: {database_words(error)}")
                 told = True
                 time.sleep(_LOOK_SECONDS)
-        return []
 
     def _outcome(self, run: dg.DagsterRun, batch: Batch) -> Outcome:
         kinds = {
             *(dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE),
             *(dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT),
         }
-        logs = self.instance.all_logs(run.run_id, of_type=kinds)
+        logs = self._patiently(lambda: self.instance.all_logs(run.run_id, of_type=kinds))
         events = [entry.dagster_event for entry in logs if entry.dagster_event]
         outcome = read_outcome(events, run.status, batch)
         for key in outcome.made:
@@ -211,7 +223,7 @@ class QueuedRuns:
             )
         for run in self._runs(self.own):
             if not run.is_finished:
-                self.instance.run_coordinator.cancel_run(run.run_id)
+                self._patiently(partial(self.instance.run_coordinator.cancel_run, run.run_id))
 
 
 def _where(run: dg.DagsterRun) -> str:

@@ -120,6 +120,8 @@ def test_two_ask_for_the_same_while_database_and_queue_are_started_again(
     asked = [queue.ask("lsun/images", on=machine) for machine in (queue.first, queue.second)]
     alone = make_bench("alone", three_shards)
     alone.dcgan("materialize", "lsun/images")
+    for _, log in asked:
+        wait_for(lambda log=log: log.read_text().count(": run ") == SHARDS, f"all runs, {log}")
     wait_for(lambda: queue.runs("STARTING") == SHARDS, "the runs in Redis")
     queue.database.stop()
     queue.first.end("redis-server")
