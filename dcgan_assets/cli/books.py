@@ -5,6 +5,7 @@ Each is a few lines around a function of `dvc`, `automation` or `engine`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,16 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
     Of what is named and all that it is made from, or of everything; it must be up to date. What
     may not be passed on stays here.
     """
-    from dcgan_assets.dvc.release import REMOTE, make_release
+    from dcgan_assets.dvc.release import make_release, remote_of
     from dcgan_assets.engine.records import RECORDS
 
-    made = make_release(find_catalogue(root), names)
-    click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
+    catalogue = find_catalogue(root)
+    made = make_release(catalogue, names)
+    place = catalogue.workspace.root
+    remote = os.path.relpath(remote_of(place), place)
+    click.echo(f"{remote}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
     click.echo(f"{RECORDS}: {made.records} written")
-    click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")
+    click.echo(f"next: git add {remote} {RECORDS} dvc.yaml dvc.lock && git commit")
 
 
 @click.command()
