@@ -5,7 +5,9 @@ Each is a few lines around a function of `dvc`, `automation` or `engine`.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +123,25 @@ def rollback(root: Path | None, name: str, to: str | None) -> None:
     type=click.FloatRange(0, 1),
     help="Of a number relative to itself or to 1, whichever is larger; of a pixel in 255 levels.",
 )
+@json_option
 @click.pass_obj
-def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> None:
+def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float, as_json: bool) -> None:
     """Make a release again from its pulled networks, and compare: exit with 1 if it differs.
 
     It pulls and registers first. What is published stays as it is: all is made in runs/reproduce.
+    Of each picture it says by how many grey levels it differs at most.
     """
+    from dcgan_assets.dvc.reproduce import compare_again, require_reproduced
     from dcgan_assets.dvc.reproduce import reproduce as make_again
 
-    echo_lines(make_again(find_catalogue(root), names, tolerance))
+    catalogue = find_catalogue(root)
+    if not as_json:
+        echo_lines(make_again(catalogue, names, tolerance))
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # what is told on the way
+        found = compare_again(catalogue, names, tolerance)
+    echo_json({"tolerance": tolerance, "assets": [one.document() for one in found]})
+    require_reproduced(found)
 
 
 @click.command()
