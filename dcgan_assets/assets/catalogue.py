@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dcgan_assets.assets.digits import ablations, mnist, sampling_statistics
 from dcgan_assets.assets.groups import (
     albums_group,
@@ -21,7 +23,7 @@ from dcgan_assets.params.file import Params
 def open_catalogue(workspace: Workspace) -> Catalogue:
     """Collect the steps of every group of pictures that has a section, and of the report."""
     params = workspace.params
-    makers = {
+    makers: dict[str, Callable[[], tuple[Step, ...]]] = {
         "mnist": lambda: _mnist(params),
         "report": lambda: architecture.STEPS,
         "lsun": lambda: image_group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_a_rounded_network_is_the_one_that_is_read_again(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("shorten", [in_bytes, in_half, dict], ids=["bytes", "half", "full"])
-def test_a_network_is_read_however_it_was_written(shorten, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_network_is_read_however_it_was_written(shorten: Any, tmp_path: Path) -> None:
     network = Discriminator(small("mnist28"))
     state = network_state(network)
     write_weights(tmp_path / "w", shorten(state))
@@ -108,7 +109,7 @@ def test_a_discriminator_has_a_byte_a_weight_and_a_generator_two(tmp_path: Path)
         (lambda t: t.update({"matrix.step": torch.full((4,), torch.inf)}), "not finite"),
     ],
 )
-def test_bytes_without_their_steps_are_one_line(change, said: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_bytes_without_their_steps_are_one_line(change: Any, said: str, tmp_path: Path) -> None:
     full = tensors()
     shortened = in_bytes(full)
     change(shortened)
