@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,7 +220,7 @@ def test_a_clone_pulls_both_workspaces_and_repro_makes_its_own_alone(
     assert given_in(clone) == given_in(made)
     assert given_in(below) == given_in(gallery)
 
-    planned = clone.call("dvc", "repro", "--dry", "--force")
+    planned = clone.call(sys.executable, "-m", "dvc", "repro", "--dry", "--force")
     assert "toy-generator" in planned
     assert "gallery" not in planned
 
