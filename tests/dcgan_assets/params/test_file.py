@@ -320,7 +320,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
             ["mnist.images.train: this key is missing"],
             id="missing key",
         ),
-        pytest.param(lambda c: c.pop("mnist"), ["mnist: this key is missing"], id="no section"),
+        pytest.param(lambda c: c.pop("profile"), ["profile: this key is missing"], id="no profile"),
         pytest.param(
             lambda c: c["mnist"]["candidate"].update(epochs="many"),
             ["mnist.candidate.epochs: ", "integer", "'many'"],
@@ -353,7 +353,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
         ),
         pytest.param(
             lambda c: c.update(profile="huge"),
-            ["profile: ", "'sample', 'small' or 'paper'", "'huge'"],
+            ["profile: ", "'sample', 'small', 'paper' or 'gallery'", "'huge'"],
             id="unknown profile",
         ),
         pytest.param(
