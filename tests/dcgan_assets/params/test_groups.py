@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,15 +47,22 @@ def test_pictures_are_as_large_as_the_networks_draw_them(size: int) -> None:
 
 
 def test_a_snapshot_that_is_drawn_is_kept() -> None:
-    line = refusal(with_group(lambda group: group["samples"].update(epochs=[1, 7, 5, 3])))
+    def early(group: dict[str, Any]) -> None:
+        group["candidate"].update(snapshots=[1, 5])
+        group["samples"].update(epochs=[1, 5])
+
+    def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        return with_group(lambda group: (early(group), change(group)))
+
+    line = refusal(changed(lambda group: group["samples"].update(epochs=[1, 7, 5, 3])))
     assert line == "groups.cats: samples.epochs: no snapshot is kept of [3, 7]"
     line = refusal(with_lsun(lambda lsun: lsun["candidate"].pop("snapshots")))
     assert line == "lsun: samples.epochs: no snapshot is kept of [1]"
-    line = refusal(with_group(lambda group: group["candidate"].update(epochs=3)))
+    line = refusal(changed(lambda group: group["candidate"].update(epochs=3)))
     assert line == "groups.cats: samples.epochs: training ends with epoch 3, before [5]"
-    params(with_group(lambda group: group["candidate"].update(epochs=3, decay_epochs=2)))
+    params(changed(lambda group: group["candidate"].update(epochs=3, decay_epochs=2)))
     # Snapshots that no figure shows are no mistake.
-    params(with_group(lambda group: group["samples"].update(epochs=[])))
+    params(changed(lambda group: group["samples"].update(epochs=[])))
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
