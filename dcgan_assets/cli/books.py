@@ -5,6 +5,9 @@ Each is a few lines around a function of `dvc`, `automation` or `engine`.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +56,16 @@ def release(root: Path | None, names: tuple[str, ...]) -> None:
     Of what is named and all that it is made from, or of everything; it must be up to date. What
     may not be passed on stays here.
     """
-    from dcgan_assets.dvc.release import REMOTE, make_release
+    from dcgan_assets.dvc.release import make_release, remote_of
     from dcgan_assets.engine.records import RECORDS
 
-    made = make_release(find_catalogue(root), names)
-    click.echo(f"{REMOTE}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
+    catalogue = find_catalogue(root)
+    made = make_release(catalogue, names)
+    place = catalogue.workspace.root
+    remote = os.path.relpath(remote_of(place), place)
+    click.echo(f"{remote}: {len(made.assets)} assets, {made.bytes / 1e6:.1f} MB")
     click.echo(f"{RECORDS}: {made.records} written")
-    click.echo(f"next: git add {REMOTE} {RECORDS} dvc.yaml dvc.lock && git commit")
+    click.echo(f"next: git add {remote} {RECORDS} dvc.yaml dvc.lock && git commit")
 
 
 @click.command()
@@ -117,15 +123,25 @@ def rollback(root: Path | None, name: str, to: str | None) -> None:
     type=click.FloatRange(0, 1),
     help="Of a number relative to itself or to 1, whichever is larger; of a pixel in 255 levels.",
 )
+@json_option
 @click.pass_obj
-def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float) -> None:
+def reproduce(root: Path | None, names: tuple[str, ...], tolerance: float, as_json: bool) -> None:
     """Make a release again from its pulled networks, and compare: exit with 1 if it differs.
 
     It pulls and registers first. What is published stays as it is: all is made in runs/reproduce.
+    Of each picture it says by how many grey levels it differs at most.
     """
+    from dcgan_assets.dvc.reproduce import compare_again, require_reproduced
     from dcgan_assets.dvc.reproduce import reproduce as make_again
 
-    echo_lines(make_again(find_catalogue(root), names, tolerance))
+    catalogue = find_catalogue(root)
+    if not as_json:
+        echo_lines(make_again(catalogue, names, tolerance))
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # what is told on the way
+        found = compare_again(catalogue, names, tolerance)
+    echo_json({"tolerance": tolerance, "assets": [one.document() for one in found]})
+    require_reproduced(found)
 
 
 @click.command()

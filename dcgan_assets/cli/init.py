@@ -28,7 +28,9 @@ TEMPLATES = {
 
 @click.command()
 @click.argument("folder", type=FILE)
-@click.option("--profile", default="sample", show_default=True, help="sample, small or paper.")
+@click.option(
+    "--profile", default="sample", show_default=True, help="sample, small, paper or gallery."
+)
 def init(folder: Path, profile: str) -> None:
     """Make a workspace in FOLDER: params.yaml, workspace.yaml, dvc.yaml, git and DVC."""
     workspace = create_workspace(folder, profile)

@@ -51,6 +51,19 @@ def compare_folders(
     return max(found, key=lambda difference: difference.size, default=None)
 
 
+def grey_levels(one: Path, other: Path) -> dict[str, float]:
+    """By how many grey levels the pictures of two folders differ at most, by file.
+
+    0 is equal in all pixels; infinite where one is missing, damaged or of another size.
+    """
+    found = {}
+    for name in sorted({*_names(one, ()), *_names(other, ())}):
+        if name.endswith(".png"):
+            sizes = [difference.size for difference in _compare_files(one, other, name, ())]
+            found[name] = round(max(sizes, default=0.0) * _LEVELS, 3)
+    return found
+
+
 def _names(folder: Path, apart_from: Collection[str]) -> Iterator[str]:
     for path in folder.rglob("*"):
         if path.is_file() and path.name not in apart_from:

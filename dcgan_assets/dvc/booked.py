@@ -27,7 +27,9 @@ def unbooked(root: Path, names: Collection[str]) -> dict[str, str]:
     try:
         with Repo(str(root)) as repo:
             for stage in repo.index.stages:
-                if getattr(stage, "name", None) in found:
+                # Another workspace of this DVC repository may have a stage of the same name.
+                of_ours = Path(stage.path).parent == root.resolve()
+                if of_ours and getattr(stage, "name", None) in found:
                     said = [how for out in stage.outs for how in out.status().values()]
                     found[stage.name] = said[0] if said else ""
     except (DvcException, OSError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dcgan_assets.dvc.dvc_settings import read_settings
+from dcgan_assets.dvc.dvc_settings import dvc_top, read_settings
 from dcgan_models.errors import UserError
 
 _TRUE = {"true", "yes", "on", "1"}
@@ -28,9 +28,10 @@ def has_dvc(root: Path) -> bool:
 
     As in a checkout that was downloaded as an archive.
     """
-    if not (root / ".dvc").is_dir():
+    top = dvc_top(root)
+    if not (top / ".dvc").is_dir():
         return False
-    if any((folder / ".git").exists() for folder in (root, *root.parents)):
+    if any((folder / ".git").exists() for folder in (top, *top.parents)):
         return True
     without_git = read_settings(root).get("core", {}).get("no_scm", "")
     return str(without_git).lower() in _TRUE
@@ -48,7 +49,7 @@ def at_the_books(root: Path) -> Iterator[None]:
     Raises:
         UserError: Another call of ours goes on for too long, or the root cannot be written.
     """
-    locks = root / "runs" / "locks"
+    locks = dvc_top(root) / "runs" / "locks"
     # One lock a process, so that a call within the block does not wait for the block.
     lock = FileLock(locks / "dvc.lock", timeout=_PATIENCE_SECONDS, is_singleton=True)
     try:

@@ -21,6 +21,21 @@ SITE_CACHE_VARIABLE = "DVC_SITE_CACHE_DIR"
 _LARGEST = 1 << 20
 
 
+def dvc_top(root: Path) -> Path:
+    """The folder whose `.dvc` a workspace is under: its own, or one around it.
+
+    One DVC repository may have several workspaces, a folder each, and then they share its cache,
+    its settings and its remotes. No further than the git repository is looked; a workspace that is
+    under no DVC is its own.
+    """
+    for folder in (root, *root.parents):
+        if (folder / ".dvc").is_dir():
+            return folder
+        if (folder / ".git").exists():
+            break
+    return root
+
+
 def new_settings(root: Path) -> bytes:
     """The `.dvc/config` of a new workspace, which need not be there yet.
 
@@ -70,6 +85,7 @@ def keep_private(root: Path) -> None:
     in git, so that a clone gets its own. What else the user names, in DVC's settings or in
     DVC_SITE_CACHE_DIR, stays; what we named before the workspace was moved does not.
     """
+    root = dvc_top(root)
     if os.environ.get(SITE_CACHE_VARIABLE) or not (root / ".dvc").is_dir():
         return
     place = root / SITE_CACHE
@@ -126,7 +142,7 @@ def read_settings(root: Path) -> dict[str, Any]:
     from dvc.config import Config, ConfigError
 
     try:
-        settings: dict[str, Any] = Config.load_file(str(root / CONFIG_FILE))
+        settings: dict[str, Any] = Config.load_file(str(dvc_top(root) / CONFIG_FILE))
     except (OSError, ConfigError, ConfigObjError, UnicodeError):
         return {}
     return settings

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from dcgan_assets.dvc.dvc_settings import BULK, read_settings
+from dcgan_assets.dvc.dvc_settings import BULK, dvc_top, read_settings
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.results import LOSSES_FILE, METRICS_FILE, RESULT_FILE
 from dcgan_assets.engine.step import Step
@@ -193,12 +193,13 @@ def unwatched(catalogue: Catalogue) -> list[str]:
 
 def _ignored(root: Path, names: Sequence[str]) -> list[bool]:
     """Of each path, whether .dvcignore hides it: DVC hashes what is hidden as an empty folder."""
-    if not (root / ".dvc").is_dir() or not names:
+    top = dvc_top(root)
+    if not (top / ".dvc").is_dir() or not names:
         return [False] * len(names)
     from dvc.fs import localfs
     from dvc.ignore import DvcIgnoreFilter
 
-    rules = DvcIgnoreFilter(localfs, str(root))
+    rules = DvcIgnoreFilter(localfs, str(top))
     return [rules.is_ignored(localfs, os.path.normpath(root / name)) for name in names]
 
 

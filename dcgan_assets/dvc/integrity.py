@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcgan_assets.dvc.dvc_cache import md5_file
+from dcgan_assets.dvc.dvc_settings import dvc_top
 from dcgan_assets.dvc.dvc_yaml import DVC_FILE, LOCK_FILE, is_current, made_stages, unwatched
 from dcgan_assets.dvc.records import read_records
 from dcgan_assets.dvc.release import REMOTE
@@ -35,8 +36,9 @@ def examine_books(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding("ok", RECORDS, f"{count} assets released; `dcgan register` shows them")
     except UserError as error:
         yield Finding("FAIL", RECORDS, str(error))
-    yield from _objects(root, root / ".dvc" / "cache", "DVC cache", "remove them")
-    yield from _objects(root, root / REMOTE, REMOTE, f"`git checkout {REMOTE}`")
+    top = dvc_top(root)
+    yield from _objects(top, top / ".dvc" / "cache", "DVC cache", "remove them")
+    yield from _objects(top, top / REMOTE, REMOTE, f"`git checkout {REMOTE}`")
     yield _published(catalogue)
     left = [path for path in _leftovers(root) if path.exists()]
     if left:

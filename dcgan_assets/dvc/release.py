@@ -1,32 +1,34 @@
 """`dcgan release`: what a clone gets without credentials: a remote inside the repository, records.
 
-The remote `results` is a folder beside dvc.yaml that git keeps. A release fills it anew with what
+The remote `results` is a folder beside `.dvc` that git keeps. A release fills it anew with what
 dvc.lock names and may be passed on, and writes records/ about everything. Nothing else of ours
-changes either of them, so that git holds one version of each a release. What somebody pushed there
-that we did not make, as of `dvc add`, goes over into the new one.
+changes either of them, so that git holds one version of each a release. Where several workspaces
+share a DVC repository they share the remote, and what the records of the others name stays in it.
+What somebody pushed there that we did not make, as of `dvc add`, goes over into the new one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan_assets.dvc.commit import publish, require_books
+from dcgan_assets.dvc.dvc_settings import dvc_top
 from dcgan_assets.dvc.dvc_yaml import is_kept
 from dcgan_assets.dvc.records import write_records
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.instance import open_instance
 from dcgan_assets.engine.planning import choose_steps, make_plan, with_ancestors
-from dcgan_assets.engine.records import require_records_alone
+from dcgan_assets.engine.records import RECORDS, read_record, require_records_alone
 from dcgan_assets.engine.step import Step
-from dcgan_assets.engine.store import META_FILE, listed_files
+from dcgan_assets.engine.store import META_FILE, Meta, listed_files
 from dcgan_models.errors import UserError
-from dcgan_models.files import staged, swap_in
+from dcgan_models.files import share_file, staged, swap_in
 
 REMOTE = "dvc-remote"
-MOST_BYTES = 60_000_000
+MOST_BYTES = 50_000_000  # of the whole remote: git keeps it, and whoever clones takes it
 _OBJECTS = "files/md5"
 
 
@@ -100,23 +102,83 @@ def _require_small(catalogue: Catalogue, steps: list[Step]) -> None:
         )
 
 
+def remote_of(root: Path) -> Path:
+    """Where the committed remote of a workspace lies."""
+    return dvc_top(root) / REMOTE
+
+
 def _fill_remote(root: Path, places: list[Path]) -> int:
-    """Swap in a remote with the objects of some outputs and no others; its size in bytes."""
+    """Swap in a remote with the objects of some outputs, and of the releases of other workspaces.
+
+    Returns:
+        Its size in bytes.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     targets = [str(root / place) for place in places]
+    remote = remote_of(root)
     try:
-        with staged(root / REMOTE, made_objects) as staging:
+        with staged(remote, made_objects) as staging:
             settings = {"remote": {"release": {"url": str(staging)}}}
             with Repo(str(root), config=settings) as repo:
                 repo.push(targets=targets, remote="release")
-            swap_in(staging, root / REMOTE, made_objects)
+                others = {Path(stage.path).parent for stage in repo.index.stages}
+            # Before the swap, so that whoever is killed leaves all of it in one place.
+            for name in released_objects(remote, others - {root.resolve()}):
+                if not (staging / name).exists():
+                    (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                    share_file(remote / name, staging / name)
+            _require_room(staging)
+            swap_in(staging, remote, made_objects)
     except DvcException as error:
         raise UserError(f"the release cannot be pushed: {error}") from None
     except OSError as error:
-        raise UserError(f"{root / REMOTE}: cannot be written ({error.strerror})") from None
-    return sum(path.stat().st_size for path in (root / REMOTE).rglob("*") if path.is_file())
+        raise UserError(f"{remote}: cannot be written ({error.strerror})") from None
+    return _size(remote)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _require_room(remote: Path) -> None:
+    if (size := _size(remote)) > MOST_BYTES:
+        raise UserError(
+            f"{size / 1e6:.0f} MB to give away with the releases of other workspaces, allowed "
+            f"{MOST_BYTES / 1e6:.0f}"
+        )
+
+
+def released_objects(remote: Path, workspaces: Iterable[Path]) -> list[str]:
+    """The objects of a remote that the records of some workspaces name: names relative to it.
+
+    Raises:
+        UserError: A record is not readable: what it keeps is not known.
+    """
+    released = set()
+    for folder in (root / RECORDS for root in workspaces):
+        for path in sorted(folder.rglob("*.json")):
+            key = path.relative_to(folder).with_suffix("").as_posix()
+            entries = read_record(path, key).entries
+            released |= {(key, entry.shard, entry.fingerprint) for entry in entries}
+    found: dict[str, None] = {}
+    for path, files in _folders(remote):
+        meta = Meta.read_file(remote / _object(files[META_FILE])) if META_FILE in files else None
+        if meta and (meta.key, meta.shard, meta.fingerprint) in released:
+            there = [name for name in map(_object, files.values()) if (remote / name).is_file()]
+            found |= dict.fromkeys([*there, path.relative_to(remote).as_posix()])
+    return [*found]
+
+
+def _folders(remote: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folders that a DVC remote holds: DVC's list of each, and the files' hashes by name."""
+    for path in sorted((remote / _OBJECTS).glob("??/*.dir")):
+        try:
+            files = {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        yield path, files
 
 
 def made_objects(remote: Path) -> list[str]:
@@ -127,11 +189,7 @@ def made_objects(remote: Path) -> list[str]:
     """
     made: dict[str, None] = {}
     needed: set[str] = set()
-    for path in sorted((remote / _OBJECTS).glob("??/*.dir")):
-        try:
-            files = {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
+    for path, files in _folders(remote):
         record = listed_files(remote / _object(files[META_FILE])) if META_FILE in files else None
         if record and set(files) <= {*record, META_FILE}:
             names = [*record, META_FILE]

@@ -9,15 +9,15 @@ of it, stays as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from dcgan_assets.dvc.agreement import Difference, compare_folders
+from dcgan_assets.dvc.agreement import Difference, compare_folders, grey_levels
 from dcgan_assets.dvc.dvc_commands import has_dvc, run_dvc
 from dcgan_assets.dvc.dvc_yaml import is_kept
 from dcgan_assets.dvc.records import read_records
@@ -48,15 +48,53 @@ class Reproduced:
     Attributes:
         outcome: `as released` is pulled, and not made again. `close` is within the tolerance.
         detail: By how much it differs, or why it is not there.
+        pictures: By how many grey levels each picture differs at most, where it was compared.
     """
 
     label: str
     outcome: Agreement
     detail: str = ""
+    pictures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """All but the outcome, as the table has it."""
+        unequal = {name: levels for name, levels in self.pictures.items() if levels}
+        levels = [f"{name} by {most:g} grey levels" for name, most in unequal.items()]
+        words = "; ".join(filter(None, (self.detail, ", ".join(levels))))
+        return f"{self.label}{': ' if words else ''}{words}"
+
+    def document(self) -> dict[str, Any]:
+        """The same for programs; a difference that is no number is null."""
+        pictures = {
+            name: levels if math.isfinite(levels) else None
+            for name, levels in self.pictures.items()
+        }
+        return {
+            "asset": self.label,
+            "outcome": self.outcome,
+            "detail": self.detail,
+            "grey_levels": pictures,
+        }
 
 
 def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> Iterator[str]:
-    """Pull a release, make it again and compare; what came out, a line each.
+    """`compare_again`, a line each; raises in the end as `require_reproduced` does."""
+    found = compare_again(catalogue, names, tolerance)
+    yield from _table(found)
+    yield f"tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
+    require_reproduced(found)
+
+
+def require_reproduced(found: Sequence[Reproduced]) -> None:
+    """Raise `UserError` where something did not come out as it was released."""
+    bad = [one for one in found if one.outcome in _BAD]
+    if bad:
+        raise UserError(f"{len(bad)} of {len(found)} are not as released")
+
+
+def compare_again(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> list[Reproduced]:
+    """Pull a release, make it again and compare.
 
     Args:
         names: Keys or groups; everything without any.
@@ -64,8 +102,7 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
             larger; and a pixel, as a share of 255 levels.
 
     Raises:
-        UserError: There is no release, DVC failed, another call is at work; or at last, when all
-            has been compared, that it did not come out the same.
+        UserError: There is no release, DVC failed, or another call is at work.
     """
     records = read_records(catalogue)
     chosen = [step for step in choose_steps(catalogue, names) if step.key in records]
@@ -75,7 +112,7 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         raise UserError(f"{about}no records in {catalogue.workspace.root / RECORDS}; not released")
     place = catalogue.workspace.root / _PLACE
     _pull(catalogue, [step for step in wanted if step.key in records])
-    yield register_here(catalogue, records).summary
+    say(register_here(catalogue, records).summary)
     with _held_alone(place):
         taken = [step for step in wanted if _is_taken(catalogue, step)]
         again = [step for step in wanted if step not in taken]
@@ -84,18 +121,14 @@ def reproduce(catalogue: Catalogue, names: Sequence[str], tolerance: float) -> I
         _link(catalogue, copy, [one.label for one in found if one.outcome == "as released"])
         report = _make_again(copy, again)
         found += _compare_all(catalogue, copy, again, records, report, tolerance)
-    yield from _table(found)
-    bad = [one for one in found if one.outcome in _BAD]
-    yield f"tolerance {tolerance:g}; made in {_PLACE.as_posix()}"
-    if bad:
-        raise UserError(f"{len(bad)} of {len(found)} are not as released")
+    return found
 
 
 def _table(found: Sequence[Reproduced]) -> Iterator[str]:
     """A line an artefact, and how many there are of each."""
     width = max(len(one.outcome) for one in found)
     for one in found:
-        yield f"{one.outcome:{width}}  {one.label}{': ' if one.detail else ''}{one.detail}"
+        yield f"{one.outcome:{width}}  {one.line}"
     count = {outcome: sum(o.outcome == outcome for o in found) for outcome in get_args(Agreement)}
     yield ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n)
 
@@ -225,18 +258,19 @@ def _compare(
     words = "" if difference is None else _words(difference)
     if made.data_version == entry.data_version:
         if difference is None:
-            return Reproduced(artefact.label, "byte-equal")
+            names = [name for name in made.files if name.endswith(".png")]
+            return Reproduced(artefact.label, "byte-equal", pictures=dict.fromkeys(names, 0.0))
         return Reproduced(artefact.label, "DAMAGED", f"what is here is not its record's: {words}")
     changed = made.code_version != entry.code_version
     reason = "; its code or parameters changed since the release" if changed else ""
     if not is_released:
         words = "the released one is not here to compare with"
         return Reproduced(artefact.label, "DIFFERENT", words + reason)
+    pictures = grey_levels(catalogue.store.folder(artefact), copy.store.folder(artefact))
     if difference is None or difference.size <= tolerance:
-        return Reproduced(
-            artefact.label, "close", (words or "equal values in other bytes") + reason
-        )
-    return Reproduced(artefact.label, "DIFFERENT", words + reason)
+        words = words or "equal values in other bytes"
+        return Reproduced(artefact.label, "close", words + reason, pictures)
+    return Reproduced(artefact.label, "DIFFERENT", words + reason, pictures)
 
 
 def _lies_here(catalogue: Catalogue, artefact: Artefact, entry: Entry) -> bool:

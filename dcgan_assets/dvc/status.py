@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tabulate import tabulate
 
 from dcgan_assets.dvc.dvc_commands import has_dvc, read_status
+from dcgan_assets.dvc.dvc_settings import dvc_top
 from dcgan_assets.dvc.dvc_yaml import is_kept, known_stages, stage_name
 from dcgan_assets.dvc.records import read_records
 from dcgan_assets.engine.catalogue import Catalogue
@@ -240,6 +242,14 @@ def _without_stage(catalogue: Catalogue) -> dict[str, Any]:
     return found
 
 
+def _of_ours(root: Path, places: Collection[str]) -> Iterator[str]:
+    """Of outputs, as seen from the top of the DVC repository, a workspace's own as it sees them."""
+    below = root.resolve().relative_to(dvc_top(root).resolve())
+    for place in map(PurePosixPath, places):
+        if place.is_relative_to(below):
+            yield place.relative_to(below).as_posix()
+
+
 def _read_books(catalogue: Catalogue) -> _Books:
     """Ask DVC; where it cannot tell, the rest of the table stands."""
     root = catalogue.workspace.root
@@ -248,6 +258,6 @@ def _read_books(catalogue: Catalogue) -> _Books:
     try:
         without = _without_stage(catalogue)  # first: it says best what of the files is broken
         changed, missing = read_status(root)
-        return _Books(without | changed, {str(path).rstrip("/") for path in missing})
+        return _Books(without | changed, set(_of_ours(root, missing)))
     except UserError as error:
         return _Books({}, set(), f"DVC's columns are missing: {error}")

@@ -153,8 +153,13 @@ class Meta(Provenance):
     @classmethod
     def read(cls, folder: Path) -> Meta | None:
         """Read a published folder's `_meta.json`; None where there is no whole one."""
+        return cls.read_file(folder / META_FILE)
+
+    @classmethod
+    def read_file(cls, path: Path) -> Meta | None:
+        """Read a `_meta.json` wherever it lies, as in a remote under its hash; None likewise."""
         try:
-            return cls.parse(read_regular(folder / META_FILE, LARGEST_JSON))
+            return cls.parse(read_regular(path, LARGEST_JSON))
         except OSError:
             return None
 

@@ -38,7 +38,7 @@ from dcgan_models.errors import UserError
 from dcgan_models.machine import Device
 
 PARAMS_FILE = "params.yaml"
-PROFILES = ("sample", "small", "paper")
+PROFILES = ("sample", "small", "paper", "gallery")
 _LONGEST = 400  # characters of a complaint
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?", re.ASCII)
 
@@ -113,8 +113,13 @@ class Machine(Section):
         return self
 
 
+def _absent() -> Any:
+    """The default of a group that a workspace may lack: it has no step then, and is None."""
+    return Field(default=None)
+
+
 class Params(Section):
-    """The whole of params.yaml.
+    """The whole of params.yaml; a built-in group without a section is not in the workspace.
 
     Attributes:
         profile: The template that the file was made from. It stands in every result.
@@ -122,21 +127,35 @@ class Params(Section):
         groups: Groups of your own pictures, by name; `dcgan new-group` writes them.
     """
 
-    profile: Literal["sample", "small", "paper"]
+    profile: Literal["sample", "small", "paper", "gallery"]
     seed: Seed = 42
     machine: Machine = Machine()
     operator: Operator = Operator()
     retraining: Retraining = Retraining()
     retention: Retention = Retention()
-    mnist: Mnist
-    lsun: LsunGroup
-    faces: FacesGroup
-    albums: AlbumsGroup
-    imagenet: ImagenetGroup
-    cifar10: Cifar10Group
-    svhn: SvhnGroup
+    mnist: Mnist = _absent()
+    lsun: LsunGroup = _absent()
+    faces: FacesGroup = _absent()
+    albums: AlbumsGroup = _absent()
+    imagenet: ImagenetGroup = _absent()
+    cifar10: Cifar10Group = _absent()
+    svhn: SvhnGroup = _absent()
     groups: dict[GroupName, PictureGroup] = Field(default_factory=dict)
-    report: Report
+    report: Report = _absent()
+
+    @model_validator(mode="after")
+    def _draws_on_what_is_there(self) -> Self:
+        """Features are of another group's networks, which must be in the workspace."""
+        needed = {"cifar10": "imagenet"} if "cifar10" in self.sections() else {}
+        if "svhn" in self.sections():
+            whose, released = self.svhn.features.networks
+            needed |= {} if released else {"svhn": whose}
+        for group, whose in needed.items():
+            if whose not in self.sections():
+                raise ValueError(
+                    f"{group}: its features are of {whose}'s D; a section {whose} is needed"
+                )
+        return self
 
     @model_validator(mode="after")
     def _no_group_twice(self) -> Params:
@@ -156,12 +175,17 @@ class Params(Section):
             )
         return self
 
+    def sections(self) -> set[str]:
+        """The names of what has a section: of the built-in groups, those that are there."""
+        return {name for name, section in self if section is not None}
+
     def group_names(self) -> tuple[str, ...]:
         """Every group that has pictures, those of the user last."""
         built_in = [
             name
             for name, section in self
-            if {"images", "image_urls"} & set(getattr(type(section), "model_fields", {}))
+            if section is not None
+            and {"images", "image_urls"} & set(getattr(type(section), "model_fields", {}))
         ]
         return (*built_in, *self.groups)
 

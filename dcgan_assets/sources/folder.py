@@ -257,7 +257,7 @@ def may_be_read(target: bytes, top: bytes, workspace: Path | None) -> bool:
 @once_a_process
 def _dvc_objects(workspace: Path) -> bytes | None:
     """Where a workspace's DVC cache keeps its objects, without symlinks; None without DVC."""
-    if not (workspace / ".dvc").is_dir():
+    if not any((folder / ".dvc").is_dir() for folder in (workspace, *workspace.parents)):
         return None
     # They take a second to load: only a link of the right form leads here.
     from dvc.exceptions import DvcException

@@ -37,7 +37,14 @@ from dcgan_models.fields import check_fields
 from dcgan_models.files import parse_json
 from dcgan_models.machine import choose_threads, threads_given_back
 from dcgan_models.pixels import Pixels
-from dcgan_models.weights import read_metadata, read_weights, shapes_of, write_weights
+from dcgan_models.weights import (
+    in_bytes,
+    read_metadata,
+    read_weights,
+    rounded,
+    shapes_of,
+    write_weights,
+)
 
 SIDE = 32
 PICTURE = (SIDE, SIDE, 3)
@@ -332,7 +339,8 @@ def train_autoencoder(
                 raise UserError("autoencoder: the loss is no longer finite; lower learning_rate")
             on_epoch(Epoch(update // batches + 1, update + 1, mean))
             losses.clear()
-    return model.eval()
+    # As it will be read again: what it sees is the same from the first time on.
+    return rounded(model).eval()
 
 
 def _mean(model: Autoencoder, pixels: Pictures) -> Tensor:
@@ -403,8 +411,10 @@ def _move(flat: Tensor, config: AutoencoderConfig, noise: torch.Generator) -> Te
 
 
 def save_autoencoder(model: Autoencoder, path: Path) -> None:
-    """Write the encoder as one safetensors file, the config in its header, atomically."""
-    write_weights(path, model.state_dict(), {"autoencoder": json.dumps(asdict(model.config))})
+    """Write the encoder, a byte a weight, the config in the file's header, atomically."""
+    write_weights(
+        path, in_bytes(model.state_dict()), {"autoencoder": json.dumps(asdict(model.config))}
+    )
 
 
 def load_autoencoder(path: str | Path) -> Autoencoder:

@@ -43,6 +43,7 @@ from dcgan_models.files import write_json
 from dcgan_models.metrics.pictures import Pictures, blocks, check_pictures, take
 from dcgan_models.metrics.rows import Features
 from dcgan_models.pixels import Pixels
+from dcgan_models.weights import rounded
 
 Kind = Literal["autoencoder", "random"]
 
@@ -237,7 +238,7 @@ def save_extractor(extractor: AutoencoderExtractor, folder: Path, **facts: Any) 
     folder.mkdir(parents=True, exist_ok=True)
     model = extractor.module
     assert isinstance(model, Autoencoder)  # noqa: S101  (narrows the type)
-    save_autoencoder(model, folder / WEIGHTS_FILE)
+    save_autoencoder(rounded(model), folder / WEIGHTS_FILE)  # and its fingerprint is of these
     content: dict[str, Any] = {
         "format": 1,
         "kind": extractor.kind,

@@ -27,7 +27,7 @@ from dcgan_models.files import write_json
 from dcgan_models.metrics.descent import Descent, descend
 from dcgan_models.metrics.pictures import Pictures, blocks, check_pictures, take
 from dcgan_models.pixels import Pixels
-from dcgan_models.weights import in_half, read_weights, shapes_of, write_weights
+from dcgan_models.weights import in_bytes, read_weights, rounded, shapes_of, write_weights
 
 # For each factor a value for each picture: bool (n,), float (n,) or, of boxes, float (n, 4).
 Values = Mapping[str, npt.NDArray[Any]]
@@ -197,7 +197,7 @@ def train_judge(
             return _loss(factors, network(_worn(_planes(take(pictures, rows)))), targets[rows])
 
         descend(network, len(pictures), config, loss_of, on_update, "judge")
-    return Judge(factors, side, network)
+    return Judge(factors, side, rounded(network))  # as it will be read again
 
 
 def _describe(name: str, value: npt.NDArray[Any], n: int) -> Factor:
@@ -329,7 +329,7 @@ def save_judge(judge: Judge, folder: Path) -> None:
     """Write `judge.json` and `weights.safetensors` into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.float() for name, tensor in judge.network.state_dict().items()}
-    write_weights(folder / WEIGHTS_FILE, in_half(weights))
+    write_weights(folder / WEIGHTS_FILE, in_bytes(weights))
     factors = [asdict(factor) for factor in judge.factors]
     write_json(folder / DESCRIPTION_FILE, {"format": 1, "side": judge.side, "factors": factors})
 

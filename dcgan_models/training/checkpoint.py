@@ -38,7 +38,8 @@ KEPT_STATES = 2
 STATE = re.compile(r"step_(\d{9})(?:_epoch_(\d{4,}))?\.safetensors")
 # All that a run writes into its folder, this module and those above it; nobody else does.
 _RUN_FILE = re.compile(
-    rf"config\.json|{LOCK_FILE}|log\.jsonl|grids/epoch_\d{{4,}}\.png|{STATES}/{STATE.pattern}"
+    rf"{re.escape(CONFIG_FILE)}|{LOCK_FILE}|log\.jsonl|grids/epoch_\d{{4,}}\.png"
+    rf"|{STATES}/{STATE.pattern}"
     r"|result/(generator|discriminator)/(network\.json|weights\.safetensors)"
     r"|result/generator/(fixed_[yz]\.npy|snapshots/epoch_\d{4,}\.safetensors)"
 )

@@ -41,7 +41,7 @@ from dcgan_models.networks import (
     from_pixels,
     initialise,
     save_network,
-    save_weights,
+    save_snapshot,
 )
 from dcgan_models.training.checkpoint import (
     STATES,
@@ -214,9 +214,10 @@ class _Run:
         self.discriminator = Discriminator(preset)
         initialise(self.generator, rng)
         initialise(self.discriminator, rng)
-        # The latents that every grid and every sample of the result shows.
+        # The latents that every grid and every sample of the result shows, as half precision has
+        # them, so that they are published as they are and in half the bytes.
         fixed_rng = random_stream(config.seed, "fixed_z")
-        self.generator.fixed_z = draw_latents(preset, FIXED_LATENTS, fixed_rng)
+        self.generator.fixed_z = draw_latents(preset, FIXED_LATENTS, fixed_rng).half().float()
         if preset.classes:
             self.generator.fixed_labels = torch.arange(FIXED_LATENTS) % preset.classes
         # What changes them, on the device.
@@ -373,7 +374,7 @@ class _Run:
             weights, grid = snapshot_files(self.run_dir, epoch)
             for path in (weights, grid):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(self._drawing, weights)
+            save_snapshot(self._drawing, weights)
             write_png(grid, self._drawing.fixed_grid())
         self._drawing.train()
         self.save(epoch)  # last: a run that goes on from this state has the snapshot

@@ -31,7 +31,7 @@ from dcgan_models.networks import (
     initialise,
     load_generator,
     save_network,
-    save_weights,
+    save_snapshot,
     to_pixels,
 )
 from dcgan_models.presets import Preset, preset
@@ -587,6 +587,9 @@ def test_statistics_of_pictures_that_do_not_fit_are_refused(refused: Any) -> Non
 # --- On disk --------------------------------------------------------------------------------
 
 
+BYTES = 0.5 / 127 + 2**-9  # half a step, and the step's own rounding
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loaded_generator_is_the_saved_one(tmp_path: Path, name: str) -> None:
     network = generator(name)
@@ -610,23 +613,28 @@ def test_a_loaded_generator_is_the_saved_one(tmp_path: Path, name: str) -> None:
     assert np.abs(changes).mean() < 0.05
 
 
-def assert_rounded(loaded: dict[str, torch.Tensor], saved: dict[str, torch.Tensor]) -> None:
-    """Matrices have half's 11 bits, vectors all of theirs."""
+def assert_rounded(
+    loaded: dict[str, torch.Tensor], saved: dict[str, torch.Tensor], share: float = 2**-11
+) -> None:
+    """Matrices differ by a share of a row's largest weight at most, vectors not at all."""
     assert set(loaded) == set(saved)
     for name, tensor in saved.items():
         assert loaded[name].dtype == torch.float32
-        expected = tensor.half().float() if tensor.dim() > 1 else tensor
-        assert torch.equal(loaded[name].nan_to_num(-1), expected.nan_to_num(-1))
+        if tensor.dim() < 2:
+            assert torch.equal(loaded[name].nan_to_num(-1), tensor.nan_to_num(-1))
+            continue
+        bound = share * tensor.flatten(1).abs().amax(1, keepdim=True)
+        assert bool(((loaded[name] - tensor).flatten(1).abs() <= bound).all())
 
 
 def test_what_half_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
-    network = Discriminator(small("mnist28"))
+    network = generator("mnist28")
     with torch.no_grad():
         largest = max(network.parameters(), key=torch.Tensor.numel)
         largest.flatten()[0] = 7e4
         largest.flatten()[1] = 1 + 2**-20
     save_network(network, tmp_path)
-    loaded = dcgan_models.load_discriminator(tmp_path)
+    loaded = dcgan_models.load_generator(tmp_path)
     found = max(loaded.parameters(), key=torch.Tensor.numel)
     assert torch.equal(found, largest)
 
@@ -637,15 +645,15 @@ def test_a_loaded_discriminator_is_the_saved_one(tmp_path: Path) -> None:
     save_network(network, tmp_path)
     loaded = dcgan_models.load_discriminator(tmp_path)
     assert loaded.preset == network.preset
-    assert_rounded(loaded.state_dict(), network.state_dict())
+    assert_rounded(loaded.state_dict(), network.state_dict(), BYTES)
 
 
 def test_another_weights_file_of_the_folder_can_be_chosen(saved: Path) -> None:
     early = generator("mnist28", seed=77)
     (saved / "snapshots").mkdir()
-    save_weights(early, saved / "snapshots" / "epoch_0001.safetensors")
+    save_snapshot(early, saved / "snapshots" / "epoch_0001.safetensors")
     loaded = load_generator(saved, weights="snapshots/epoch_0001.safetensors")
-    assert_rounded(loaded.state_dict(), early.state_dict())
+    assert_rounded(loaded.state_dict(), early.state_dict(), BYTES)
 
 
 def test_weights_without_statistics_can_be_loaded(tmp_path: Path, refused: Any) -> None:

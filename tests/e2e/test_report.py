@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe import faults
 from pages import PATIENCE_MS
-from small_results import publish_results
+from small_results import publish, publish_results
 from workbench import Bench, wait_for, without_dvc
+
+from dcgan_assets.assets.report.compose import compose
+from dcgan_assets.assets.report.gather import gather
+from dcgan_assets.assets.report.render import page_html
+from dcgan_assets.engine.results import Row
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -250,3 +255,28 @@ def test_it_can_be_read_without_its_script(fresh: Reader) -> None:
     assert page.locator("#table-1 table.paper").is_visible()
     assert page.get_by_role("button").count() == 0
     page.close()
+
+
+def test_a_page_to_play_with_opens_inside_the_report_from_disk(page: Page, tmp_path: Path) -> None:
+    meta = publish(tmp_path, "lsun/explorer", "results", rows=[Row(name="size", value=4.0)])
+    folder = tmp_path / "results" / "lsun" / "explorer"
+    (folder / "explorer.html").write_text(
+        "<p id='said'></p><script>document.getElementById('said').textContent = 'drawn'</script>",
+        encoding="utf-8",
+    )
+    made = gather({"lsun/explorer": (folder, meta)})
+    place = tmp_path / "results" / "report" / "paper" / "report.html"
+    place.parent.mkdir(parents=True)
+    place.write_text(page_html(compose(made, (), {}, "sample")), encoding="utf-8")
+
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(line.text))
+    page.goto(place.as_uri())
+    assert page.locator("iframe").count() == 0  # four megabytes, which wait to be asked for
+    page.get_by_text("Open explorer.html here").click()
+    said = page.frame_locator("iframe").locator("#said")
+    said.wait_for(timeout=PATIENCE_MS)
+    assert said.inner_text() == "drawn"
+    assert complaints == []
+    # It may run its own scripts, and is to the browser another origin than the report.
+    assert page.frames[-1].evaluate("window.origin") == "null"

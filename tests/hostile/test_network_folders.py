@@ -38,7 +38,7 @@ from dcgan_models.networks import (
     load_generator,
     load_weights,
     save_network,
-    save_weights,
+    save_snapshot,
 )
 from dcgan_models.training.checkpoint import load_state, save_state
 
@@ -647,7 +647,7 @@ def test_an_extractor_of_a_wrong_description_is_refused(
 
 
 def test_weights_of_another_preset_are_refused(saved: Path, refused: Any) -> None:
-    save_weights(generator("mnist28_fc"), saved / "weights.safetensors")
+    save_snapshot(generator("mnist28_fc"), saved / "weights.safetensors")
     with refused("not the weights of preset mnist28", "blocks."):
         load_generator(saved)
 

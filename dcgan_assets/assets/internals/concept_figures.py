@@ -153,7 +153,7 @@ def _agreement_rows(expression: str, found: Any, agree: _Agreement) -> list[Row]
 def _spread_sheet(words: str, spread: Any) -> Pixels:
     many = "exemplar" if spread.exemplars == 1 else "exemplars"
     line = f"{words}: results of {spread.exemplars} {many} a concept, drawn from the picks"
-    return _captioned(tile(spread.pictures, _COLUMNS), line)
+    return _captioned(tile(spread.pictures[:_COLUMNS], _COLUMNS), line)
 
 
 # --- Figure 8 ---------------------------------------------------------------------------------

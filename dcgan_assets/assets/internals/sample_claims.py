@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Values = dict[str, npt.NDArray[Any]]
 
 _TOLD_PAIRS = 3
-_STEPS, _SHOWN_WALKS = 10, 5
+_STEPS, _SHOWN_WALKS = 10, 3
 # Of a filter so many pictures that fire it; half of them choose its name.
 _FIRING, _SCANNED = 100, 2000
 

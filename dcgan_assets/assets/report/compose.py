@@ -27,7 +27,6 @@ class Picture:
 
     Attributes:
         name: `GROUP/ASSET/FILE`.
-        file: Its name among the files of the Markdown page.
     """
 
     name: str
@@ -41,11 +40,6 @@ class Picture:
         picture = self.encoded
         large_chart = not picture.grid and picture.width > 1000
         return large_chart or picture.width > 2.2 * picture.height
-
-    @property
-    def file(self) -> str:
-        """`GROUP-ASSET-FILE.webp`."""
-        return picture_file(self.name)
 
 
 @dataclass(frozen=True)
@@ -208,11 +202,6 @@ def picture_paths(made: Mapping[str, Made]) -> dict[str, Path]:
         for file, path in one.pictures.items()
         if any(fnmatchcase(file, pattern) for pattern in patterns.get(key, ("*",)))
     }
-
-
-def picture_file(name: str) -> str:
-    """The file of a picture of the Markdown page, from `GROUP/ASSET/FILE`."""
-    return name.rsplit(".", maxsplit=1)[0].replace("/", "-") + ".webp"
 
 
 def _shown_keys() -> set[str]:

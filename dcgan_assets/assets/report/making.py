@@ -14,7 +14,6 @@ from dcgan_assets.assets.report.compose import (
     MISSING,
     Report,
     compose,
-    picture_file,
     picture_paths,
 )
 from dcgan_assets.assets.report.encoding import encode_all
@@ -28,7 +27,6 @@ from dcgan_assets.params.report import PaperReport
 PAGE = "report/paper"
 PAGE_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-PICTURES = "pictures"
 TABLE_FILE = "rows.parquet"
 CSV_FILE = "rows.csv"
 
@@ -181,10 +179,6 @@ def make_paper(work: Work) -> Outcome:
     page = work.out() / PAGE_FILE
     page.write_text(page_html(report), encoding="utf-8")
     (work.out() / MARKDOWN_FILE).write_text(page_markdown(report), encoding="utf-8")
-    pictures = work.out() / PICTURES
-    pictures.mkdir()
-    for name, picture in encoded.items():
-        (pictures / picture_file(name)).write_bytes(picture.content)
     size = page.stat().st_size
     missing = [entry.item.name for entry in report.entries if entry.missing]
     return Outcome(

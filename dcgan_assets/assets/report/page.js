@@ -52,6 +52,28 @@ const watcher = new ResizeObserver((entries) => {
 });
 for (const frame of document.querySelectorAll(".scroll")) watcher.observe(frame);
 
+// --- Pages to be played with ------------------------------------------------------------------
+
+// From disk they open here as well. The web UI lets no page frame what it serves: the link is left.
+function offer(link) {
+  const details = document.createElement("details");
+  details.className = "play";
+  const summary = document.createElement("summary");
+  summary.textContent = `${link.textContent} here`;
+  details.append(summary);
+  details.addEventListener("toggle", () => {
+    if (!details.open || details.querySelector("iframe")) return;
+    const frame = document.createElement("iframe");
+    frame.title = link.getAttribute("href");
+    frame.sandbox = "allow-scripts allow-downloads";
+    frame.src = link.href;
+    details.append(frame);
+  });
+  link.closest("p").after(details);
+}
+
+if (location.protocol === "file:") document.querySelectorAll("a.page").forEach(offer);
+
 // --- Pictures ---------------------------------------------------------------------------------
 
 const dialog = document.getElementById("zoom");

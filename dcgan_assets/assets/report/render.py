@@ -1,4 +1,4 @@
-"""The report as HTML, one file that needs no other, and as Markdown with pictures beside it."""
+"""The report as HTML, one file that needs no other, and as Markdown beside the results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def page_html(report: Report) -> str:
 
 
 def page_markdown(report: Report) -> str:
-    """The same for a repository's web pages; pictures lie in `pictures/`."""
+    """The same as text; its pictures are those of the results beside it."""
     return re.sub(r"\n{3,}", "\n\n", _render("page.md", report))
 
 

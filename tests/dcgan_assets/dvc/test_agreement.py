@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dcgan_assets.dvc.agreement import compare_folders, number_difference
+from dcgan_assets.dvc.agreement import compare_folders, grey_levels, number_difference
 from dcgan_models.files import read_json, write_json
 from dcgan_models.grids import write_png
 
@@ -139,3 +139,22 @@ def test_differences_of_numbers() -> None:
     assert number_difference(0.001, 0.002) == pytest.approx(0.001)
     assert number_difference(100.0, 101.0) == pytest.approx(1 / 101)
     assert number_difference(1.0, math.nan) == math.inf
+
+
+def test_pictures_differ_by_grey_levels(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+    grey = np.full((4, 5, 1), 100, np.uint8)
+    brighter = grey.copy()
+    brighter[1, 2] = 103
+    for name, pair in {
+        "equal.png": (grey, grey),
+        "off.png": (grey, brighter),
+        "larger.png": (grey, np.full((4, 6, 1), 100, np.uint8)),
+    }.items():
+        for folder, picture in zip((one, other), pair, strict=True):
+            write_png(folder / name, picture)
+    write_png(one / "lost.png", grey)
+    found = grey_levels(one, other)
+    assert found == {"equal.png": 0, "off.png": 3, "larger.png": math.inf, "lost.png": math.inf}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from small_graph import MADE_AT_ONCE, SmallGraph
 
+from dcgan_assets.dvc import dvc_yaml
 from dcgan_assets.dvc import release as release_module
+from dcgan_assets.dvc.integrity import examine_books
 from dcgan_assets.dvc.records import read_records
 from dcgan_assets.dvc.register import register
-from dcgan_assets.dvc.release import REMOTE, make_release
+from dcgan_assets.dvc.release import REMOTE, make_release, remote_of
+from dcgan_assets.dvc.status import read_standing
 from dcgan_assets.engine.records import RECORDS
 from dcgan_models.errors import UserError
 
@@ -125,3 +129,121 @@ def test_the_next_release_leaves_nothing_of_the_last(made: SmallGraph) -> None:
     assert samples <= new
     assert not samples <= old
     assert len(new) == len(old)
+
+
+# --- Two workspaces of one DVC repository -------------------------------------------------------
+
+
+@pytest.fixture
+def gallery(made: SmallGraph, template: SmallGraph, monkeypatch: pytest.MonkeyPatch) -> SmallGraph:
+    """A workspace in a folder of another, in which other samples were made."""
+    root = made.root / "gallery"
+    shutil.copytree(template.root, root)
+    shutil.rmtree(root / RECORDS)
+    graph = SmallGraph(root, template.names, {**template.sections})
+    graph.change(machine={"dvc": "commit"}, samples={"count": 2})
+    (root / ".gitignore").write_text((made.root / ".gitignore").read_text(), encoding="utf-8")
+    monkeypatch.setenv("DCGAN_ROOT", str(root))
+    monkeypatch.setenv("DAGSTER_HOME", str(root / ".dagster_home"))
+    dvc_yaml.write_dvc_yaml(graph.catalogue(), ())
+    assert graph.run().code == 0
+    monkeypatch.undo()
+    return graph
+
+
+def given_in(graph: SmallGraph) -> set[str]:
+    """What a workspace gives away: the hashes of its files."""
+    catalogue = graph.catalogue()
+    return set().union(*(contents(graph.root / catalogue.artefact(key).path) for key in GIVEN))
+
+
+@pytest.mark.slow
+def test_two_workspaces_share_a_remote_and_neither_drops_what_the_other_released(
+    made: SmallGraph, gallery: SmallGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = made.root / REMOTE
+    assert remote_of(gallery.root) == remote == remote_of(made.root)
+    first, second = given_in(made), given_in(gallery)
+    assert first - second
+    assert second - first
+    make_release(made.catalogue())
+    make_release(gallery.catalogue())
+    assert not (gallery.root / REMOTE).exists()
+    assert first | second <= contents(remote)
+    make_release(made.catalogue())
+    assert first | second <= contents(remote)
+    assert not list(made.root.glob(f"{REMOTE}.*"))
+    for graph in (made, gallery):
+        standing = read_standing(graph.catalogue())
+        assert standing.notes == ()
+        assert not [s.key for s in standing.states if s.unpushed or s.uncommitted]
+        assert not [f for f in examine_books(graph.catalogue()) if f.state == "FAIL"]
+
+    # What neither names goes: the old samples of one, and not those of the other.
+    made.change(samples={"count": 3})
+    assert made.run().code == 0
+    make_release(made.catalogue())
+    held = contents(remote)
+    assert given_in(made) | second <= held
+    assert not held & contents_gone(first, made, gallery)
+
+    # No more than git can carry, the other's release included; nothing is touched.
+    size = sum(path.stat().st_size for path in remote.rglob("*") if path.is_file())
+    monkeypatch.setattr(release_module, "MOST_BYTES", size - 1)
+    with pytest.raises(UserError, match="with the releases of other workspaces"):
+        make_release(gallery.catalogue())
+    assert contents(remote) == held
+
+    # A record that nobody can read: what it keeps is not known, and so nothing goes.
+    (made.root / RECORDS / "toy" / "samples.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"records/toy/samples\.json: not readable"):
+        make_release(gallery.catalogue())
+    assert contents(remote) == held
+
+
+def contents_gone(before: set[str], *graphs: SmallGraph) -> set[str]:
+    """Of files that were given away, those that no workspace gives away any more."""
+    return before - set().union(*map(given_in, graphs))
+
+
+@pytest.mark.slow
+def test_a_clone_pulls_both_workspaces_and_repro_makes_its_own_alone(
+    made: SmallGraph, gallery: SmallGraph
+) -> None:
+    make_release(made.catalogue())
+    make_release(gallery.catalogue())
+    made.commit_all("two releases")
+    clone = SmallGraph(made.root.with_name("clone"), made.names, made.sections)
+    made.call("git", "clone", "--quiet", str(made.root), str(clone.root))
+    clone.dvc("pull")
+    below = SmallGraph(clone.root / "gallery", gallery.names, gallery.sections)
+    assert given_in(clone) == given_in(made)
+    assert given_in(below) == given_in(gallery)
+
+    planned = clone.call(sys.executable, "-m", "dvc", "repro", "--dry", "--force")
+    assert "toy-generator" in planned
+    assert "gallery" not in planned
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_between_two_swaps_leaves_both_releases_whole(
+    made: SmallGraph, gallery: SmallGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_release(made.catalogue())
+    first, second = given_in(made), given_in(gallery)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    # Before the new remote is in its place; and after, before the records are.
+    for name in ("swap_in", "write_records"):
+        with monkeypatch.context() as patch:
+            patch.setattr(release_module, name, die)
+            with pytest.raises(Killed):
+                make_release(gallery.catalogue())
+        assert first <= contents(made.root / REMOTE)
+    make_release(gallery.catalogue())
+    assert first | second <= contents(made.root / REMOTE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,12 @@ import pytest
 from filelock import FileLock
 from small_graph import SmallGraph
 
-from dcgan_assets.dvc.reproduce import reproduce
+from dcgan_assets.dvc.reproduce import (
+    Reproduced,
+    compare_again,
+    reproduce,
+    require_reproduced,
+)
 from dcgan_assets.engine.catalogue import Catalogue
 from dcgan_assets.engine.records import RECORDS
 from dcgan_assets.engine.step import WEB
@@ -155,6 +162,27 @@ def test_what_failed_and_what_needed_it_are_not_made(clone: SmallGraph) -> None:
     assert found["toy/images[01]"] == ("NOT MADE", "shard 01 is told to fail")
     assert found["toy/summary"] == ("NOT MADE", "something that it needs is not there")
     assert complaint == "4 of 6 are not as released"
+
+
+@pytest.mark.slow
+def test_what_came_out_is_told_to_programs_too(clone: SmallGraph) -> None:
+    forge(clone, 0.02)
+    found = compare_again(clone.catalogue(), ("toy/samples",), 0.005)
+    told = json.loads(json.dumps([one.document() for one in found], allow_nan=False))
+    assert {one["asset"]: one["outcome"] for one in told} == {
+        "toy/samples": "DIFFERENT",
+        **dict.fromkeys(NETWORKS, "as released"),
+    }
+    with pytest.raises(UserError, match=r"^1 of 3 are not as released$"):
+        require_reproduced(found)
+
+
+def test_a_picture_is_told_by_its_grey_levels() -> None:
+    one = Reproduced("a/b", "close", "x", {"figure.png": 0.0, "walk.png": 1.0, "odd.png": math.inf})
+    assert one.line == "a/b: x; walk.png by 1 grey levels, odd.png by inf grey levels"
+    levels = one.document()["grey_levels"]
+    assert levels == {"figure.png": 0.0, "walk.png": 1.0, "odd.png": None}
+    assert Reproduced("a/b", "byte-equal", pictures={"figure.png": 0.0}).line == "a/b"
 
 
 def test_a_damaged_network_is_named_and_not_used(clone: SmallGraph) -> None:

@@ -225,12 +225,41 @@ def test_a_template_is_valid_and_says_its_own_name(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_templates_leave_out_nothing_that_a_profile_decides(profile: str) -> None:
     params = validate_params(yaml.safe_load(profile_text(profile)), profile)
-    assert left_out(params) <= LEFT_OUT
+    absent = {"albums", "imagenet", "cifar10", "svhn", "report", "lsun.ablations"}
+    assert left_out(params) <= LEFT_OUT | (absent if profile == "gallery" else set())
 
 
-def test_the_checkout_is_a_workspace_of_the_sample_profile() -> None:
-    checkout = CHECKOUT
-    assert (checkout / "params.yaml").read_text(encoding="utf-8") == profile_text("sample")
+@pytest.mark.parametrize(("folder", "profile"), [(".", "sample"), ("gallery", "gallery")])
+def test_the_checkout_has_a_workspace_of_the_sample_and_of_the_gallery(
+    folder: str, profile: str
+) -> None:
+    path = CHECKOUT / folder / "params.yaml"
+    assert path.read_text(encoding="utf-8") == profile_text(profile)
+
+
+def test_a_group_without_a_section_is_not_in_the_workspace() -> None:
+    content = yaml.safe_load(profile_text("gallery"))
+    params = validate_params(content, "gallery")
+    assert params.group_names() == params.trained_groups() == ("mnist", "lsun", "faces")
+    with pytest.raises(UserError, match="unknown group 'albums'; groups with a generator: mnist, "):
+        params.require_trained("albums")
+    content["cifar10"] = yaml.safe_load(profile_text("sample"))["cifar10"]
+    with pytest.raises(UserError, match="cifar10: its features are of imagenet's D; a section im"):
+        validate_params(content, "gallery")
+
+
+def test_the_gallery_is_as_the_sample_and_trained_for_longer() -> None:
+    sample, gallery = (
+        validate_params(yaml.safe_load(profile_text(name)), name) for name in ("sample", "gallery")
+    )
+    for group in ("mnist", "lsun", "faces"):
+        short, long = (getattr(params, group).candidate for params in (sample, gallery))
+        assert long.preset == short.preset
+        assert long.width == short.width
+        assert long.epochs > short.epochs
+    assert gallery.lsun.images.pictures > sample.lsun.images.pictures
+    for group in ("lsun", "faces"):
+        assert getattr(gallery, group).claims.samples >= 2000
 
 
 def test_the_paper_profile_is_the_papers() -> None:
@@ -259,7 +288,9 @@ def test_no_profile_speaks_for_the_user(profile: str) -> None:
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"^unknown profile 'huge'; allowed: sample, small, paper$"):
+    with pytest.raises(
+        UserError, match=r"^unknown profile 'huge'; allowed: sample, small, paper, gallery$"
+    ):
         profile_text("huge")
 
 
@@ -289,7 +320,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
             ["mnist.images.train: this key is missing"],
             id="missing key",
         ),
-        pytest.param(lambda c: c.pop("mnist"), ["mnist: this key is missing"], id="no section"),
+        pytest.param(lambda c: c.pop("profile"), ["profile: this key is missing"], id="no profile"),
         pytest.param(
             lambda c: c["mnist"]["candidate"].update(epochs="many"),
             ["mnist.candidate.epochs: ", "integer", "'many'"],
@@ -322,7 +353,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
         ),
         pytest.param(
             lambda c: c.update(profile="huge"),
-            ["profile: ", "'sample', 'small' or 'paper'", "'huge'"],
+            ["profile: ", "'sample', 'small', 'paper' or 'gallery'", "'huge'"],
             id="unknown profile",
         ),
         pytest.param(

@@ -347,7 +347,7 @@ DAMAGES = [
     ),
     (rewritten(lambda t: t.pop("encoder.weight")), "tensor encoder.weight is missing"),
     (rewritten(lambda t: t.update(x=torch.ones(2))), "unknown tensor x"),
-    (rewritten(lambda t: t["encoder.weight"].fill_(torch.nan)), "encoder.weight holds values"),
+    (rewritten(lambda t: t["encoder.weight.step"].fill_(torch.nan)), "encoder.weight holds values"),
 ]
 
 

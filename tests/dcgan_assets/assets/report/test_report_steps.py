@@ -130,9 +130,12 @@ def test_markdown_finds_its_pictures(written: tuple[Catalogue, dict[str, Meta]])
     catalogue, _ = written
     folder = catalogue.store.folder(catalogue.artefact("report/paper"))
     text = (folder / "report.md").read_text(encoding="utf-8")
-    named = {part.split(")")[0] for part in text.split("](pictures/")[1:]}
-    assert named == {path.name for path in (folder / "pictures").iterdir()}
-    assert len(named) == 6
+    named = {part.split(")")[0] for part in text.split("](../../")[1:]}
+    pictures = {name for name in named if name.endswith(".png")}
+    assert len(pictures) == 6
+    results = catalogue.workspace.root / "results"
+    assert all((results / name).is_file() for name in pictures)
+    assert {path.name for path in folder.iterdir()} == {"_meta.json", "report.html", "report.md"}
 
 
 def test_the_same_results_make_the_same_report(
