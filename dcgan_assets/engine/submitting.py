@@ -180,8 +180,10 @@ class QueuedRuns:
 
     def _runs(self, run_ids: Collection[str]) -> Sequence[dg.DagsterRun]:
         """Runs as Dagster's records have them now."""
+        if not run_ids:  # of which Dagster makes no filter
+            return []
         asked = dg.RunsFilter(run_ids=list(run_ids))
-        return self._patiently(lambda: self.instance.get_runs(asked)) if run_ids else []
+        return self._patiently(lambda: self.instance.get_runs(asked))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """What Dagster's records answer; a database that is restarted is waited for."""
