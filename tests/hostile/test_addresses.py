@@ -11,7 +11,8 @@ import pytest
 from picture_servers import Names
 
 from dcgan_assets.sources.ip_addresses import is_loopback, is_public
-from dcgan_assets.sources.web.addresses import CheckedResolver, joined, parse_address
+from dcgan_assets.sources.web.addresses import joined, parse_address
+from dcgan_assets.sources.web.resolver import CheckedResolver
 from dcgan_assets.sources.web.wanted import RejectedError
 
 

@@ -15,12 +15,13 @@ from yarl import URL
 
 from dcgan_assets.sources.redaction import hide
 from dcgan_assets.sources.retry_after import retry_after
-from dcgan_assets.sources.web.addresses import CheckedResolver, joined, origin_of
+from dcgan_assets.sources.web.addresses import joined, origin_of
 from dcgan_assets.sources.web.clock import Clock
 from dcgan_assets.sources.web.contact import PRODUCT, user_agent
 from dcgan_assets.sources.web.content import Arrival
 from dcgan_assets.sources.web.download.ledger import Ledger
 from dcgan_assets.sources.web.download.robots import MAX_BYTES, Robots, opted_out, parse_robots
+from dcgan_assets.sources.web.resolver import CheckedResolver
 from dcgan_assets.sources.web.wanted import Limits, Reason, RejectedError, TransientError
 
 MAX_REDIRECTS = 5

@@ -20,9 +20,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from dcgan_assets.sources.redaction import hide, hide_bytes
-from dcgan_assets.sources.web.addresses import CheckedResolver, parse_address
+from dcgan_assets.sources.web.addresses import parse_address
 from dcgan_assets.sources.web.clock import Clock
 from dcgan_assets.sources.web.contact import user_agent
+from dcgan_assets.sources.web.resolver import CheckedResolver
 from dcgan_assets.sources.web.search.answers import (
     Answer,
     ApiError,
