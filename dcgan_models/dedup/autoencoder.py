@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the field's own name for it)
 
+from dcgan_models.adam import Adam
 from dcgan_models.dedup.codes import Codes
 from dcgan_models.errors import UserError
 from dcgan_models.fields import check_fields
@@ -315,7 +316,7 @@ def train_autoencoder(
     model, decoder = model.to(device), decoder.to(device)
     # Built after the move: Adam keeps its state beside the parameters.
     weights = [*model.parameters(), *decoder.parameters()]
-    optimiser = torch.optim.Adam(weights, config.learning_rate)
+    optimiser = Adam(weights, config.learning_rate)
     noise = torch.Generator(device).manual_seed(config.seed)
     # The learning rate falls to zero over these: the passes asked for, or `max_updates`.
     batches = -(-len(pixels) // config.batch)
@@ -324,8 +325,7 @@ def train_autoencoder(
     for update, rows in enumerate(_minibatches(len(pixels), config, planned)):
         if should_stop():
             break
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1 - update / planned)
+        optimiser.learning_rate = config.learning_rate * (1 - update / planned)
         shown = torch.from_numpy(take(pixels, rows)).to(device)
         loss = _loss(model, decoder, shown, noise)
         optimiser.zero_grad()

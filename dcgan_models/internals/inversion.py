@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dcgan_models.adam import Adam
 from dcgan_models.errors import UserError
 from dcgan_models.networks import Generator, draw_latents, from_pixels
 from dcgan_models.pixels import Pixels
@@ -77,11 +78,9 @@ def invert(
     target = from_pixels(torch.tensor(picture)[None].to(device), preset)
     starts = draw_latents(preset, restarts, torch.Generator().manual_seed(seed))
     z = starts.to(device).requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=_LEARNING_RATE)
+    optimiser = Adam([z], _LEARNING_RATE)
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = (
-            _LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        )
+        optimiser.learning_rate = _LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
         loss = (generator(z, labels) - target).square().mean(dim=(1, 2, 3)).sum()
         # Of z alone: the weights gather no gradient.
         (z.grad,) = torch.autograd.grad(loss, z)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
+from dcgan_models.adam import Adam
 from dcgan_models.errors import UserError
 
 
@@ -51,12 +51,11 @@ def descend(
     Raises:
         UserError: The loss is no longer finite.
     """
-    optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
+    optimiser = Adam(network.parameters(), config.learning_rate)
     random = np.random.default_rng(config.seed)
     for update in range(config.updates):
         # Down to zero along a line.
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1 - update / config.updates)
+        optimiser.learning_rate = config.learning_rate * (1 - update / config.updates)
         loss = loss_of(random.integers(n, size=config.batch))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from dcgan_models.adam import Adam
 from dcgan_models.errors import UserError
 from dcgan_models.files import finished_name, open_atomic, parse_json, remove_file, tree_files
 from dcgan_models.training.config import CONFIG_FILE
@@ -201,7 +202,7 @@ def _checksum(tensors: State, facts: str) -> str:
     return digest.hexdigest()
 
 
-def adam_state(optimiser: torch.optim.Adam, network: nn.Module, prefix: str) -> State:
+def adam_state(optimiser: Adam, network: nn.Module, prefix: str) -> State:
     """Adam's moments and step counts, named after the parameters they belong to."""
     state: State = {}
     for name, parameter in network.named_parameters():
@@ -210,9 +211,7 @@ def adam_state(optimiser: torch.optim.Adam, network: nn.Module, prefix: str) -> 
     return state
 
 
-def load_adam_state(
-    optimiser: torch.optim.Adam, network: nn.Module, prefix: str, state: State
-) -> None:
+def load_adam_state(optimiser: Adam, network: nn.Module, prefix: str, state: State) -> None:
     """Put back what `adam_state` took, laid out in memory as the parameters are."""
     for name, parameter in network.named_parameters():
         start = f"{prefix}.{name}."

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dcgan_models.adam import Adam
 from dcgan_models.data import PixelStore
 from dcgan_models.errors import UserError
 from dcgan_models.files import open_atomic
@@ -299,7 +300,7 @@ class _Run:
         """That of this step's epoch, for both Adams."""
         rate = self.config.learning_rate_in(self.step // self.order.steps_per_epoch)
         for _, _, optimiser in self._halves():
-            optimiser.param_groups[0]["lr"] = rate
+            optimiser.learning_rate = rate
 
     # Between minibatches: here, and only here, the host waits for the device.
 
@@ -467,7 +468,7 @@ class _Run:
                 *(self.run_dir, processes, self.team.size),
             )
 
-    def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, torch.optim.Adam]]:
+    def _halves(self) -> Iterator[tuple[str, Generator | Discriminator, Adam]]:
         yield "generator", self.generator, self.updates.g_adam
         yield "discriminator", self.discriminator, self.updates.d_adam
 

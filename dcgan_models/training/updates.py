@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from dcgan_models.adam import Adam
 from dcgan_models.networks import Discriminator, Generator, Network
 from dcgan_models.presets import Preset
 from dcgan_models.training.averaging import RunningAverage
@@ -67,8 +68,7 @@ class Updates:
         }
         # One flag for both: when one network stops learning, the other must not go on alone.
         self._broken = torch.zeros((), device=self.device)
-        for optimiser in (self.g_adam, self.d_adam):
-            optimiser.grad_scale, optimiser.found_inf = None, self._broken  # type: ignore[attr-defined]
+        self.g_adam.broken = self.d_adam.broken = self._broken
         self.restart_sums()
 
     def restart_sums(self) -> None:
@@ -133,11 +133,9 @@ class Updates:
             fake = self.discriminator(drawn, labels)
         return F.softplus(-_full(fake)).mean()
 
-    def _descend(
-        self, network: Generator | Discriminator, optimiser: torch.optim.Adam, loss: Tensor
-    ) -> None:
+    def _descend(self, network: Generator | Discriminator, optimiser: Adam, loss: Tensor) -> None:
         # Every process goes down the same mean gradient, so all keep the same weights.
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
@@ -200,16 +198,15 @@ class _Guard:
         return None
 
 
-def adam(network: Network) -> torch.optim.Adam:
+def adam(network: Network) -> Adam:
     """Adam as section 4 sets it, with the l2 coupled: added to the gradient, moments and all."""
     preset: Preset = network.preset
-    return torch.optim.Adam(
+    return Adam(
         network.parameters(),
-        lr=preset.learning_rate,
+        preset.learning_rate,
         betas=(preset.beta1, preset.beta2),
         eps=preset.adam_eps,
-        weight_decay=preset.l2,
-        fused=True,
+        l2=preset.l2,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_states import FACTS, NAME, TENSORS
 
+from dcgan_models.adam import Adam
 from dcgan_models.presets import preset
 from dcgan_models.training.checkpoint import (
     KEPT_STATES,
@@ -51,12 +52,12 @@ def test_the_last_states_and_those_of_snapshot_epochs_are_kept(tmp_path: Path) -
 
 
 def test_adam_goes_on_as_if_it_had_not_stopped() -> None:
-    def network() -> tuple[torch.nn.Module, torch.optim.Adam]:
+    def network() -> tuple[torch.nn.Module, Adam]:
         torch.manual_seed(0)
         module = torch.nn.Linear(3, 2)
-        return module, torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
+        return module, Adam(module.parameters(), 0.1)
 
-    def step(module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
+    def step(module: torch.nn.Module, optimiser: Adam) -> None:
         optimiser.zero_grad()
         module(torch.ones(1, 3)).square().sum().backward()
         optimiser.step()
