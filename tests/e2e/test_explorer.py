@@ -203,6 +203,51 @@ def test_arithmetic_on_words_and_on_the_picture(opened: Callable[..., Page]) -> 
     assert np.abs(shown(page) - want).max() <= 2
 
 
+def test_undo_brings_a_sum_back_and_another_picture_leaves_it(opened: Callable[..., Page]) -> None:
+    page = opened()
+    terms = page.locator("#terms li")
+    page.get_by_role("button", name="add fat").click()
+    page.get_by_role("button", name="sample 5").click()
+    page.get_by_role("button", name="Clear").click()
+    assert terms.count() == 0
+    page.get_by_role("button", name="Undo").click()
+    assert terms.count() == 1
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    assert terms.count() == 0
+
+
+def test_a_sum_is_drawn_before_all_else_and_what_has_gone_is_not(
+    opened: Callable[..., Page],
+) -> None:
+    page = opened()
+    for _ in range(4):
+        page.get_by_role("button", name="add fat").click()
+    gone = page.evaluate(
+        """() => {
+          for (let i = 0; i < 6; i++) document.querySelector("#words button").click();
+          const left = [...artist.waiting.keys()];
+          return [left.indexOf(document.getElementById("sum")), left.length];
+        }"""
+    )
+    settled(page)
+    assert gone[0] in (0, 1)  # after the large picture at most
+    assert page.locator("#sum").get_attribute("aria-busy") == "false"
+    drawn = page.locator("#terms canvas[data-drawn]").count()
+    assert drawn == page.locator("#terms canvas").count() == 10 * 4
+    assert page.evaluate("artist.waiting.size") == 0
+
+
+def test_arrows_go_from_sample_to_sample(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.get_by_role("button", name="sample 1", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator('#grid [aria-pressed="true"]').get_attribute("aria-label") == "sample 12"
+    assert page.locator('#grid [tabindex="0"]').count() == 1
+
+
 def test_a_walk_ends_at_the_second_picture(opened: Callable[..., Page]) -> None:
     page = opened()
     page.get_by_role("button", name="100 % of the way").click()

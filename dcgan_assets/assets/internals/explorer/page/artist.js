@@ -13,13 +13,16 @@ class Artist {
   /* Draw on a canvas. What was asked for it before and is not begun is forgotten. */
   draw(canvas, { z, label, forget = 0 }, first = false) {
     this.waiting.delete(canvas);
+    if (canvas !== $("picture")) canvas.setAttribute("aria-busy", true);
     this.waiting = first
       ? new Map([[canvas, { z, label, forget }], ...this.waiting])
       : this.waiting.set(canvas, { z, label, forget });
-    this.next();
+    queueMicrotask(() => this.next()); // by then a new canvas has its place
   }
 
+  /* What is no longer on the page is not drawn. */
   next() {
+    for (const canvas of this.waiting.keys()) if (!canvas.isConnected) this.waiting.delete(canvas);
     $("picture").setAttribute("aria-busy", Boolean(this.busy || this.waiting.size));
     if (this.busy || !this.waiting.size) return;
     const [canvas, { z, label, forget }] = this.waiting.entries().next().value;
@@ -33,6 +36,7 @@ class Artist {
     const [, height, width] = network.image;
     const canvas = this.busy;
     this.busy = null;
+    if (canvas !== $("picture")) canvas.setAttribute("aria-busy", this.waiting.has(canvas));
     canvas.width = width;
     canvas.height = height;
     canvas.getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);

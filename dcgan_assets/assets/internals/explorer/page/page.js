@@ -3,7 +3,7 @@
 const panels = [samples, walk, sliders, arithmetic, bars];
 const LONGEST = 200;
 let artist = null;
-let shown = stateOf(sample(0)); // on the screen
+let shown = { ...stateOf(sample(0)), terms: [] }; // on the screen
 let kept = shown; // and what undo comes back to
 const before = [];
 
@@ -15,6 +15,7 @@ function tell(line, problem = false) {
 /* Show another state. `done` is false while a slider is still held: no step of undo. */
 function change(state, done = true) {
   if (done) walk.stop();
+  if (!state.terms) state = { ...state, terms: shown.terms };
   shown = state;
   show();
   if (!done || state === kept) return;
@@ -74,12 +75,13 @@ function savePicture() {
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, large.width, large.height);
   make("a", { href: large.toDataURL("image/png"), download: `${data.group}.png` }).click();
+  tell(`${data.group}.png is saved where this browser keeps what it downloads.`);
 }
 
 function openLink() {
   if (!location.hash) return;
   try {
-    shown = stateOfLink(location.hash);
+    shown = { ...stateOfLink(location.hash), terms: shown.terms };
     tell("");
   } catch (error) {
     tell(error.message, true);

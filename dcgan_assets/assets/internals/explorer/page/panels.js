@@ -48,11 +48,23 @@ const samples = {
       const item = { ...sample(number), name: `sample ${number + 1}` };
       const button = make(
         "button",
-        { "aria-label": item.name, onclick: () => change(stateOf(sample(number))) },
+        { "aria-label": item.name, tabindex: number ? -1 : 0, onclick: () => change(stateOf(sample(number))) },
         thumbnail(item),
       );
       $("grid").append(draggable(button, item));
     }
+    $("grid").onkeydown = (event) => this.key(event);
+  },
+  /* Arrows go from one to the next, so that Tab goes past all of them. */
+  key(event) {
+    const columns = getComputedStyle($("grid")).gridTemplateColumns.split(" ").length;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+    const all = [...$("grid").children], next = all[all.indexOf(event.target) + steps[event.key]];
+    if (!next) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
   },
   show(state) {
     [...$("grid").children].forEach((button, number) => {
@@ -76,7 +88,10 @@ const walk = {
       $("stops").append(make("button", { "aria-label": words, onclick: to }, make("canvas")));
     }
     for (const [i, id] of ["from", "to"].entries()) {
-      $(id).onclick = () => this.set(i, shownItem());
+      $(id).onclick = () => {
+        this.set(i, shownItem());
+        $("way").value = i; // where the picture now is
+      };
       droppable($(id), (item) => this.set(i, item));
       droppable($("stops").children[i * (STOPS - 1)], (item) => this.set(i, item));
     }
@@ -136,7 +151,7 @@ const sliders = {
       });
       this.inputs.push(input);
       $("moves").append(
-        make("div", { class: "move" },
+        make("div", { class: move.truth && move.truth.share < HALF ? "move weak" : "move" },
           make("label", { for: input.id }, move.label),
           make("small", { id: `truth-${number}`, title: move.truth ? move.truth.words : "" }, ...this.truth(move)),
           input,
@@ -156,7 +171,8 @@ const sliders = {
     if (!truth) return ["as in Figure 8; nothing measures it here"];
     const meter = make("span", { class: "meter", "aria-hidden": "true" }, make("span"));
     meter.firstChild.style.width = percent(truth.share).replace(" ", "");
-    return [meter, `true of ${percent(truth.share)}, by chance ${percent(truth.chance)}`];
+    const hardly = truth.share < HALF ? "weak: " : "";
+    return [meter, `${hardly}true of ${percent(truth.share)}, by chance ${percent(truth.chance)}`];
   },
   move(number, done) {
     const moved = shown.moved.with(number, Number(this.inputs[number].value));
@@ -173,12 +189,13 @@ const sliders = {
   },
 };
 
+const HALF = 0.5; // of the samples: what is true of fewer is offered, and said to be weak
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 /* --- Arithmetic --------------------------------------------------------------------------------- */
 
 const arithmetic = {
-  terms: [],
+  drawn: null,
   start() {
     for (const word of data.words.filter(({ listed }) => listed)) {
       const item = this.word(word.name);
@@ -190,16 +207,15 @@ const arithmetic = {
     }
     for (const expression of data.expressions) {
       const words = expression.map(({ sign, word }) => `${sign < 0 ? "−" : "+"} (${this.word(word).name})`);
-      $("examples").append(make("button", { onclick: () => this.read(expression) }, words.join(" ").replace(/^\+ /, "")));
+      $("examples").append(make("button", { onclick: () => this.set(this.termsOf(expression)) }, words.join(" ").replace(/^\+ /, "")));
     }
     $("add-shown").onclick = () => this.add(1, shownItem());
     $("subtract-shown").onclick = () => this.add(-1, shownItem());
-    $("clear").onclick = () => { this.terms = []; this.draw(); };
+    $("clear").onclick = () => this.set([]);
     $("take").onclick = () => change(stateOf(this.result()));
     droppable($("plus"), (item) => this.add(1, item));
     droppable($("minus"), (item) => this.add(-1, item));
-    if (data.expressions.length) this.read(data.expressions[0]);
-    else this.draw();
+    if (data.expressions.length) shown = kept = { ...shown, terms: this.termsOf(data.expressions[0]) };
   },
   /* A word stands for the mean of its exemplars. */
   word(name) {
@@ -212,36 +228,38 @@ const arithmetic = {
     const words = `${sign === "+" ? "add" : "subtract"} ${item.name}`;
     return make("button", { "aria-label": words, onclick: () => this.add(sign === "+" ? 1 : -1, item) }, sign);
   },
-  read(expression) {
-    this.terms = expression.map(({ sign, word }) => ({ sign, item: this.word(word) }));
-    this.draw();
+  termsOf(expression) {
+    return expression.map(({ sign, word }) => ({ sign, item: this.word(word) }));
+  },
+  set(terms) {
+    change({ ...shown, terms });
   },
   add(sign, item) {
-    if (!item) return;
-    this.terms.push({ sign, item });
-    this.draw();
+    if (item) this.set([...shown.terms, { sign, item }]);
   },
   result() {
     const zero = latents[0].map(() => 0);
-    const z = this.terms.reduce((sum, { sign, item }) => plus(sum, sign, item.z), zero);
-    return { z, label: this.terms[0].item.label };
+    const z = shown.terms.reduce((sum, { sign, item }) => plus(sum, sign, item.z), zero);
+    return { z, label: shown.terms[0].item.label };
   },
-  draw() {
-    $("terms").replaceChildren(...this.terms.map((term, i) => this.term(term, i)));
-    $("result").hidden = !this.terms.length;
-    $("nothing").hidden = Boolean(this.terms.length);
-    if (this.terms.length) artist.draw($("sum"), this.result());
+  /* The sum is drawn before the pictures of what is added up. */
+  show({ terms }) {
+    if (terms === this.drawn) return;
+    this.drawn = terms;
+    $("terms").replaceChildren(...terms.map((term, i) => this.term(term, i)));
+    $("result").hidden = !terms.length;
+    $("nothing").hidden = Boolean(terms.length);
+    if (terms.length) artist.draw($("sum"), this.result(), true);
   },
   term({ sign, item }, number) {
-    const flip = () => { this.terms[number].sign *= -1; this.draw(); };
-    const remove = () => { this.terms.splice(number, 1); this.draw(); };
+    const flip = () => this.set(shown.terms.with(number, { sign: -sign, item }));
+    const remove = () => this.set(shown.terms.toSpliced(number, 1));
     const exemplars = (item.rows || []).slice(0, 3).map((row) => thumbnail(sample(row)));
     return make("li", {},
-      make("button", { class: "sign", "aria-label": `${sign > 0 ? "plus" : "minus"} ${item.name}: change the sign`, onclick: flip }, sign > 0 ? "+" : "−"),
+      make("button", { class: "sign", "aria-label": `${sign > 0 ? "plus" : "minus"} ${item.name}: change the sign`, title: "Change the sign", onclick: flip }, sign > 0 ? "+" : "−"),
       make("figure", {}, thumbnail(item), make("div", { class: "exemplars" }, ...exemplars), make("figcaption", {}, item.name)),
       make("button", { class: "remove", "aria-label": `remove ${item.name}`, onclick: remove }, "×"));
   },
-  show() {},
 };
 
 /* --- The numbers ---------------------------------------------------------------------------------- */

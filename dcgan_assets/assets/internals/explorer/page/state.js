@@ -31,7 +31,8 @@ function between(from, to, share) {
 }
 
 /* A state never changes: what changes is which one is shown.
- *   z: the latent itself; moved: for each slider how far, -1 to 1; forget: 0 to 1. */
+ *   z: the latent itself; moved: for each slider how far, -1 to 1; forget: 0 to 1; terms: what is
+ *   added up, which another picture leaves as it was (`change`), and no link keeps. */
 function stateOf({ z, label = 0, moved = moves.map(() => 0), forget = 0 }) {
   return { z, label, moved, forget };
 }
@@ -63,7 +64,7 @@ function stateOfLink(hash) {
   const moved = given.has("moved") ? given.get("moved").split(",").map(Number) : moves.map(() => 0);
   const within = moved.length === moves.length && moved.every((v) => Math.abs(v) <= 1);
   if (!z || !within || !(forget >= 0 && forget <= 1) || !(Number.isInteger(label) && label >= 0 && label < Math.max(1, network.classes)))
-    throw new Error(`The link is not of this page: after #z= it needs ${network.zDim} numbers as this page writes them.`);
+    throw new Error(`The link is not of this page: after #z= it needs ${network.zDim} numbers as this page writes them. Sample 1 is shown instead.`);
   return stateOf({ z, label, moved, forget: data.forget ? forget : 0 });
 }
 
