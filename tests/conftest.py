@@ -118,6 +118,19 @@ def no_workers_left() -> Iterator[None]:
     close_workers()
 
 
+@pytest.fixture(scope="module")
+def few_statistics() -> Iterator[None]:
+    """Statistics of what is published come of 3 minibatches, not of 100, in this process alone.
+
+    They take two thirds of a training of twelve minibatches.
+    """
+    from dcgan_models.networks import estimate_sampling_statistics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate_sampling_statistics, "__defaults__", (3,))
+        yield
+
+
 @pytest.fixture(scope="session")
 def refused() -> Refused:
     """`with refused("state.safetensors", "batch"):` a `UserError` of one line with these words."""
