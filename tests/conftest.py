@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,6 +67,31 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The second process walks folders backwards, so that in a new clone each compiles half.
+
+    Its tests end in the same order: they are sorted when all are there.
+    """
+    report = yield
+    if isinstance(collector, pytest.Directory) and os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+        report.result.reverse()
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests, a million objects, stay to the end: nothing looks for garbage in them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)  # what is deselected does not count
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files in the order of `LONGEST`, then those with the most tests."""
@@ -90,6 +116,19 @@ def no_workers_left() -> Iterator[None]:
     """The worker processes that read pictures end with the module that started them."""
     yield
     close_workers()
+
+
+@pytest.fixture(scope="module")
+def few_statistics() -> Iterator[None]:
+    """Statistics of what is published come of 3 minibatches, not of 100, in this process alone.
+
+    They take two thirds of a training of twelve minibatches.
+    """
+    from dcgan_models.networks import estimate_sampling_statistics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate_sampling_statistics, "__defaults__", (3,))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -50,16 +52,17 @@ def parse_yaml(text: str, where: str) -> Any:
         UserError: It is not YAML, has a key twice, goes too deep or holds too much; the line of
             the text is named.
     """
-    return deepcopy(_parse_once(text, where))
+    with _said_of(where):
+        return deepcopy(_parse_once(text))
 
 
 # A command asks several times for dvc.lock, which takes a quarter of a second to read.
 @lru_cache(maxsize=8)
-def _parse_once(text: str, where: str) -> Any:
+def _parse_once(text: str) -> Any:
     # Pure: where ruamel's C library is installed, its grammar is another one.
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor
-    return _load(reader, text, where)
+    return _load(reader, text)
 
 
 def parse_to_edit(editor: YAML, text: str, where: str) -> Any:
@@ -68,26 +71,36 @@ def parse_to_edit(editor: YAML, text: str, where: str) -> Any:
     Args:
         editor: A round-trip reader with the style in which it writes.
     """
-    return _load(editor, text, where)
+    with _said_of(where):
+        return _load(editor, text)
 
 
-def _load(reader: YAML, text: str, where: str) -> Any:
+@contextmanager
+def _said_of(where: str) -> Iterator[None]:
+    """Outside what is remembered: the same text may lie in many places."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _load(reader: YAML, text: str) -> Any:
     if len(text) > LARGEST_YAML:
-        raise UserError(f"{where}: {len(text):,} characters; at most {LARGEST_YAML:,} are read")
+        raise UserError(f"{len(text):,} characters; at most {LARGEST_YAML:,} are read")
     reader.Composer = _BoundedComposer
     try:
         return reader.load(text)
     except _OutOfBoundsError as error:
-        raise UserError(f"{where}: {_place(error)}: {error.problem}") from None
+        raise UserError(f"{_place(error)}: {error.problem}") from None
     except MarkedYAMLError as error:
-        raise UserError(f"{where}: {_complaint(error)}") from None
+        raise UserError(_complaint(error)) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         found = f"U+{ord(text[error.position]):04X}"
-        raise UserError(f"{where}: not YAML (line {line}: {found} is not allowed there)") from None
+        raise UserError(f"not YAML (line {line}: {found} is not allowed there)") from None
     # For what nobody foresaw come Python's own errors of all kinds.
     except Exception as error:
-        raise UserError(f"{where}: not YAML ({_one_line(error)})") from None
+        raise UserError(f"not YAML ({_one_line(error)})") from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -32,7 +32,9 @@ def test_a_lacking_module_of_ours_is_our_fault() -> None:
         missing(ModuleNotFoundError(name="dcgan_models.gone"), "dcgan", "pipeline")
 
 
-@pytest.mark.parametrize("package", ["click", "dagster", "dvc", "pydantic"])
+@pytest.mark.parametrize(
+    "package", ["click", "dagster", pytest.param("dvc", marks=pytest.mark.slow), "pydantic"]
+)
 def test_the_command_without_the_pipeline(package: str) -> None:
     """Presets, networks and training are installed alone; `dcgan` then says what it lacks."""
     program = (

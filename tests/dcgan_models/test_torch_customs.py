@@ -47,7 +47,7 @@ def test_transforms_of_torchvision_compose(folder: Path) -> None:
     assert np.array_equal(store.gather([5])[0], pictures()[5])  # as on disk
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_of_a_loader_read_the_same_pictures(folder: Path, method: str) -> None:
     store = PixelStore.open(folder)
     context = multiprocessing.get_context(method)

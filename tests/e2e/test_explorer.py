@@ -23,6 +23,8 @@ from dcgan_models.portable.payload import encoded, network_payload
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 PRESETS = ("mnist28", "lsun64", "imagenet32", "albums128", "torch64")
 N = 64
 # The picture that the page shows, as bytes.

@@ -379,6 +379,7 @@ def _save(known: str, client: Client, content: Any) -> requests.Response:
     return client.ask("PUT", "/api/concepts", {"revision": known, "content": content})
 
 
+@pytest.mark.slow
 def test_ps_does_not_show_the_token(tmp_path: Path) -> None:
     """A browser gets its words on its command line, which every user of the machine can read."""
     root = tmp_path / "workspace"

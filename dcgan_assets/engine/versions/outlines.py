@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 OURS = ("dcgan_assets", "dcgan_models")
@@ -64,30 +64,32 @@ def tree_digest(node: ast.AST) -> str:
 
     It is the same on Python 3.11 to 3.13.
     """
-    digest = hashlib.sha256()
-    for token in _tokens(node):
-        digest.update(token.encode() + b"\0")
-    return digest.hexdigest()
+    tokens: list[str] = []
+    _add_tokens(node, tokens)
+    return hashlib.sha256("".join(f"{token}\0" for token in tokens).encode()).hexdigest()
 
 
-def _tokens(node: Any) -> Iterator[str]:
-    """A tree as a flat stream of node names, field names and constants."""
+def _add_tokens(node: Any, tokens: list[str]) -> None:
+    """Add a tree as a flat list of node names, field names and constants.
+
+    To a list: generators within one another hand each token on as often as it lies deep.
+    """
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
+        tokens.append(f"({type(node).__name__}")
         for name, field in ast.iter_fields(node):
             value = _meaning(node, name, field)
             if name in _SILENT or value is None or value == []:
                 continue
-            yield f".{name}"
-            yield from _tokens(value)
-        yield ")"
+            tokens.append(f".{name}")
+            _add_tokens(value, tokens)
+        tokens.append(")")
     elif isinstance(node, list):
         for item in node:
             if not _takes_ours(item):
-                yield from _tokens(item)
+                _add_tokens(item, tokens)
     else:
         # Not `repr`: which characters it escapes hangs on Python's Unicode tables.
-        yield f"{type(node).__name__}:{node!a}"
+        tokens.append(f"{type(node).__name__}:{node!a}")
 
 
 def _takes_ours(node: Any) -> bool:

@@ -64,6 +64,7 @@ def test_the_installation_alone() -> None:
     assert found["gpu"].state in {"ok", "note"}
 
 
+@pytest.mark.slow
 def test_torchvision_is_looked_at_without_loading_its_networks() -> None:
     """They load torch's compiler, which takes longer than all the rest of the command."""
     code = (

@@ -32,6 +32,8 @@ from dcgan_models.data import PixelStore
 from dcgan_models.dedup.planted import thumbnail
 from dcgan_models.pixels import Pixels
 
+pytestmark = pytest.mark.usefixtures("few_statistics")
+
 Write = Callable[[Image.Image], bytes]
 SIZE = 32
 STEPS = [

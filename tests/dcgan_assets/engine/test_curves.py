@@ -18,6 +18,9 @@ from dcgan_models.training import Tick, TrainConfig, train
 NUMBERS = {"d_loss", "g_loss", "fixed_z_spread", "oscillating_filters", "images_per_second"}
 
 
+pytestmark = pytest.mark.usefixtures("few_statistics")
+
+
 @pytest.fixture
 def trained(tmp_path: Path, write_pictures: Any) -> Callable[[str], list[Tick]]:
     """Train two epochs of four minibatches under a tool; the ticks that it was told."""

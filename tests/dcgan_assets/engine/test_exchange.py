@@ -187,6 +187,7 @@ Exchange("s3://shared/work").publish("data/toy/rooms", b"{}", files)
 """
 
 
+@pytest.mark.slow
 def test_of_an_upload_that_is_killed_nothing_is_seen(
     constant: SmallGraph, s3: Any, tmp_path: Path
 ) -> None:

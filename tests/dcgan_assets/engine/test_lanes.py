@@ -73,9 +73,9 @@ def test_two_are_at_work_at_the_same_time(
 _NAMES = ("images", "boxes", "mean", "summary", "candidate", "generator", "samples", "constant")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "limit",
-    [pytest.param(9.0, id="all made", marks=pytest.mark.slow), pytest.param(0.5, id="one refused")],
+    "limit", [pytest.param(9.0, id="all made"), pytest.param(0.5, id="one refused")]
 )
 def test_what_comes_out_is_what_one_process_makes(fast_disk: Path, limit: float) -> None:
     found = {}

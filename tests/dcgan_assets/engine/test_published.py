@@ -57,6 +57,7 @@ def test_svhn_is_drawn_by_whom_its_section_names(
     assert (found.group, found.version) == (whose, version)
 
 
+@pytest.mark.usefixtures("few_statistics")
 def test_svhn_may_be_drawn_by_the_authors_arrays(tmp_path: Path) -> None:
     (tmp_path / "authors").mkdir()
     write_arrays(tmp_path / "authors")

@@ -29,6 +29,8 @@ from dcgan_models.files import tree_files
 from dcgan_models.presets import preset
 from dcgan_models.training import TrainConfig, train
 
+pytestmark = pytest.mark.usefixtures("few_statistics")
+
 _FORCED = {"ops": {"toy__constant": {"config": {"force": True}}}}
 
 

@@ -195,6 +195,7 @@ def test_a_sole_shard_is_a_partition_to_nobody_and_a_folder_as_ever(small: Small
     assert run_well(small).lines == ["up to date: 3"]
 
 
+@pytest.mark.slow
 def test_an_asset_may_gain_and_lose_its_partitions(small: SmallGraph) -> None:
     small.only("images", "boxes", "mean", "summary")
     for shards in (1, 2, 1, 2):

@@ -157,7 +157,13 @@ def test_shards_are_published_one_by_one(store: Store) -> None:
     assert (read(store, artefact=first), read(store, artefact=second)) == ("zero", "two")
 
 
-@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "rename"])
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        pytest.param(True, id="exchange"),
+        pytest.param(False, id="rename", marks=pytest.mark.slow),
+    ],
+)
 def test_kill_at_any_line_of_publishing(fast_disk: Path, exchange: bool) -> None:
     """The old artefact or the new one, whole; and nothing left behind after the next making.
 

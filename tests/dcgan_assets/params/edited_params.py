@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -26,6 +28,11 @@ COVERS: dict[str, Any] = {
 
 def profile(name: str = "sample") -> dict[str, Any]:
     """The content of a template."""
+    return deepcopy(_content(name))
+
+
+@cache
+def _content(name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(profile_text(name))
     return content
 

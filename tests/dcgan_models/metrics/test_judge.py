@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ NAMES = [factor.name.removeprefix("factor.") for factor in rooms.FACTORS]
 QUICK = JudgeConfig(updates=150, batch=32)
 
 
+@cache
 def drawn(first: int, n: int) -> tuple[Pixels, dict[str, npt.NDArray[Any]]]:
     """Small rooms, and what is to be seen on them."""
     pictures = np.stack([rooms.draw(3, number, 32) for number in range(first, first + n)])

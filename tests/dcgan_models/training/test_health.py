@@ -408,6 +408,7 @@ def judged(
     return log, set().union(*(ailing(log[: i + 1]) for i in range(len(log))))
 
 
+@pytest.mark.usefixtures("few_statistics")
 def test_a_training_with_the_papers_settings_is_healthy(
     tmp_path: Path, write_pictures: Any
 ) -> None:
@@ -416,6 +417,7 @@ def test_a_training_with_the_papers_settings_is_healthy(
     assert min(line["fixed_z_spread"] for line in log) > 0.01
 
 
+@pytest.mark.usefixtures("few_statistics")
 def test_a_training_at_a_high_rate_and_momentum_is_not(tmp_path: Path, write_pictures: Any) -> None:
     """What section 4 warns of: a high rate, and beta1 of 0.9, under which training oscillates.
 

@@ -35,6 +35,8 @@ from dcgan_models.data import PixelStore
 from dcgan_models.files import read_json
 from dcgan_models.pixels import Pixels
 
+pytestmark = pytest.mark.usefixtures("few_statistics")
+
 SIZES = {"train": 100, "validation": 40, "test": 50}
 PIXELS = 784
 

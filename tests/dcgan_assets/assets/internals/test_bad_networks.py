@@ -6,7 +6,7 @@ light that falls on all. The counting, the controls and the verdicts are the rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ from dcgan_assets.assets.internals.samples import judge_walk
 from dcgan_assets.params.internals import Claims
 from dcgan_models.errors import UserError
 from dcgan_models.internals.attribution import top_activations
-from dcgan_models.internals.judged import Candidates
+from dcgan_models.internals.judged import Candidates, judge_turn
 from dcgan_models.internals.judged_filters import Named, name_filters
 from dcgan_models.internals.latent import latent_walk, smoothness
 from dcgan_models.metrics.extractor import random_extractor
@@ -60,6 +60,15 @@ LAMP, HAT = (slice(8, 28), slice(6, 26)), (slice(8, 28), slice(38, 58))
 BOX = np.array([6, 8, 20, 20], np.float32) / 64
 DARK, LIT = 30, 220
 EXPRESSION = "lamp_hat - nolamp_hat + nolamp_nohat"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_rows() -> Iterator[None]:
+    """Of 30 samples that are turned, not of 100, the middle one is what a check looks at."""
+    assert judge_turn.__kwdefaults__ is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(judge_turn.__kwdefaults__, "rows", 30)
+        yield
 
 
 # --- What there is to be seen -----------------------------------------------------------------
