@@ -55,7 +55,8 @@ class Updates:
         self.average = RunningAverage(generator) if generator.preset.averaged else None
         # Compiled with their gradients; averaging, guards and Adam stay outside. What an earlier
         # training of this process compiled counts against the number that torch compiles.
-        if compiled is not None:
+        self._compiled = compiled is not None
+        if self._compiled:
             torch.compiler.reset()
         self._draw, self._judge_both, self._judge_drawn = (
             _compile(function, compiled)
@@ -99,7 +100,8 @@ class Updates:
     def _begin(self) -> None:
         # Recorded graphs write their results where they wrote the last ones. Said here, what an
         # update has drawn lives to its end; not said, the next of its graphs would overwrite it.
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        if self._compiled:  # else this would import torch's compiler, for seconds
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
     def _learn_discriminator(self, images: Tensor, drawn: Tensor, labels: Tensor | None) -> None:
         loss = self._judge_both(images, drawn, labels)
