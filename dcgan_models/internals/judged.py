@@ -30,7 +30,7 @@ from dcgan_models.internals.expressions import (
     expected_flags,
 )
 from dcgan_models.internals.forgetting import (
-    draw_without,
+    draw_without_each,
     find_object_maps,
     second_highest_layer,
 )
@@ -173,36 +173,32 @@ def judge_forgetting(
     layer = second_highest_layer(generator.preset)
     found = find_object_maps(generator, z, boxes, layer=layer, C=C, seed=seed)
 
-    def read(maps: npt.ArrayLike) -> tuple[Pixels, Readings]:
-        pictures = draw_without(generator, new, maps, layer)
-        return pictures, reporting.read(pictures)
-
-    before, after = read([]), read(found.maps)
     random = np.random.default_rng(seed)
     every = len(found.weights)
-    draws = [read(random.choice(every, len(found.maps), False)) for _ in range(controls)]
-    without = [readings for _, readings in draws]
+    draws = [random.choice(every, len(found.maps), False) for _ in range(controls)]
+    drawn = draw_without_each(generator, new, [[], found.maps, *draws], layer)
+    before, after, *without = (reporting.read(pictures) for pictures in drawn)
     flags = [name for name in names_of(reporting.factors, "flag") if name != flag]
-    lost, instead = _lost(flag, flags, before[1], after[1])
+    lost, instead = _lost(flag, flags, before, after)
     return JudgedForgetting(
         boxes=len(boxes),
         maps=len(found.maps),
         of=every,
         n=samples,
-        before=_count(before[1], flag),
-        after=_count(after[1], flag),
+        before=_count(before, flag),
+        after=_count(after, flag),
         control=tuple(_count(readings, flag) for readings in without),
         kept={
             name: (
-                _count(before[1], name),
-                _count(after[1], name),
+                _count(before, name),
+                _count(after, name),
                 float(np.mean([_count(readings, name) for readings in without])),
             )
             for name in others
         },
         lost=lost,
         instead=instead,
-        pictures=(before[0], after[0], draws[0][0]),
+        pictures=(drawn[0], drawn[1], drawn[2]),
     )
 
 
