@@ -342,12 +342,7 @@ def judge_arithmetic(
         UserError: As `expected_flags`.
     """
     expected = expected_flags(terms, names_of(reporting.factors, "flag"))
-    pool = {name: candidates.pool(name) for name in concepts_of(terms)}
-    random = np.random.default_rng(seed)
-    picks = [
-        {name: random.choice(rows, EXEMPLARS, False) for name, rows in pool.items()}
-        for _ in range(repeats)
-    ]
+    pool, picks = _picks(candidates, terms, repeats, seed)
     pictures = {
         "three": generator.draw(_results(terms, candidates.z, picks, EXEMPLARS)),
         "one": generator.draw(_results(terms, candidates.z, picks, 1)),
@@ -365,6 +360,35 @@ def judge_arithmetic(
         chance=right["samples"],
         pictures=pictures,
     )
+
+
+def judge_three(
+    generator: Generator,
+    candidates: Candidates,
+    reporting: Judge,
+    terms: Sequence[Term],
+    *,
+    repeats: int = 200,
+    seed: int = 0,
+) -> tuple[int, Pixels]:
+    """Of `judge_arithmetic` the results of three exemplars alone: how many are right, and they."""
+    expected = expected_flags(terms, names_of(reporting.factors, "flag"))
+    _, picks = _picks(candidates, terms, repeats, seed)
+    pictures = generator.draw(_results(terms, candidates.z, picks, EXEMPLARS))
+    return int(having(reporting.read(pictures), expected).sum()), pictures
+
+
+def _picks(
+    candidates: Candidates, terms: Sequence[Term], repeats: int, seed: int
+) -> tuple[dict[str, npt.NDArray[np.int64]], list[dict[str, npt.NDArray[np.int64]]]]:
+    """What exemplars of each concept are drawn from, and those of each repeat."""
+    pool = {name: candidates.pool(name) for name in concepts_of(terms)}
+    random = np.random.default_rng(seed)
+    picks = [
+        {name: random.choice(rows, EXEMPLARS, False) for name, rows in pool.items()}
+        for _ in range(repeats)
+    ]
+    return pool, picks
 
 
 def _results(
@@ -451,14 +475,19 @@ def judge_turn(
     return JudgedTurn(
         places=places,
         values=values,
-        correlation=np.array([_rank_correlation(places, row) for row in values]),
+        correlation=_rank_correlations(values),
         kept=kept,
         pictures=pictures.reshape(*shape, *pictures.shape[1:]),
     )
 
 
-def _rank_correlation(places: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
-    """Spearman's; 0 where nothing changes."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(places, values).statistic) if np.ptp(values) > 0 else 0.0
+def _rank_correlations(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Spearman's, of each row's values (rows, places) and their places; 0 where nothing changes."""
+    # Equal values share the mean of their ranks. The places lie evenly: they are their own ranks.
+    more, same = (f(values[:, :, None], values[:, None]) for f in (np.greater, np.equal))
+    ranks = more.sum(axis=2) + same.sum(axis=2) / 2
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    places = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
+    spread = np.sqrt((ranks**2).sum(axis=1) * (places**2).sum())
+    found: npt.NDArray[np.float64] = (ranks @ places) / np.maximum(spread, 1e-12)
+    return found
