@@ -146,21 +146,14 @@ def forget_object(
     moved = [replace(box, picture=shown.index(box.picture)) for box in boxes]
     some_z, some_labels = z[shown], None if labels is None else labels[shown]
 
-    def without(maps: npt.ArrayLike) -> Pixels:
-        return draw_without(generator, some_z, maps, layer, some_labels)
-
-    whole = without([])
     # The control: as many maps, drawn at random among all of the layer.
     rng = np.random.default_rng(seed)
     draws = [rng.choice(len(found.weights), len(found.maps), False) for _ in range(controls)]
-    return Forgotten(
-        found=found,
-        before=draw_without(generator, new_z, [], layer, new_labels),
-        after=draw_without(generator, new_z, found.maps, layer, new_labels),
-        control=draw_without(generator, new_z, draws[0], layer, new_labels),
-        change=box_change(whole, without(found.maps), moved),
-        control_changes=tuple(box_change(whole, without(maps), moved) for maps in draws),
-    )
+    choices: list[npt.ArrayLike] = [[], found.maps, *draws]
+    whole, *others = draw_without_each(generator, some_z, choices, layer, some_labels)
+    change, *control_changes = (box_change(whole, other, moved) for other in others)
+    before, after, control = draw_without_each(generator, new_z, choices[:3], layer, new_labels)
+    return Forgotten(found, before, after, control, change, tuple(control_changes))
 
 
 # --- Layers -------------------------------------------------------------------------------------
@@ -344,7 +337,6 @@ def layer_activations(
     )
 
 
-@torch.inference_mode()
 def draw_without(
     generator: Generator,
     z: Tensor,
@@ -368,23 +360,42 @@ def draw_without(
         UserError: A layer without maps, a map it does not have, z of another length, or no
             sampling statistics.
     """
+    (pictures,) = draw_without_each(generator, z, [maps], layer, labels)
+    return pictures
+
+
+@torch.inference_mode()
+def draw_without_each(
+    generator: Generator,
+    z: Tensor,
+    choices: Sequence[npt.ArrayLike],
+    layer: int,
+    labels: Tensor | None = None,
+) -> list[Pixels]:
+    """Draw the same pictures without each of several choices of maps, as `draw_without` does.
+
+    What lies before the layer is the same for all of them, and computed once.
+    """
     # Refused here, because torch would take -1 for the last map.
     count, _, _ = _check_layer(generator.preset, layer)
     _check_latents(generator, z)
-    dropped = torch.tensor(np.asarray(maps, dtype=np.int64))
-    if len(dropped) and not (int(dropped.min()) >= 0 and int(dropped.max()) < count):
-        raise UserError(f"maps {dropped.tolist()}: layer {layer} has maps 0 to {count - 1}")
+    dropped = [torch.tensor(np.asarray(maps, dtype=np.int64)) for maps in choices]
+    for maps in dropped:
+        if len(maps) and not (int(maps.min()) >= 0 and int(maps.max()) < count):
+            raise UserError(f"maps {maps.tolist()}: layer {layer} has maps 0 to {count - 1}")
     # Up to the layer, the maps to zero, and on: new samples without them (Figure 6).
     generator.eval()
     device = next(generator.parameters()).device
-    pictures = []
+    pictures: list[list[Tensor]] = [[] for _ in dropped]
     for first, part in _parts(z):
         condition = _on(device, labels, first)
-        x = generator.run(part.to(device), condition, slice(layer))
-        x[:, dropped.to(device)] = 0
-        drawn = generator.run(x, condition, slice(layer, None))
-        pictures.append(to_pixels(drawn, generator.preset).cpu())
-    return torch.cat(pictures).numpy()
+        whole = generator.run(part.to(device), condition, slice(layer))
+        for maps, own in zip(dropped, pictures, strict=True):
+            x = whole.clone()
+            x[:, maps.to(device)] = 0
+            drawn = generator.run(x, condition, slice(layer, None))
+            own.append(to_pixels(drawn, generator.preset).cpu())
+    return [torch.cat(own).numpy() for own in pictures]
 
 
 def _parts(z: Tensor) -> list[tuple[int, Tensor]]:

@@ -30,7 +30,7 @@ from dcgan_models.internals.expressions import (
     expected_flags,
 )
 from dcgan_models.internals.forgetting import (
-    draw_without,
+    draw_without_each,
     find_object_maps,
     second_highest_layer,
 )
@@ -173,36 +173,32 @@ def judge_forgetting(
     layer = second_highest_layer(generator.preset)
     found = find_object_maps(generator, z, boxes, layer=layer, C=C, seed=seed)
 
-    def read(maps: npt.ArrayLike) -> tuple[Pixels, Readings]:
-        pictures = draw_without(generator, new, maps, layer)
-        return pictures, reporting.read(pictures)
-
-    before, after = read([]), read(found.maps)
     random = np.random.default_rng(seed)
     every = len(found.weights)
-    draws = [read(random.choice(every, len(found.maps), False)) for _ in range(controls)]
-    without = [readings for _, readings in draws]
+    draws = [random.choice(every, len(found.maps), False) for _ in range(controls)]
+    drawn = draw_without_each(generator, new, [[], found.maps, *draws], layer)
+    before, after, *without = (reporting.read(pictures) for pictures in drawn)
     flags = [name for name in names_of(reporting.factors, "flag") if name != flag]
-    lost, instead = _lost(flag, flags, before[1], after[1])
+    lost, instead = _lost(flag, flags, before, after)
     return JudgedForgetting(
         boxes=len(boxes),
         maps=len(found.maps),
         of=every,
         n=samples,
-        before=_count(before[1], flag),
-        after=_count(after[1], flag),
+        before=_count(before, flag),
+        after=_count(after, flag),
         control=tuple(_count(readings, flag) for readings in without),
         kept={
             name: (
-                _count(before[1], name),
-                _count(after[1], name),
+                _count(before, name),
+                _count(after, name),
                 float(np.mean([_count(readings, name) for readings in without])),
             )
             for name in others
         },
         lost=lost,
         instead=instead,
-        pictures=(before[0], after[0], draws[0][0]),
+        pictures=(drawn[0], drawn[1], drawn[2]),
     )
 
 
@@ -346,12 +342,7 @@ def judge_arithmetic(
         UserError: As `expected_flags`.
     """
     expected = expected_flags(terms, names_of(reporting.factors, "flag"))
-    pool = {name: candidates.pool(name) for name in concepts_of(terms)}
-    random = np.random.default_rng(seed)
-    picks = [
-        {name: random.choice(rows, EXEMPLARS, False) for name, rows in pool.items()}
-        for _ in range(repeats)
-    ]
+    pool, picks = _picks(candidates, terms, repeats, seed)
     pictures = {
         "three": generator.draw(_results(terms, candidates.z, picks, EXEMPLARS)),
         "one": generator.draw(_results(terms, candidates.z, picks, 1)),
@@ -369,6 +360,35 @@ def judge_arithmetic(
         chance=right["samples"],
         pictures=pictures,
     )
+
+
+def judge_three(
+    generator: Generator,
+    candidates: Candidates,
+    reporting: Judge,
+    terms: Sequence[Term],
+    *,
+    repeats: int = 200,
+    seed: int = 0,
+) -> tuple[int, Pixels]:
+    """Of `judge_arithmetic` the results of three exemplars alone: how many are right, and they."""
+    expected = expected_flags(terms, names_of(reporting.factors, "flag"))
+    _, picks = _picks(candidates, terms, repeats, seed)
+    pictures = generator.draw(_results(terms, candidates.z, picks, EXEMPLARS))
+    return int(having(reporting.read(pictures), expected).sum()), pictures
+
+
+def _picks(
+    candidates: Candidates, terms: Sequence[Term], repeats: int, seed: int
+) -> tuple[dict[str, npt.NDArray[np.int64]], list[dict[str, npt.NDArray[np.int64]]]]:
+    """What exemplars of each concept are drawn from, and those of each repeat."""
+    pool = {name: candidates.pool(name) for name in concepts_of(terms)}
+    random = np.random.default_rng(seed)
+    picks = [
+        {name: random.choice(rows, EXEMPLARS, False) for name, rows in pool.items()}
+        for _ in range(repeats)
+    ]
+    return pool, picks
 
 
 def _results(
@@ -455,14 +475,19 @@ def judge_turn(
     return JudgedTurn(
         places=places,
         values=values,
-        correlation=np.array([_rank_correlation(places, row) for row in values]),
+        correlation=_rank_correlations(values),
         kept=kept,
         pictures=pictures.reshape(*shape, *pictures.shape[1:]),
     )
 
 
-def _rank_correlation(places: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
-    """Spearman's; 0 where nothing changes."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(places, values).statistic) if np.ptp(values) > 0 else 0.0
+def _rank_correlations(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Spearman's, of each row's values (rows, places) and their places; 0 where nothing changes."""
+    # Equal values share the mean of their ranks. The places lie evenly: they are their own ranks.
+    more, same = (f(values[:, :, None], values[:, None]) for f in (np.greater, np.equal))
+    ranks = more.sum(axis=2) + same.sum(axis=2) / 2
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    places = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
+    spread = np.sqrt((ranks**2).sum(axis=1) * (places**2).sum())
+    found: npt.NDArray[np.float64] = (ranks @ places) / np.maximum(spread, 1e-12)
+    return found

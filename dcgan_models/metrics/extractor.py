@@ -165,9 +165,21 @@ def resize(pixels: Pixels) -> Tensor:
         raise UserError(f"extractor: pictures have {channels} channels; 1 or 3 are needed")
     x = torch.tensor(pixels)
     if x.shape[1:3] != (SIDE, SIDE):
-        x = F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2).float(), SIDE).round().to(torch.uint8)
-        x = x.permute(0, 2, 3, 1)
+        x = _areas(x).round().to(torch.uint8)
     return x.expand(-1, -1, -1, 3).contiguous()
+
+
+def _areas(x: Tensor) -> Tensor:
+    """Means of areas: (n, height, width, channels) to float32 (n, 32, 32, channels)."""
+    halvings = max(0, (x.shape[1] // SIDE).bit_length() - 1)
+    if tuple(x.shape[1:3]) != (SIDE << halvings, SIDE << halvings):
+        return F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2).float(), SIDE).permute(0, 2, 3, 1)
+    # The same numbers, for sums of bytes and quarters are exact, in a fifth of the time.
+    means = x.float()
+    for _ in range(halvings):
+        means = means[:, ::2] + means[:, 1::2]
+        means = (means[:, :, ::2] + means[:, :, 1::2]).div_(4)
+    return means
 
 
 def colours(pixels: Tensor) -> Tensor:

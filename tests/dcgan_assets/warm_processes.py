@@ -144,7 +144,7 @@ _VARIABLE = "DCGAN_TEST_WARM"
 
 
 def warm_socket() -> Path:
-    """Where the process listens that is copied; it begins when first asked for, and ends with us."""
+    """Where the process listens that is copied; it begins when first asked, and ends with us."""
     if _VARIABLE not in os.environ:
         place = Path(tempfile.mkdtemp(prefix="warm-")) / "socket"
         ready, told = os.pipe()

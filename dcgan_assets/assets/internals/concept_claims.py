@@ -23,6 +23,7 @@ from dcgan_models.metrics.intervals import next_interval, wilson_interval
 
 if TYPE_CHECKING:
     from dcgan_models.internals.judged import JudgedArithmetic, JudgedForgetting, JudgedTurn
+    from dcgan_models.pixels import Pixels
 
 _COLUMNS = 10
 _TURNING = 0.9  # Spearman's rank correlation, the median over rows
@@ -133,22 +134,20 @@ def count_arithmetic(looking: Looking) -> Counted:
     """How many results of expressions are what the words add up to."""
     from dcgan_models.internals.captions import captioned
     from dcgan_models.internals.expressions import parse_expression
-    from dcgan_models.internals.judged import judge_arithmetic
+    from dcgan_models.internals.judged import judge_arithmetic, judge_three
 
     section = looking.section
-    noise = looking.candidates_of(looking.untrained)
-    of = {"repeats": section.repeats, "seed": section.seed}
+    repeats, seed = section.repeats, section.seed
     rows: list[Row] = []
     sheets, right, results = [], {}, []
     for expression in section.expressions:
         terms = parse_expression(expression)
-        found, never = (
-            judge_arithmetic(generator, candidates, looking.reporting, terms, **of)
-            for generator, candidates in (
-                (looking.generator, looking.candidates),
-                (looking.untrained, noise),
-            )
+        trained, untrained = (
+            (looking.generator, looking.candidates, looking.reporting, terms),
+            (looking.untrained, looking.noise, looking.reporting, terms),
         )
+        found = judge_arithmetic(*trained, repeats=repeats, seed=seed)
+        never = judge_three(*untrained, repeats=repeats, seed=seed)
         rows += _arithmetic_rows(looking, expression, found, never)
         sheets.append(captioned(tile(found.pictures["three"][:_COLUMNS], _COLUMNS), expression))
         right[expression] = found.three, found.chance
@@ -157,7 +156,7 @@ def count_arithmetic(looking: Looking) -> Counted:
     write_png(looking.work.out() / "arithmetic.png", sheet)
     return Counted(
         rows,
-        (judge_sums(right, section.repeats, looking.nearness(np.concatenate(results))),),
+        (judge_sums(right, repeats, looking.nearness(np.concatenate(results))),),
         {"arithmetic.png": "results, an expression a row"},
     )
 
@@ -179,14 +178,14 @@ def judge_sums(right: Mapping[str, tuple[int, int]], n: int, near: Nearness) -> 
 
 
 def _arithmetic_rows(
-    looking: Looking, expression: str, found: JudgedArithmetic, never: JudgedArithmetic
+    looking: Looking, expression: str, found: JudgedArithmetic, never: tuple[int, Pixels]
 ) -> list[Row]:
     right = {
         "three exemplars": (found.three, found.pictures["three"]),
         "one exemplar": (found.one, found.pictures["one"]),
         "pixels of three": (found.pixels, found.pictures["pixels"]),
         "any sample": (found.chance, found.pictures["samples"]),
-        "three exemplars, an untrained generator": (never.three, never.pictures["three"]),
+        "three exemplars, an untrained generator": never,
     }
     rows = []
     for name, (count, pictures) in right.items():
@@ -213,8 +212,7 @@ def count_turned(looking: Looking) -> Counted:
 
     name = str(looking.section.turn)
     found = judge_turn(looking.generator, looking.candidates, looking.reporting, name)
-    noise = looking.candidates_of(looking.untrained)
-    never = judge_turn(looking.untrained, noise, looking.reporting, name)
+    never = judge_turn(looking.untrained, looking.noise, looking.reporting, name)
     rows = [
         *_turn_rows(looking, name, found),
         *_turn_rows(looking, f"{name}, an untrained generator", never),

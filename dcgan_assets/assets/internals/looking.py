@@ -135,9 +135,14 @@ class Looking:
     @cached_property
     def candidates(self) -> Candidates:
         """The samples that are picked from."""
-        return self.candidates_of(self.generator)
+        return self._candidates_of(self.generator)
 
-    def candidates_of(self, generator: Generator) -> Candidates:
+    @cached_property
+    def noise(self) -> Candidates:
+        """What would be picked from an untrained generator's."""
+        return self._candidates_of(self.untrained)
+
+    def _candidates_of(self, generator: Generator) -> Candidates:
         """Samples of a generator as the picking judge sees them."""
         from dcgan_models.internals.judged import Candidates
 

@@ -90,7 +90,8 @@ class Canvas:
         ramp = np.linspace(-1, 1, self.size, dtype=np.float32)
         factor = brightness * (1 + light[0] * ramp + light[1] * ramp[:, None])
         lit = small * factor[..., None].astype(np.float32)
-        return np.rint(np.clip(lit, 0, 255)).astype(np.uint8)
+        np.clip(lit, 0, 255, out=lit)
+        return np.rint(lit, out=lit).astype(np.uint8)
 
 
 _TURNS = np.arange(24) * (math.tau / 24)

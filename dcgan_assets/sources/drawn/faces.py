@@ -200,9 +200,11 @@ class _Head:
             out: How far out they lie; 1 is the surface.
         """
         across, along = np.radians(np.asarray(places)).T
-        ring = np.cos(along) * out
-        turned = self._wide * np.sin(across) + self._deep * np.cos(across)
-        return self.flat(np.stack([turned * ring, np.sin(along) * out], axis=1))
+        seen = np.empty((len(across), 2))
+        seen[:, 0] = self._wide * np.sin(across) + self._deep * np.cos(across)
+        seen[:, 0] *= np.cos(along) * out
+        seen[:, 1] = np.sin(along) * out
+        return self.flat(seen)
 
     def flat(self, points: Points | Sequence[Point]) -> Points:
         """Points beside the head's middle, given in halves of its height."""
