@@ -140,50 +140,42 @@ def _span_newton(
     tol: float,
     max_iter: int,
     minimum: Callable[[Tensor, Tensor, Tensor, float], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Newton's method in the span of m rows: w = sum_i b_i x_i, margins f = G b, of k classes.
+) -> tuple[int, float]:
+    """Newton's method in the span of m rows: w = sum_i b_i x_i, margins f = G b.
 
-    All classes share a pass over G. The products are in float64: with the features of pictures,
-    which share a large mean, G b loses four or more digits to cancellation.
+    The products are in float64: with the features of pictures, which share a large mean, G b
+    loses four or more digits to cancellation.
 
     Args:
         gram: G, (m, m).
-        y: (m, k), 1 or -1.
-        b: (m, k), moved to the end.
+        y: (m,), 1 or -1.
+        b: (m,), moved to the end.
         C: Weight of the loss.
         tol: Relative gradient norm to stop at.
         max_iter: Steps at most.
-        minimum: Gives the b of one class, (m,), that minimises the quadratic that F is while the
+        minimum: Gives the b that minimises the quadratic that F is while the
             same rows are inside the margin, as `minimum(b, inside, y, C)`.
 
     Returns:
-        Steps made and the relative gradient norm reached, (k,) each.
+        Steps made and the relative gradient norm reached.
     """
     f = gram @ b
-    steps = torch.zeros(b.shape[1], dtype=torch.int64, device=b.device)
     for step in range(max_iter + 1):
         # Relative to F itself, as in `_evaluate`: |grad F| / sqrt(2 F).
         slack = (1 - y * f).clamp_(min=0)
         gradient = b - 2 * C * y * slack  # in the coordinates of b
-        squares = (gradient * (gram @ gradient)).sum(dim=0).clamp_(min=0)
-        norms = (squares / ((b * f).sum(dim=0) + 2 * C * slack.square().sum(dim=0))).sqrt()
-        going = (~(norms <= tol)).nonzero().squeeze(1)  # one that is no number goes on, and fails
-        if not len(going) or step == max_iter:
+        square = (gradient @ (gram @ gradient)).clamp(min=0)
+        norm = (square / (b @ f + 2 * C * slack.square().sum())).sqrt().item()
+        if norm <= tol or step == max_iter:
             break
         # Towards the minimum of F's piece here, as far as F itself falls.
-        signs, inside, at, margins = y[:, going], slack[:, going] > 0, b[:, going], f[:, going]
-        ends = [
-            minimum(*one, C)
-            for one in zip(at.unbind(1), inside.unbind(1), signs.unbind(1), strict=True)
-        ]
-        d = torch.stack(ends, dim=1) - at
+        d = minimum(b, slack > 0, y, C) - b
         change = gram @ d
-        slope, curvature = (at * change).sum(dim=0), (d * change).sum(dim=0)
-        t = _exact_step(slope, curvature, margins, change, signs, C)
-        b[:, going] = at + t * d
-        f[:, going] = margins + t * change
-        steps[going] += 1
-    return steps, norms
+        columns = f[:, None], change[:, None], y[:, None]
+        t = _exact_step((b @ change)[None], (d @ change)[None], *columns, C)
+        b += t * d
+        f += t * change
+    return step, norm
 
 
 class _SpanSolver:
@@ -200,13 +192,24 @@ class _SpanSolver:
         b = torch.zeros_like(self._signs)
         points, found = [], []
         for C in costs:
-            limits = C, stop.tol, stop.max_iter
-            found.append(_span_newton(self._gram, self._signs, b, *limits, self._minimum))
+            found.append([self._solve(b[:, k], k, C, stop) for k in range(b.shape[1])])
             points.append(b.clone())
-            for _ in range(b.shape[1]):
-                stop.on_fit(C)
         weights = self._weights(points)
-        return [End(w, *reached) for w, reached in zip(weights, found, strict=True)]
+        return [
+            End(
+                w,
+                torch.tensor([steps for steps, _ in classes]),
+                torch.tensor([norm for _, norm in classes], dtype=torch.float64),
+            )
+            for w, classes in zip(weights, found, strict=True)
+        ]
+
+    def _solve(self, b: Tensor, k: int, C: float, stop: Stop) -> tuple[int, float]:
+        """Newton steps made and the relative gradient norm reached; `b` is moved."""
+        y = self._signs[:, k]
+        end = _span_newton(self._gram, y, b, C, stop.tol, stop.max_iter, self._minimum)
+        stop.on_fit(C)
+        return end
 
     def _minimum(self, b: Tensor, inside: Tensor, y: Tensor, C: float) -> Tensor:
         if inside.all():
@@ -278,11 +281,10 @@ class _WorkingSet:
         """Go on from the last solution."""
         steps, y = 0, self._y[:, None]
         while True:
+            signs, left = self._y[self._numbers], stop.max_iter - steps
             # Half of `tol`, so that a few rows outside, still missing, do not matter.
-            limits = C, stop.tol / 2, stop.max_iter - steps
-            signs, b = y[self._numbers], self._b[:, None]
-            made, _ = _span_newton(self._gram, signs, b, *limits, self._minimum)
-            steps += int(made)
+            made, _ = _span_newton(self._gram, signs, self._b, C, stop.tol / 2, left, self._minimum)
+            steps += made
             # An exact pass over all rows: does the set lack one that is inside the margin?
             weights = self._weights()
             margins, _, norms = _evaluate(self._rows, y, weights, C)
