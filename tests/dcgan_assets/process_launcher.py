@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,7 +15,6 @@ from dagster._core.launcher import (
     WorkerStatus,
 )
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from warm_processes import AnyProcess, popen
 
 
 class ProcessLauncher(RunLauncher, ConfigurableClass):
@@ -26,7 +22,7 @@ class ProcessLauncher(RunLauncher, ConfigurableClass):
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
-        self._processes: dict[str, AnyProcess] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         super().__init__()
 
     @property
@@ -52,14 +48,7 @@ class ProcessLauncher(RunLauncher, ConfigurableClass):
             instance_ref=self._instance.get_ref(),
             set_exit_code_on_failure=True,
         ).get_command_args()
-        log = Path(self._instance.root_directory, "runs.log")
-        with log.open("ab") as output:
-            self._processes[run.run_id] = popen(
-                [sys.executable, "-m", "dagster", *words[words.index("api") :]],
-                cwd=Path.cwd(),
-                env=os.environ,
-                output=output,
-            )
+        self._processes[run.run_id] = subprocess.Popen(words)
 
     def terminate(self, run_id: str) -> bool:
         # Another process than the one that launched it asks: by the mark that the run left.

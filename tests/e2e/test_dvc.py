@@ -59,7 +59,7 @@ def bench(make_bench: Any) -> Bench:
     """A workspace that `dvc repro` made from nothing."""
     bench: Bench = make_bench("dvc")
     _keep_some_groups(bench)
-    assert _ran(bench.quick().run("dvc", "repro", seconds=1500)) == set(_stages(bench))
+    assert _ran(bench.run("dvc", "repro", seconds=1500)) == set(_stages(bench))
     return bench
 
 
@@ -122,7 +122,7 @@ def test_an_interrupted_training_goes_on_and_costs_nothing_that_is_published(
     assert first > saved
     assert len(steps) == len(set(steps))
     assert _FC not in bench.dvc_status()
-    assert _ran(bench.quick().run("dvc", "repro")) == {"mnist-sample_panels", _SCORES}
+    assert _ran(bench.run("dvc", "repro")) == {"mnist-sample_panels", _SCORES}
 
 
 def _steps_after(bench: Bench, saved: int) -> int | None:

@@ -33,7 +33,7 @@ def _table(bench: Bench) -> list[dict[str, str]]:
 
 
 def test_an_experiment_trains_with_its_setting_and_is_shown(bench: Bench) -> None:
-    said = bench.quick().run("dvc", "exp", "run", "-S", f"{_SETTING}=2", "mnist-generator")
+    said = bench.run("dvc", "exp", "run", "-S", f"{_SETTING}=2", "mnist-generator")
     assert "Ran experiment" in said
     params = yaml.safe_load((bench.root / "params.yaml").read_text("utf-8"))
     assert params["mnist"]["candidate"]["epochs"] == 2

@@ -68,7 +68,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
             _write_pictures(workspace.root / "pictures")
         if block.text.startswith("dcgan materialize shop --dry-run") and not said:
             workspace.edit_params(shrink)
-        shell = Bench(folder, environment).quick()
+        shell = Bench(folder, environment)
         *lines, last = shell.run("bash", "-ec", f"{block.text}\npwd").splitlines()
         folder = Path(last)
         said += [line for line in lines if line.startswith("plan: ")]

@@ -1,7 +1,4 @@
-"""A candidate trained by two processes through torchrun and Pipes, as a user calls it.
-
-That Terminate and a kill in the web UI reach every process is shown in test_ui.py.
-"""
+"""A candidate trained by two processes through torchrun and Pipes, as a user calls it."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+from web_ui import served
 from workbench import LENGTH, Bench, Running, lengthen, wait_for, without_dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -18,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 _COMMAND = ("dcgan", "materialize", "mnist/candidate")
 
 
-def two_processes(params: dict[str, Any]) -> None:
+def _two_processes(params: dict[str, Any]) -> None:
     params["machine"] = {"device": "cpu", "processes": 2}
 
 
@@ -30,7 +28,7 @@ def _observed(bench: Bench) -> list[dict[str, Any]]:
     return [{k: v.value for k, v in o.metadata.items()} for o in observations if o is not None]
 
 
-def trainers(running: Running) -> list[psutil.Process]:
+def _trainers(running: Running) -> list[psutil.Process]:
     """The processes that train, once both are there."""
     return [
         process
@@ -43,7 +41,7 @@ def trainers(running: Running) -> list[psutil.Process]:
 def _until_tick(bench: Bench, running: Running, least: int) -> list[psutil.Process]:
     """Wait for a line of the log of at least that step; everybody who is at work then."""
     running.until(lambda: bench.steps("mnist28")[-1:] >= [least], f"step {least} in the log")
-    assert len(trainers(running)) == 2
+    assert len(_trainers(running)) == 2
     return running.descendants()
 
 
@@ -55,8 +53,8 @@ def _assert_gone(family: list[psutil.Process]) -> None:
     )
 
 
-def testtwo_processes_train_a_candidate_through_stops_and_losses(make_bench: Any) -> None:
-    bench: Bench = make_bench("processes", lengthen, two_processes, without_dvc)
+def test_two_processes_train_a_candidate_through_stops_and_losses(make_bench: Any) -> None:
+    bench: Bench = make_bench("processes", lengthen, _two_processes, without_dvc)
 
     with bench.running(*_COMMAND) as stopped:
         family = _until_tick(bench, stopped, 100)
@@ -72,7 +70,7 @@ def testtwo_processes_train_a_candidate_through_stops_and_losses(make_bench: Any
 
     with bench.running(*_COMMAND) as lame:
         family = _until_tick(bench, lame, saved + 50)
-        trainers(lame)[1].kill()
+        _trainers(lame)[1].kill()
         assert lame.process.wait(240) == 1, lame.output()
     _assert_gone(family)
     (line,) = [line for line in lame.output().splitlines() if line.startswith("FAILED")]
@@ -95,6 +93,34 @@ def testtwo_processes_train_a_candidate_through_stops_and_losses(make_bench: Any
     assert (bench.root / "models/mnist/candidate/generator/weights.safetensors").exists()
     said = bench.dcgan("materialize", "mnist/candidate")
     assert said.startswith("up to date")
+
+
+def test_terminate_and_kill_in_the_ui_reach_every_process(make_bench: Any) -> None:
+    bench: Bench = make_bench("team", lengthen, _two_processes, without_dvc)
+    bench.dcgan("materialize", "mnist/images")
+    with served(bench) as server:
+
+        def at_work(least: int) -> tuple[str, list[psutil.Process]]:
+            run_id = server.launch("mnist/candidate")
+            server.running.until(
+                lambda: bench.steps("mnist28")[-1:] >= [least], f"step {least} in the log"
+            )
+            family = server.family(run_id)
+            assert len(_trainers(server.running)) == 2
+            return run_id, family
+
+        run_id, family = at_work(50)
+        server.terminate(run_id)
+        assert server.wait_for_end(run_id) == "CANCELED"
+        _assert_gone(family)
+        saved = bench.saved_step("mnist28")
+        assert saved is not None
+        assert saved >= bench.steps("mnist28")[-1]
+
+        run_id, family = at_work(saved + 50)
+        family[0].kill()
+        assert server.wait_for_end(run_id) == "FAILURE"
+        _assert_gone(family)
 
 
 def test_what_the_processes_refuse_is_said_in_one_line(make_bench: Any) -> None:

@@ -1,7 +1,5 @@
 """Workspaces and commands for the end-to-end tests: real processes, ended by us alone.
 
-What they import is imported once (`warm_processes.py`), but for all that these start on their own.
-
 Everything is waited for by looking at what it leaves behind, within a bound; nothing sleeps for
 a time that it merely hopes is long enough.
 """
@@ -12,19 +10,18 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import warm_processes
 import yaml
 from dvc_in_process import dvc_status
-from warm_processes import AnyProcess
 
 T = TypeVar("T")
 
@@ -74,20 +71,23 @@ class Bench:
 
     def run(self, *command: str, code: int = 0, seconds: float = 1500) -> str:
         """Run a command to its end; its output, if it ends with the expected code."""
-        ended, said = warm_processes.run(
-            command, cwd=self.root, env=self.environment, timeout=seconds
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
-        assert ended == code, f"{command} ended with {ended}:\n{said}"
-        return said
+        assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
 
     def dcgan(self, *arguments: str, code: int = 0) -> str:
         """Run `dcgan` to its end; its output."""
         return self.run("dcgan", *arguments, code=code)
-
-    def quick(self) -> Bench:
-        """The same workspace where the `dcgan` that DVC or a shell calls is there at once."""
-        path = f"{warm_processes.quick_path()}{os.pathsep}{self.environment['PATH']}"
-        return replace(self, environment={**self.environment, "PATH": path})
 
     def dvc_status(self) -> dict[str, Any]:
         """What `dvc status --json` says."""
@@ -98,8 +98,14 @@ class Bench:
         """A command in a session of its own; whatever of it is left at the end is killed."""
         log = self.root.with_name(f"{self.root.name}-{time.monotonic_ns()}.log")
         with log.open("wb") as stream:
-            process = warm_processes.popen(
-                command, cwd=self.root, env=self.environment, output=stream
+            process = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         running = Running(process, log)
         try:
@@ -288,7 +294,7 @@ def _resume(processes: Sequence[psutil.Process]) -> None:
 class Running:
     """A process that we started, and the file that its output goes to."""
 
-    process: AnyProcess
+    process: subprocess.Popen[bytes]
     log: Path
 
     def output(self) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import warm_processes
 from dying_process import counted, forked
 from PIL import Image
 from small_graph import SmallGraph
@@ -49,9 +48,9 @@ _CYCLE = (
 
 
 def run(root: Path, *command: str) -> str:
-    code, said = warm_processes.run(command, cwd=root, env=_ENVIRONMENT)
-    assert code == 0, said
-    return said
+    done = subprocess.run(command, cwd=root, env=_ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture
@@ -84,8 +83,14 @@ def put(root: Path) -> dict[Path, bytes]:
 
 def killed(root: Path, command: tuple[str, ...], seconds: float) -> bool:
     """Run a command and kill it and its children then; whether it was still at work."""
-    with Path(os.devnull).open("wb") as nothing:
-        process = warm_processes.popen(command, cwd=root, env=_ENVIRONMENT, output=nothing)
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env=_ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     at_work = process.poll() is None

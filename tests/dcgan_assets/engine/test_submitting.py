@@ -9,15 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import dagster as dg
 import pytest
 import yaml
 from small_graph import SmallGraph, write_workspace
-from warm_processes import AnyProcess, popen
 
 from dcgan_assets.engine.expectations import CODE_TAG
 from dcgan_assets.engine.instance import prepare_home
@@ -91,31 +88,20 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallGraph]:
             daemon.wait()
 
 
-@dataclass(frozen=True)
-class Command:
-    """A process, and what it says."""
-
-    process: AnyProcess
-    stdout: IO[str]
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-
-def command(graph: SmallGraph, *keys: str) -> Command:
+def command(graph: SmallGraph, *keys: str) -> subprocess.Popen[str]:
     """`dcgan materialize KEY...` in a process and a session of its own."""
-    said, told = os.pipe()
-    words = [sys.executable, "-c", _COMMAND, str(graph.root), *keys]
-    with os.fdopen(told, "wb") as stream:
-        process = popen(words, cwd=Path.cwd(), env=os.environ, output=stream)
-    return Command(process, os.fdopen(said, encoding="utf-8"))
+    return subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, str(graph.root), *keys],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
-def ended(command: Command, code: int = 0) -> list[str]:
-    with command.stdout:
-        out = command.stdout.read()
-    assert command.process.wait() == code, out
+def ended(process: subprocess.Popen[str], code: int = 0) -> list[str]:
+    out, _ = process.communicate()
+    assert process.returncode == code, out
     return out.splitlines()
 
 
@@ -174,8 +160,9 @@ def test_a_killed_command_leaves_its_run_which_the_next_one_finds(queue: SmallGr
     first = command(queue, "toy/patient")
     run = wait_for(queue, "toy/patient", dg.DagsterRunStatus.STARTED)
     os.killpg(first.pid, signal.SIGKILL)
-    ended(first, -signal.SIGKILL)
+    first.communicate()
     second = command(queue, "toy/patient")
+    assert second.stdout is not None
     for line in second.stdout:
         if "is at it already" in line:
             assert run.run_id[:8] in line
@@ -196,6 +183,7 @@ def test_a_lost_worker_is_replaced_and_its_work_alone_done_again(queue: SmallGra
     while "dcgan/pid" not in run.tags:
         run = wait_for(queue, "toy/patient", dg.DagsterRunStatus.STARTED)
     os.kill(int(run.tags["dcgan/pid"]), signal.SIGKILL)
+    assert process.stdout is not None
     for line in process.stdout:
         if "was lost; tried again" in line:
             break
