@@ -65,7 +65,9 @@ class Report:
 class Schedule:
     """The batches of a plan, given out as soon as all that they read has been tried.
 
-    Of a pool one batch at a time is given out: another one would wait for its place.
+    Of those that can be run, the one after which the longest way is left goes first: else a long
+    group would be alone at work at the end. Of a pool one batch at a time is given out: another
+    one would wait for its place.
 
     Args:
         roomy: Pools with a place for everybody.
@@ -80,12 +82,14 @@ class Schedule:
         self.report = Report()
         self._catalogue, self._plan, self._say = catalogue, plan, say
         self._roomy, self._taken = roomy, set[str | None]()
-        self._waiting = [(batch, self._reads(batch)) for batch in batches(catalogue, plan)]
+        ways = _ways(catalogue, plan)
+        in_order = sorted(batches(catalogue, plan), key=lambda batch: -ways[batch.steps[0].key])
+        self._waiting = [(batch, self._reads(batch)) for batch in in_order]
         self._open = set(plan.items)  # neither made nor given up
         self._stopped: set[_Item] = set()
 
     def next_batch(self) -> Batch | None:
-        """The first batch that can be run now, with what of it still has a reason.
+        """The batch to be run now, with what of it still has a reason.
 
         None where there is none; while others are at work, ask again when one of them has ended.
         """
@@ -200,6 +204,18 @@ def _above(catalogue: Catalogue, plan: Plan) -> dict[str, frozenset[str]]:
         direct = {catalogue.by_key[other].key for other in (*step.inputs, *step.if_there)} & planned
         above[key] = frozenset(direct).union(*(above[other] for other in direct))
     return above
+
+
+def _ways(catalogue: Catalogue, plan: Plan) -> dict[str, int]:
+    """Of each step, how many of the plan there are on the longest way from it to the end."""
+    keys = list(dict.fromkeys(key for key, _ in plan.items))
+    ways = dict.fromkeys(keys, 1)
+    for key in reversed(keys):  # what reads a step comes after it
+        step = catalogue.by_key[key]
+        for read in {catalogue.by_key[other].key for other in (*step.inputs, *step.if_there)}:
+            if read in ways:
+                ways[read] = max(ways[read], ways[key] + 1)
+    return ways
 
 
 def _read_items(
