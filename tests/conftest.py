@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ import pytest
 from fixture_types import Refused, WritePictures
 from hypothesis import HealthCheck, settings
 
+from dcgan_assets.engine.terminal import Finding
+from dcgan_assets.engine.torch_findings import torch_asked, torch_findings
 from dcgan_assets.sources.reading.items import forget_listings
 from dcgan_assets.sources.reading.workers import close_workers
 from dcgan_models.errors import UserError
@@ -129,6 +131,19 @@ def few_statistics() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimate_sampling_statistics, "__defaults__", (3,))
         yield
+
+
+@pytest.fixture(scope="session")
+def _torch_found() -> list[Finding]:
+    with torch_asked() as asked:
+        return torch_findings(asked)
+
+
+@pytest.fixture
+def torch_asked_once(_torch_found: list[Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What doctor found about torch once stands for later questions: asking takes two seconds."""
+    monkeypatch.setattr("dcgan_assets.cli.doctor.torch_asked", nullcontext)
+    monkeypatch.setattr("dcgan_assets.cli.doctor.torch_findings", lambda asked: _torch_found)
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ def text_with(section: str, path: str) -> str:
     return yaml.safe_dump(content)
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 @pytest.mark.parametrize(
     "path",
     [

@@ -111,6 +111,7 @@ def test_torch_that_kills_its_process_is_a_failure(
         assert cause in found["torch"].detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params())
     expected = [*INSTALLATION, "disk", "params.yaml", *GROUPS, *SEARCHES, "dvc.yaml", "records"]
@@ -121,6 +122,7 @@ def test_a_workspace_that_is_ready(write_params: Callable[..., Workspace]) -> No
     assert "GB free" in found["disk"].detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_bad_params_are_a_finding(write_params: Callable[..., Workspace]) -> None:
     found = findings(write_params(train=0))
     assert found["params.yaml"].state == "FAIL"
@@ -128,6 +130,7 @@ def test_bad_params_are_a_finding(write_params: Callable[..., Workspace]) -> Non
     assert "mnist" not in found
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_books_that_are_not_whole_and_what_a_kill_leaves(
     write_params: Callable[..., Workspace],
 ) -> None:
@@ -169,6 +172,7 @@ def make_something(workspace: Workspace, key: str) -> None:
         store.publish(staging, artefact, meta)
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_a_folder_of_the_user_that_is_not_there(
     write_params: Callable[..., Workspace], tmp_path: Path
 ) -> None:
@@ -186,6 +190,7 @@ def test_a_folder_of_the_user_that_is_not_there(
     assert findings(workspace)["mnist"].state == "ok"
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -209,6 +214,7 @@ def test_a_download_says_what_it_takes(
     assert words in finding.detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 @pytest.mark.parametrize(
     ("section", "changes", "words"),
     [
@@ -247,6 +253,7 @@ def test_a_search_that_could_not_be_made(
     assert findings(Workspace(path.parent))["faces"] == replace(finding, state="FAIL")
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspace]) -> None:
     path = write_params().root / "params.yaml"
     params = yaml.safe_load(path.read_text())
@@ -259,6 +266,7 @@ def test_a_detector_whose_model_is_not_there(write_params: Callable[..., Workspa
     assert "no such file" in finding.detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_every_place_that_params_name_is_looked_at(write_params: Callable[..., Workspace]) -> None:
     """But for the verdicts of a person, which are counted once they are there."""
     path = write_params().root / "params.yaml"
@@ -289,6 +297,7 @@ def test_every_place_that_params_name_is_looked_at(write_params: Callable[..., W
         assert str(path.parent / name) in found[what].detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     finding = findings(None)["dvc"]
@@ -296,6 +305,7 @@ def test_git_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert "git is not installed" in finding.detail
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_the_command_prints_a_line_each_and_fails_where_one_does(
     write_params: Callable[..., Workspace], tmp_path: Path
 ) -> None:
@@ -313,6 +323,7 @@ def test_the_command_prints_a_line_each_and_fails_where_one_does(
     ]
 
 
+@pytest.mark.usefixtures("torch_asked_once")
 def test_without_a_workspace_it_still_looks_at_the_machine() -> None:
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 0

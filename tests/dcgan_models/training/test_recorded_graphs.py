@@ -26,8 +26,14 @@ def pair(name: str, compiled: str | None) -> Updates:
     return Updates(eager.generator, eager.discriminator, compiled=compiled)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mnist28", "lsun64", "torch64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mnist28",
+        pytest.param("lsun64", marks=pytest.mark.slow),
+        pytest.param("torch64", marks=pytest.mark.slow),
+    ],
+)
 def test_updates_by_recorded_graphs_are_the_eager_ones(
     recorded_graphs: list[Any], name: str
 ) -> None:
