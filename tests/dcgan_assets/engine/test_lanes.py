@@ -112,6 +112,21 @@ def test_of_a_pool_one_is_given_out_at_a_time(graph: SmallGraph) -> None:
     assert schedule.next_batch() is None
 
 
+def test_what_most_comes_after_is_made_first(graph: SmallGraph) -> None:
+    """The summary stands before the training in the catalogue, and nothing comes after it."""
+    names = ("images", "boxes", "mean", "summary", "candidate", "generator", "samples")
+    catalogue = graph.only(*names).catalogue()
+    with graph.instance() as instance:
+        plan = make_plan(catalogue, instance, in_order(catalogue, catalogue.steps))
+    schedule = Schedule(catalogue, plan, print)
+    given = []
+    while batch := schedule.next_batch():
+        given.append(batch.steps[0].key)
+        schedule.finish(batch, Outcome(made=tuple(step.key for step in batch.steps)))
+    assert given.index("toy/candidate") < given.index("toy/summary")
+    assert not schedule.report.blocked
+
+
 # --- Ends ---------------------------------------------------------------------------------------
 
 
