@@ -229,12 +229,8 @@ def test_templates_leave_out_nothing_that_a_profile_decides(profile: str) -> Non
     assert left_out(params) <= LEFT_OUT | (absent if profile == "gallery" else set())
 
 
-@pytest.mark.parametrize(("folder", "profile"), [(".", "sample"), ("gallery", "gallery")])
-def test_the_checkout_has_a_workspace_of_the_sample_and_of_the_gallery(
-    folder: str, profile: str
-) -> None:
-    path = CHECKOUT / folder / "params.yaml"
-    assert path.read_text(encoding="utf-8") == profile_text(profile)
+def test_the_checkout_is_a_workspace_of_the_sample() -> None:
+    assert (CHECKOUT / "params.yaml").read_text(encoding="utf-8") == profile_text("sample")
 
 
 def test_a_group_without_a_section_is_not_in_the_workspace() -> None:
