@@ -20,15 +20,22 @@ SAMPLES = 70
 
 
 def small_generator(
-    name: str = "lsun64", rng: torch.Generator | None = None, seed: int = 0
+    name: str = "lsun64", rng: torch.Generator | None = None, seed: int = 0, shifts: float = 0.0
 ) -> Generator:
-    """A generator of untrained weights with contrast."""
-    generator = Generator(preset(name).with_overrides(width=0.03, batch=8))
-    initialise(generator, rng or torch.Generator().manual_seed(seed))
+    """A generator of untrained weights with contrast.
+
+    Args:
+        shifts: How far biases, and scales and shifts of batch norm, are moved from 0 and 1.
+    """
+    rng = rng or torch.Generator().manual_seed(seed)
+    generator = Generator(preset(name).with_overrides(width=0.03, batch=8, biased=True))
+    initialise(generator, rng)
     with torch.no_grad():
         for parameter in generator.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(10)
+            elif shifts:
+                parameter.add_(shifts * (torch.rand(parameter.shape, generator=rng) - 0.5))
     estimate_sampling_statistics(generator, seed=seed, minibatches=4)
     return generator
 

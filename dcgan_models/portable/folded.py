@@ -140,14 +140,16 @@ def fold(generator: Generator) -> FoldedGenerator:
 
 @torch.no_grad()
 def _fold(block: Block) -> FoldedLayer:
-    weights = next(block.weight.parameters()).detach().cpu().double()
-    bias = torch.zeros(block.layer.out, dtype=torch.float64)
+    own = {name: value.detach().cpu().double() for name, value in block.weight.named_parameters()}
+    weights = own["weight"]
+    # Where there is no batch norm, a preset that is `biased` has one.
+    bias = own.get("bias", torch.zeros(block.layer.out, dtype=torch.float64))
     norm = block.norm
     if norm is not None:
         factor = (norm.var.cpu().double() + norm.eps).rsqrt()
         if norm.weight is not None:
             factor = factor * norm.weight.cpu().double()
-        shift = bias if norm.bias is None else norm.bias.cpu().double()
+        shift = 0.0 if norm.bias is None else norm.bias.cpu().double()
         weights = weights * _along_outputs(factor, weights)
         bias = shift - norm.mean.cpu().double() * factor
     return FoldedLayer(block.layer, weights.float(), bias.float())

@@ -126,7 +126,7 @@ def shown(page: Page, side: int = 64) -> Any:
 def test_pictures_agree_with_torch_on_the_same_weights(
     name: str, page: Page, tmp_path: Path
 ) -> None:
-    generator = small_generator(name)
+    generator = small_generator(name, shifts=1.0)
     data = write_page(tmp_path / "explorer.html", generator)
     z, labels = latents(generator, N)
     want = fold(generator).rounded().draw(z, labels).astype(int)

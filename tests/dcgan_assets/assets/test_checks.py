@@ -61,7 +61,7 @@ OTHERS = {
     *("sample_diversity", "label_agreement", "few_dead_channels", "depends_on_z_alone"),
     *("complete", "small", "detectors_agree", "faces_found", "people_apart"),
     *("every_picture_once", "terms_known", "codes_trusted", "reads_factors", "sees_damage"),
-    "judge_reads",
+    *("judge_reads", "faithful"),
 }
 
 

@@ -30,7 +30,7 @@ def written(folder: Path, generator: Generator) -> Path:
 def test_the_example_of_the_card_draws_the_same_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    generator = small_generator(name)
+    generator = small_generator(name, shifts=1.0)
     monkeypatch.chdir(written(tmp_path / "card", generator))
     found: dict[str, object] = {}
     exec(_example(), found)  # noqa: S102  (it is what a reader copies)

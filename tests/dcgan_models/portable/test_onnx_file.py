@@ -26,7 +26,7 @@ NAMES = [
 def test_another_runtime_draws_the_same_pictures(tmp_path: Path, name: str) -> None:
     import onnxruntime
 
-    generator = small_generator(name)
+    generator = small_generator(name, shifts=1.0)
     write_onnx(generator, tmp_path / "generator.onnx")
     session = onnxruntime.InferenceSession(
         tmp_path / "generator.onnx", providers=["CPUExecutionProvider"]

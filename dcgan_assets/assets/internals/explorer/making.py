@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 PAGE_FILE = "explorer.html"
 # What a browser opens at once, and a letter carries.
 MOST_BYTES = 6_000_000
-CHECKS = (Check("small", "The page has at most 6 MB, so that it can be sent and opens at once."),)
+MOST_LEVELS = 2
+CHECKS = (
+    Check("small", "The page has at most 6 MB, so that it can be sent and opens at once."),
+    Check("faithful", "The page's pictures are the network's own, to two grey levels at most."),
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,10 @@ def make_explorer(work: Work) -> Outcome:
             "sliders": len(sliders),
             **{row.name: row.value for row in rows},
         },
-        verdicts=(Verdict("small", size <= MOST_BYTES, {"bytes": size, "allowed": MOST_BYTES}),),
+        verdicts=(
+            Verdict("small", size <= MOST_BYTES, {"bytes": size, "allowed": MOST_BYTES}),
+            Verdict("faithful", cost.most <= MOST_LEVELS, {"grey_levels": cost.most}),
+        ),
     )
 
 
