@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -300,6 +301,16 @@ class Cluster:
         (lost,) = [line for line in lines.splitlines() if "was lost; tried again" in line]
         assert self.hosts(lines, lost.partition(":")[0]) == {self.first.name}
         return lines
+
+
+# As many as show that both machines made some, and no more.
+SHARDS = 3
+
+
+def three_shards(params: dict[str, Any]) -> None:
+    """Rooms in shards, for `make_bench`."""
+    params["lsun"]["images"]["shards"] = SHARDS
+    params["machine"].update(device="cpu", dvc="off")
 
 
 def look_often(bench: Bench, **launcher: object) -> None:

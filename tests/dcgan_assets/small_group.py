@@ -1,5 +1,7 @@
 """A group of a user's own pictures with tiny networks, as params.yaml has it below `groups`."""
 
+from typing import Any
+
 CATS = {
     "images": {"source": "folder", "path": "pictures", "size": 64, "shards": 2},
     "training_set": {"held_out": 0.2},
@@ -22,3 +24,15 @@ CATS = {
     "samples": {"rows": 2, "columns": 2},
     "latent_walk": {"segments": 1, "steps": 2, "pixel_rows": 1},
 }
+
+
+def small_candidate(width: float, batch: int, epochs: int = 1) -> dict[str, Any]:
+    """What is changed of a section `candidate`, so that a training takes a moment."""
+    return {
+        "width": width,
+        "discriminator_width": width,
+        "batch": batch,
+        "epochs": epochs,
+        "snapshots": [1],
+        "health": {"diversity": 0},
+    }

@@ -14,11 +14,13 @@ from two_machines import (
     BIN,
     LACKING,
     PASSWORD,
+    SHARDS,
     Cluster,
     Database,
     Machine,
     database_on,
     look_often,
+    three_shards,
     two_machines,
 )
 from workbench import wait_for
@@ -28,7 +30,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(_LACKING is not None, reason=f"two machines with Celery need {_LACKING}"),
 ]
-SHARDS = 3
 _REDIS = 'echo "requirepass $DCGAN_DB_PASSWORD" | exec redis-server - "$@"'
 _DISK_BYTES = 64 * 2**20
 
@@ -91,11 +92,6 @@ def disk_at(place: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def three_shards(params: dict[str, Any]) -> None:
-    params["lsun"]["images"]["shards"] = SHARDS
-    params["machine"].update(device="cpu", dvc="off")
 
 
 @pytest.fixture(scope="module")

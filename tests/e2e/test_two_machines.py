@@ -11,10 +11,12 @@ from two_machines import (
     BIN,
     LACKING,
     PASSWORD,
+    SHARDS,
     Cluster,
     Machine,
     database_on,
     look_often,
+    three_shards,
     two_machines,
 )
 
@@ -22,7 +24,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(LACKING is not None, reason=f"two machines need {LACKING}"),
 ]
-SHARDS = 3
 # Ray gives its own processes 15 seconds to start, whatever else the machine does: they go first.
 _FIRST = 'echo -15 > /proc/self/autogroup; exec "$@"'
 _TRIES = 10
@@ -41,11 +42,6 @@ def start_ray(machine: Machine, *options: str) -> None:
     said = done.stdout + done.stderr
     assert "timed out" in said.lower() or "failed to start" in said.lower(), said
     pytest.skip(f"Ray gives its processes 15 seconds to start, too few here, {_TRIES} times")
-
-
-def three_shards(params: dict[str, Any]) -> None:
-    params["lsun"]["images"]["shards"] = SHARDS
-    params["machine"].update(device="cpu", dvc="off")
 
 
 @pytest.fixture(scope="module")

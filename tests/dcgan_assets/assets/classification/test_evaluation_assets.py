@@ -17,6 +17,7 @@ from commands import figure, materialize, materialize_well, meta, read_metadata,
 from PIL import Image
 from shown_figures import check_shown_figures
 from sklearn.svm import LinearSVC
+from small_group import small_candidate
 
 from dcgan_assets.assets.catalogue import open_catalogue
 from dcgan_assets.cli import main
@@ -49,14 +50,7 @@ def write_params(
     params["imagenet"]["extractor"].update(epochs=2)
     params["svhn"]["extractor"].update(updates=5)
     for group in ("imagenet", "svhn"):
-        params[group]["candidate"].update(
-            width=0.04,
-            discriminator_width=0.04,
-            batch=32,
-            epochs=2,
-            snapshots=[1],
-            health={"diversity": 0},
-        )
+        params[group]["candidate"].update(small_candidate(0.04, 32, 2))
         params[group]["samples"]["epochs"] = [1]
     for group in ("cifar10", "svhn"):
         params[group]["images"].update(train=TRAIN, test=TEST)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import figure, materialize, materialize_well, meta, refusal
+from small_group import small_candidate
 
 from dcgan_assets.annotate.files import Subject, read_concepts
 from dcgan_assets.engine import results
@@ -36,8 +37,7 @@ def write_params(root: Path, **changes: Any) -> None:
         **{"source": "rooms", "pictures": 600, "held_out": 60},
         **{"size": 64, "shards": 1},
     }
-    small = {"width": 0.05, "discriminator_width": 0.05, "batch": 24, "epochs": 2}
-    rooms["candidate"] = lsun["candidate"] | small | {"snapshots": [1], "health": {"diversity": 0}}
+    rooms["candidate"] = lsun["candidate"] | small_candidate(0.05, 24, 2)
     rooms["extractor"] = {"epochs": 2}
     rooms["quality"] = lsun["quality"] | {"samples": 60, "kid_size": 40, "snapshot_samples": 20}
     rooms["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}

@@ -21,6 +21,7 @@ from commands import (
     refusal,
 )
 from shown_figures import check_shown_figures
+from small_group import small_candidate
 
 from dcgan_assets.annotate.files import Box, Boxes, Concepts, Subject, read_boxes, read_concepts
 from dcgan_assets.annotate.files import write_boxes as write_coco
@@ -58,8 +59,7 @@ def write_params(root: Path, **changes: dict[str, Any]) -> None:
     lsun = params["lsun"]
     cats = {name: lsun[name] for name in ("training_set", "samples", "latent_walk")}
     cats["images"] = {"source": "photographs", "pictures": 120, "size": SIDE, "shards": 1}
-    small = {"width": 0.05, "discriminator_width": 0.05, "batch": 24, "epochs": 3}
-    cats["candidate"] = {**lsun["candidate"], **small, "snapshots": [1], "health": {"diversity": 0}}
+    cats["candidate"] = lsun["candidate"] | small_candidate(0.05, 24, 3)
     cats["extractor"] = {"epochs": 1}
     cats["quality"] = lsun["quality"] | {"samples": 24, "kid_size": 16, "snapshot_samples": 20}
     cats["samples"] = {"rows": 1, "columns": 2, "epochs": [1]}

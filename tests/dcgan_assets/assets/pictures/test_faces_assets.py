@@ -21,6 +21,7 @@ import pytest
 import yaml
 from commands import figure, materialize, materialize_well, refusal
 from PIL import Image
+from small_group import small_candidate
 
 from dcgan_assets.engine import results
 from dcgan_assets.params.file import profile_text
@@ -48,14 +49,7 @@ def write_params(root: Path, edit: Edit = lambda faces: None) -> None:
     packaged = {"names": NAMES, "faces": FACES, "others": OTHERS}
     faces["people"].update(count=NAMES, packaged=packaged)
     faces["training_set"]["held_out"] = 0.3
-    faces["candidate"].update(
-        width=0.03,
-        discriminator_width=0.03,
-        batch=16,
-        epochs=1,
-        snapshots=[1],
-        health={"diversity": 0},
-    )
+    faces["candidate"].update(small_candidate(0.03, 16))
     faces["samples"].update(rows=3, columns=4)
     faces["extractor"]["epochs"] = 1
     faces["judge"]["updates"] = 10
@@ -361,14 +355,7 @@ def test_covers_in_a_folder_take_the_road_of_the_web(fast_disk: Path, dagster_ho
     params = yaml.safe_load((fast_disk / "params.yaml").read_text(encoding="utf-8"))
     albums = params["albums"]
     albums["images"] = {"source": "search", "size": 128, "shards": 2}
-    albums["candidate"].update(
-        width=0.02,
-        discriminator_width=0.02,
-        batch=8,
-        epochs=1,
-        snapshots=[1],
-        health={"diversity": 0},
-    )
+    albums["candidate"].update(small_candidate(0.02, 8))
     albums["samples"].update(rows=1, columns=2, epochs=[1])
     folder = {"path": "covers", "licence": "all rights reserved", "attribution": "the label"}
     albums["search"] = {

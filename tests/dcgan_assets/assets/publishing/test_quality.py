@@ -19,6 +19,7 @@ import torch
 import yaml
 from commands import materialize, materialize_well, meta, read_metadata, refusal
 from PIL import Image
+from small_group import small_candidate
 
 import dcgan_models
 from dcgan_assets.assets.publishing.contest import Contest
@@ -48,14 +49,7 @@ def write_params(root: Path, edit: Edit = lambda imagenet: None) -> None:
     group = params["imagenet"]
     group["images"].update(pictures=240, held_out=HELD)
     group["extractor"].update(epochs=20)
-    group["candidate"].update(
-        width=0.04,
-        discriminator_width=0.04,
-        batch=32,
-        epochs=2,
-        snapshots=[1],
-        health={"diversity": 0},
-    )
+    group["candidate"].update(small_candidate(0.04, 32, 2))
     group["quality"].update(
         samples=HELD, kid_size=40, kid_subsets=5, snapshot_samples=20, seed=SEED, margin=MARGIN
     )
