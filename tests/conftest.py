@@ -94,6 +94,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Else libraries tell at the end of what was not freed."""
+    gc.unfreeze()
+
+
 @pytest.hookimpl(trylast=True)  # what is deselected does not count
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files in the order of `LONGEST`, then those with the most tests."""

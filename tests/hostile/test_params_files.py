@@ -163,7 +163,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
         "cifar10.images.train: Input should be greater than 0 (found 0)",
     ),
     "a control with more labels": (
-        things("cifar10", "trials: 8\n    per_class: 40", "trials: 8\n    per_class: 41"),
+        things("cifar10", "trials: 6\n    per_class: 40", "trials: 6\n    per_class: 41"),
         "cifar10: supervised_cnn.per_class is 41 and svm_scores.per_class 40",
     ),
     # --- Paths ---
