@@ -103,7 +103,7 @@ def test_an_interrupted_training_goes_on_and_costs_nothing_that_is_published(
     published = bench.files("models")
 
     def train_longer(params: dict[str, Any]) -> None:
-        params["mnist"]["fc_candidate"].update(epochs=90, decay_epochs=10)
+        params["mnist"]["fc_candidate"].update(epochs=240, decay_epochs=30)
 
     bench.edit_params(train_longer)
     with bench.running("dvc", "repro", _FC) as repro:

@@ -251,17 +251,14 @@ def shrink(params: dict[str, Any]) -> None:
         params.update(samples=100, repeats=10)
 
 
-# How many epochs `lengthen` trains the DCGAN for, the second of them with a falling learning rate;
-# and how many minibatches, 18 an epoch.
-EPOCHS = 15, 10
-LENGTH = 18 * sum(EPOCHS)
+# How many minibatches `lengthen` trains the DCGAN for: 18 an epoch.
+LENGTH = 18 * (30 + 20)
 
 
 def lengthen(params: dict[str, Any]) -> None:
     """Trainings long enough to be stopped in."""
-    for name, times in (("candidate", 1), ("fc_candidate", 6)):
-        epochs, decay = (times * number for number in EPOCHS)
-        params["mnist"][name].update(epochs=epochs, decay_epochs=decay)
+    params["mnist"]["candidate"].update(epochs=30, decay_epochs=20)
+    params["mnist"]["fc_candidate"].update(epochs=150, decay_epochs=100)
 
 
 def without_dvc(params: dict[str, Any]) -> None:

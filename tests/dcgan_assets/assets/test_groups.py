@@ -428,8 +428,8 @@ def test_samples_show_the_same_latents_after_each_epoch(root: Path) -> None:
         tiles(figure(folder / f"{name}.png"), 2, 5).reshape(10, SIDE, SIDE, 3)
         for name in ("epoch_0001", "epoch_0002", "figure")
     )
-    # The training ends with epoch 2: its snapshot is the network that is published.
-    np.testing.assert_array_equal(late, end)
+    # The training ends with epoch 2: its snapshot is the network that is published, in fewer bytes.
+    assert np.abs(late.astype(int) - end).max() <= 5
     assert (early != end).mean() > 0.5
     for name, shown in (("snapshots/epoch_0001", early), ("weights", end)):
         path = root / "models/lsun/generator"
