@@ -15,10 +15,10 @@ SITE := $(DOCS)/site
 GROUPS ?=
 
 # Tests in so many processes, a file of them in one: tests/conftest.py says which files come first.
-# The slow ones often wait, for daemons, disks and schedules; four more processes fill that time.
+# The slow ones often wait, for daemons, disks and schedules; two more processes fill that time.
 SHARED := --dist loadfile --no-loadscope-reorder
 TWO := -n 2 $(SHARED)
-SIX := -n 6 $(SHARED)
+FOUR := -n 4 $(SHARED)
 
 export PYTHONUTF8 := 1
 
@@ -73,8 +73,8 @@ ui: $(STAMP) ## Open the Dagster web UI.
 test: $(DEVELOPER) ## Run the fast tests, in two processes.
 	$(BIN)/python -m pytest $(TWO)
 
-test-slow: $(DEVELOPER) ## Run the slow tests, in six processes: UI, kills, DVC; they reuse what `make demo` made.
-	$(BIN)/python -m pytest -m slow $(SIX)
+test-slow: $(DEVELOPER) ## Run the slow tests, in four processes: UI, kills, DVC; they reuse what `make demo` made.
+	$(BIN)/python -m pytest -m slow $(FOUR)
 
 test-hostile: $(DEVELOPER) ## Run every attack, the slow ones too; a table of what held ends it.
 	DCGAN_EXAMPLES=500 $(BIN)/python -m pytest tests/hostile -m "" $(TWO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -42,7 +43,9 @@ def test_the_command_without_the_pipeline(package: str) -> None:
         "sys.argv = ['dcgan', 'status']\n"
         "from dcgan_assets.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    environment = {k: v for k, v in os.environ.items() if k not in {"DCGAN_ROOT", "DAGSTER_HOME"}}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     assert done.stderr == (
         f"error: dcgan needs {package}, which is not installed: "

@@ -64,7 +64,12 @@ class Asked:
         for name, value in given.items():
             for one in value.split(" & "):
                 connection.putheader(name, one.format(port=port))
+        # In one piece: a server that refuses by the headers closes, and what comes then resets all.
+        pieces: list[bytes] = []
+        connection.connect()
+        connection.send = pieces.append  # type: ignore[method-assign,assignment]
         connection.endheaders(self.body.encode())
+        connection.sock.sendall(b"".join(pieces))
         answer = connection.getresponse()
         text = "" if answer.status == 101 else answer.read().decode()
         connection.close()
