@@ -217,7 +217,7 @@ def count_turned(looking: Looking) -> Counted:
         *_turn_rows(looking, name, found),
         *_turn_rows(looking, f"{name}, an untrained generator", never),
     ]
-    sheet = tile(found.pictures[:3].reshape(-1, *found.pictures.shape[2:]), len(found.places))
+    sheet = tile(found.pictures[:5].reshape(-1, *found.pictures.shape[2:]), len(found.places))
     write_png(looking.work.out() / "turn.png", sheet)
     near = looking.nearness(found.pictures.reshape(-1, *found.pictures.shape[2:]))
     return Counted(

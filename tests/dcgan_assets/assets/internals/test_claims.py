@@ -105,7 +105,7 @@ def test_claims_are_counted_or_refused_in_one_line(root: Path) -> None:
     assert real is not None
     assert noise is not None
     assert real < noise
-    assert figure(folder / "turn.png").shape == (3 * 64, 11 * 64, 3)
+    assert figure(folder / "turn.png").shape == (5 * 64, 11 * 64, 3)
     assert figure(folder / "walk.png").shape == (2 * 2 * 64 + 4, 10 * 64, 3)
     for name in ("window: of samples after epoch 1", "walk: readings that are undecided"):
         assert rows[name].n
