@@ -200,8 +200,7 @@ def _above(catalogue: Catalogue, plan: Plan) -> dict[str, frozenset[str]]:
     planned = {key for key, _ in plan.items}
     above: dict[str, frozenset[str]] = {}
     for key in dict.fromkeys(key for key, _ in plan.items):
-        step = catalogue.by_key[key]
-        direct = {catalogue.by_key[other].key for other in (*step.inputs, *step.if_there)} & planned
+        direct = _read_steps(catalogue, catalogue.by_key[key]) & planned
         above[key] = frozenset(direct).union(*(above[other] for other in direct))
     return above
 
@@ -211,11 +210,14 @@ def _ways(catalogue: Catalogue, plan: Plan) -> dict[str, int]:
     keys = list(dict.fromkeys(key for key, _ in plan.items))
     ways = dict.fromkeys(keys, 1)
     for key in reversed(keys):  # what reads a step comes after it
-        step = catalogue.by_key[key]
-        for read in {catalogue.by_key[other].key for other in (*step.inputs, *step.if_there)}:
-            if read in ways:
-                ways[read] = max(ways[read], ways[key] + 1)
+        for read in _read_steps(catalogue, catalogue.by_key[key]) & ways.keys():
+            ways[read] = max(ways[read], ways[key] + 1)
     return ways
+
+
+def _read_steps(catalogue: Catalogue, step: Step) -> set[str]:
+    """Keys of the steps that a step reads something of, if it is there."""
+    return {catalogue.by_key[key].key for key in (*step.inputs, *step.if_there)}
 
 
 def _read_items(
